@@ -32,8 +32,19 @@ export interface ConnectionInfo {
 export interface Arrival extends Message {
   readonly packetId: number
   readonly bytes: number
+  /** What is wrong with its topic (4.7.3, 1.5.4); undefined when it may be routed. */
+  readonly invalid: string | undefined
+  /** The Subscription Identifiers it carries (3.3.2.3.8); empty on 3.1.1. Read without the other properties. */
+  readonly subscriptionIdentifiers: readonly number[]
   /** Same topic, payload and properties: the two can be one publication, delivered twice. */
   equals(other: Arrival): boolean
+}
+
+/** A PUBLISH above our own size limit: its payload was not kept. `packetId` is 0 when no acknowledgement is owed. */
+export interface SkippedPacket {
+  readonly packetId: number
+  readonly bytes: number
+  readonly topic: string
 }
 
 /** Why a connection could not be made, or ended. `connection-policy` decides what follows. */
@@ -68,6 +79,8 @@ export interface TransportListener {
   connected(info: ConnectionInfo): void
   /** A PUBLISH of QoS 0 or 1. */
   arrived(arrival: Arrival): void
+  /** A PUBLISH that was too large. Its acknowledgement is owed like any other's. */
+  skipped(packet: SkippedPacket): void
   /** The connection, or the attempt to make one, has ended. Called once for each `connect()`. */
   closed(failure: ConnectionFailure): void
 }
