@@ -9,7 +9,7 @@ const servers = {
 
 export type ServerName = keyof typeof servers
 
-type Implementation = (t: ExecutionContext) => void | Promise<void>
+type Implementation = ((t: ExecutionContext) => void) | ((t: ExecutionContext) => Promise<void>)
 
 /** `(title, implementation)`, as AVA's own; `serial` for tests that need the machine for themselves. */
 export interface ServerTest {

@@ -1,0 +1,202 @@
+// A TCP proxy on loopback that does to a connection what bad networks do, as a test tells it to.
+import { connect, createServer, type Server, type Socket } from 'node:net'
+import { Lane, type Cut, type Direction, type Fault } from './fault-lane.ts'
+
+export type { Direction, Fault } from './fault-lane.ts'
+
+/** Told of each connection and of what really reached, or left, the client. */
+export interface Tap {
+  open?(connection: number): void
+  bytes?(connection: number, direction: Direction, bytes: Buffer): void
+  close?(connection: number): void
+}
+
+export interface FaultProxyOptions {
+  /** The port of the real server on 127.0.0.1. */
+  readonly target: number
+  readonly tap?: Tap
+}
+
+/** A running proxy. All may be changed while connections are up. */
+export interface FaultProxy {
+  readonly port: number
+  readonly url: string
+  /** Accepted since the start. */
+  readonly connections: number
+  /** Up now. */
+  readonly open: number
+  /** For the connections that are up and all later ones. */
+  set(direction: Direction | 'both', fault: Fault): void
+  /** RST to both sides of every connection that is up. */
+  reset(): void
+  /** Ends every connection that is up, on both sides; what was read already is written before. */
+  cut(): void
+  /** Nobody listens any more: connecting is refused. What is up stays up. */
+  refuse(): Promise<void>
+  /** Listens again, on the same port. */
+  accept(): Promise<void>
+  close(): Promise<void>
+}
+
+export async function startFaultProxy(options: FaultProxyOptions): Promise<FaultProxy> {
+  const proxy = new Proxy(options)
+  await proxy.accept()
+  return proxy
+}
+
+class Proxy implements FaultProxy {
+  readonly #target: number
+  readonly #tap: Tap
+  readonly #faults: Record<Direction, Fault> = { up: { type: 'pass' }, down: { type: 'pass' } }
+  readonly #links = new Set<Link>()
+  #server: Server | undefined
+  #port = 0
+  #connections = 0
+
+  constructor(options: FaultProxyOptions) {
+    this.#target = options.target
+    this.#tap = options.tap ?? {}
+  }
+
+  get port(): number {
+    return this.#port
+  }
+
+  get url(): string {
+    return `mqtt://127.0.0.1:${this.#port}`
+  }
+
+  get connections(): number {
+    return this.#connections
+  }
+
+  get open(): number {
+    return this.#links.size
+  }
+
+  set(direction: Direction | 'both', fault: Fault): void {
+    if (direction !== 'down') this.#faults.up = fault
+    if (direction !== 'up') this.#faults.down = fault
+    for (const link of this.#links) link.changed()
+  }
+
+  reset(): void {
+    for (const link of this.#links) link.reset()
+  }
+
+  cut(): void {
+    for (const link of this.#links) link.end()
+  }
+
+  refuse(): Promise<void> {
+    const server = this.#server
+    this.#server = undefined
+    // Does not wait for the server's own 'close', which comes only when the last connection has gone.
+    server?.close()
+    return Promise.resolve()
+  }
+
+  accept(): Promise<void> {
+    if (this.#server !== undefined) return Promise.resolve()
+    // Half-open, because each direction ends for itself: whoever half-closes must still be able to read.
+    const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#connected(client))
+    this.#server = server
+    return new Promise((resolve, reject) => {
+      server.once('error', reject)
+      server.listen(this.#port, '127.0.0.1', () => {
+        const address = server.address()
+        if (address !== null && typeof address === 'object') this.#port = address.port
+        resolve()
+      })
+    })
+  }
+
+  async close(): Promise<void> {
+    await this.refuse()
+    const links = [...this.#links].map((link) => link.closed)
+    this.reset()
+    await Promise.all(links)
+  }
+
+  #connected(client: Socket): void {
+    const number = ++this.#connections
+    const server = connect({ port: this.#target, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+    const link = new Link(number, client, server, this.#tap, {
+      fault: (direction) => this.#faults[direction],
+      wasCut: (direction, fault) => {
+        if (fault.once === true && this.#faults[direction] === fault) this.set(direction, { type: 'pass' })
+      },
+    })
+    this.#links.add(link)
+    this.#tap.open?.(number)
+    void link.closed.then(() => {
+      this.#links.delete(link)
+      this.#tap.close?.(number)
+    })
+  }
+}
+
+interface Faults {
+  fault(direction: Direction): Fault
+  wasCut(direction: Direction, fault: Cut): void
+}
+
+/** One client and its connection to the server. */
+class Link {
+  /** Resolves when both sockets have gone. */
+  readonly closed: Promise<void>
+  readonly #client: Socket
+  readonly #server: Socket
+  readonly #up: Lane
+  readonly #down: Lane
+
+  constructor(number: number, client: Socket, server: Socket, tap: Tap, faults: Faults) {
+    this.#client = client
+    this.#server = server
+    const lane = (direction: Direction, from: Socket, to: Socket): Lane =>
+      new Lane({
+        from,
+        to,
+        fault: () => faults.fault(direction),
+        cut: (fault) => {
+          faults.wasCut(direction, fault)
+          if (fault.reset === true) this.reset()
+          else this.end()
+        },
+        tell: (bytes) => tap.bytes?.(number, direction, bytes),
+        // The client's bytes are told when they come in and the server's when they go out: the log then
+        // says what the client did and what it can have known, whatever was lost on the way.
+        tellWhen: direction === 'up' ? 'read' : 'written',
+      })
+    this.#up = lane('up', client, server)
+    this.#down = lane('down', server, client)
+    this.closed = Promise.all([gone(client), gone(server)]).then(() => undefined)
+    for (const socket of [client, server]) socket.on('error', () => this.#failed(socket))
+  }
+
+  changed(): void {
+    this.#up.changed()
+    this.#down.changed()
+  }
+
+  reset(): void {
+    for (const socket of [this.#client, this.#server]) {
+      if (socket.connecting) socket.destroy()
+      else socket.resetAndDestroy()
+    }
+  }
+
+  end(): void {
+    for (const socket of [this.#client, this.#server]) socket.end(() => socket.destroy())
+  }
+
+  /** RST on one side is RST on the other, unless that direction is a dead link. */
+  #failed(socket: Socket): void {
+    const lane = socket === this.#client ? this.#up : this.#down
+    if (!lane.dead) this.reset()
+  }
+}
+
+function gone(socket: Socket): Promise<void> {
+  return new Promise((resolve) => socket.once('close', () => resolve()))
+}

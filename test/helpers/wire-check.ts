@@ -1,0 +1,152 @@
+// Holds a wire log against the rules of acknowledging: order, once, this connection, not before the chain settled.
+import { keyOf, type PacketEvent, type WireEvent, type WireLog } from './wire-log.ts'
+
+/** What a client did wrong, in a sentence. */
+export interface Violation {
+  /**
+   * order: not the oldest unacknowledged one [MQTT-4.6.0-2] · unknown: no such PUBLISH on any connection
+   * · repeated: acknowledged already · stale: it came on an older connection only · early: the chain had
+   * not settled · window: more unacknowledged than allowed · malformed: not MQTT.
+   */
+  readonly type: 'order' | 'unknown' | 'repeated' | 'stale' | 'early' | 'window' | 'malformed'
+  readonly connection: number
+  readonly index: number
+  readonly message: string
+}
+
+export interface WireRules {
+  /**
+   * How many QoS 1 and 2 messages may be unacknowledged at once on one connection; `announced` is what
+   * CONNECT said. Not checked when left out: brokers overshoot, and it is not the client's fault.
+   */
+  readonly window?: number | 'announced'
+  /** Hold every PUBACK against the `settled` marks. `keyOf` of topic and payload when `true`. */
+  readonly settled?: boolean | ((topic: string, payload: Buffer) => string)
+}
+
+/** Every way in which the acknowledgements of this log break the rules; empty when all is well. */
+export function checkWire(log: WireLog, rules: WireRules = {}): Violation[] {
+  const check = new Check(log, rules)
+  for (const event of log.events) check.next(event)
+  return check.violations
+}
+
+interface Received {
+  readonly messageId: number
+  readonly key: string
+}
+
+interface Connection {
+  readonly clientId: string | undefined
+  /** Received and not yet acknowledged, oldest first. */
+  readonly owed: Received[]
+  readonly acked: Set<number>
+  window: number
+}
+
+class Check {
+  readonly violations: Violation[] = []
+  readonly #log: WireLog
+  readonly #rules: WireRules
+  readonly #connections = new Map<number, Connection>()
+  readonly #settled = new Set<string>()
+
+  constructor(log: WireLog, rules: WireRules) {
+    this.#log = log
+    this.#rules = rules
+  }
+
+  next(event: WireEvent): void {
+    if (event.type === 'mark' && event.settled) this.#settled.add(event.label)
+    if (event.type === 'malformed') {
+      this.#report('malformed', event.connection, event.index, `${event.direction}: ${event.message}`)
+    }
+    if (event.type === 'packet') this.#packet(event)
+  }
+
+  #packet(event: PacketEvent): void {
+    const { packet, direction } = event
+    const connection = this.#connection(event.connection)
+    if (packet.cmd === 'connect' && typeof this.#rules.window !== 'number') {
+      connection.window = packet.properties?.receiveMaximum ?? 65_535
+    }
+    if (packet.cmd === 'publish' && direction === 'down' && packet.qos > 0) this.#publish(event, connection)
+    if (packet.cmd === 'puback' && direction === 'up') this.#puback(event, connection)
+    // The end of QoS 2 on its way to us; a PUBREC that refuses ends it as well (4.3.3).
+    const ends = packet.cmd === 'pubcomp' || (packet.cmd === 'pubrec' && (packet.reasonCode ?? 0) >= 0x80)
+    if (ends && direction === 'up') remove(connection.owed, packet.messageId ?? 0)
+  }
+
+  #publish(event: PacketEvent, connection: Connection): void {
+    if (event.packet.cmd !== 'publish') return
+    const { topic, payload, messageId = 0 } = event.packet
+    connection.acked.delete(messageId)
+    // Some servers send again on the same connection what is not acknowledged yet: still one, in its old place.
+    if (connection.owed.some((received) => received.messageId === messageId)) return
+    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
+    const key =
+      typeof this.#rules.settled === 'function' ? this.#rules.settled(topic, bytes) : keyOf(topic, bytes)
+    connection.owed.push({ messageId, key })
+    if (this.#rules.window === undefined || connection.owed.length <= connection.window) return
+    this.#report(
+      'window',
+      event.connection,
+      event.index,
+      `${connection.owed.length} unacknowledged messages, allowed are ${connection.window}`,
+    )
+  }
+
+  #puback(event: PacketEvent, connection: Connection): void {
+    const messageId = event.packet.messageId ?? 0
+    const report = (type: Violation['type'], message: string): void =>
+      this.#report(type, event.connection, event.index, `PUBACK ${messageId}: ${message}`)
+    const oldest = connection.owed[0]
+    const received = remove(connection.owed, messageId)
+    if (received === undefined) {
+      if (connection.acked.has(messageId)) return report('repeated', 'was acknowledged already')
+      if (this.#isOlder(event.connection, connection, messageId)) {
+        return report('stale', 'came on an older connection and not on this one')
+      }
+      return report('unknown', 'no such message was received')
+    }
+    connection.acked.add(messageId)
+    if (oldest !== received) report('order', `message ${oldest?.messageId ?? 0} was received before it`)
+    if (
+      this.#rules.settled !== undefined &&
+      this.#rules.settled !== false &&
+      !this.#settled.has(received.key)
+    ) {
+      report('early', `"${received.key}" had not settled`)
+    }
+  }
+
+  #isOlder(number: number, connection: Connection, messageId: number): boolean {
+    for (const [other, { clientId, owed, acked }] of this.#connections) {
+      if (other >= number || clientId !== connection.clientId) continue
+      if (acked.has(messageId) || owed.some((received) => received.messageId === messageId)) return true
+    }
+    return false
+  }
+
+  #connection(number: number): Connection {
+    const known = this.#connections.get(number)
+    if (known !== undefined) return known
+    const connection: Connection = {
+      clientId: this.#log.clientId(number),
+      owed: [],
+      acked: new Set(),
+      window: typeof this.#rules.window === 'number' ? this.#rules.window : 65_535,
+    }
+    this.#connections.set(number, connection)
+    return connection
+  }
+
+  #report(type: Violation['type'], connection: number, index: number, message: string): void {
+    this.violations.push({ type, connection, index, message })
+  }
+}
+
+function remove(owed: Received[], messageId: number): Received | undefined {
+  const index = owed.findIndex((received) => received.messageId === messageId)
+  return index < 0 ? undefined : owed.splice(index, 1)[0]
+}
