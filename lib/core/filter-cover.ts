@@ -1,0 +1,64 @@
+// Which filters are contained in which: whoever has subscribed to the wider one need not subscribe to the other.
+import { type FilterNode, filterTrie } from './filter-trie.ts'
+
+/**
+ * Whether every topic that `inner` matches is matched by `outer` too. Both are valid and not shared.
+ *
+ * @example
+ * covers('a/#', 'a') // true
+ * covers('#', '$SYS/uptime') // false [MQTT-4.7.2-1]
+ */
+export function covers(outer: string, inner: string): boolean {
+  const wide = canonical(outer).split('/')
+  const narrow = canonical(inner).split('/')
+  if (inner.startsWith('$') && (wide[0] === '#' || wide[0] === '+')) return false
+  for (let i = 0; ; i++) {
+    if (wide[i] === '#') return true
+    if (i === wide.length || i === narrow.length) return wide.length === narrow.length
+    if (narrow[i] === '#' || (wide[i] !== '+' && wide[i] !== narrow[i])) return false
+  }
+}
+
+/**
+ * For each of these filters the widest of them that covers it: itself when no other does.
+ *
+ * Filters are valid, not shared, and distinct. The answer does not depend on their order: of several widest
+ * ones it is the one with `#`, then with `+`, at the first level where they differ; `#` stands for `+/#`.
+ *
+ * @example
+ * coveringFilters(['a/b', 'a/#', 'c']) // a/b → a/#, a/# → a/#, c → c
+ */
+export function coveringFilters(filters: readonly string[]): Map<string, string> {
+  const { root } = filterTrie(filters.map(canonical))
+  const all = filters.includes('#') ? '#' : '+/#'
+  return new Map(
+    filters.map((filter) => {
+      const widest = widestOf(root, canonical(filter))
+      return [filter, widest === undefined ? all : filters[widest]!]
+    }),
+  )
+}
+
+/** No topic has no level, so `+/#` says the same as `#`. */
+function canonical(filter: string): string {
+  return filter === '+/#' ? '#' : filter
+}
+
+/** The first filter that covers, wildcards tried before literals: then none that is wider is left. Undefined is `#`. */
+function widestOf(root: FilterNode, filter: string): number | undefined {
+  const levels = filter.split('/')
+  const open: { node: FilterNode; depth: number }[] = [{ node: root, depth: 0 }]
+  for (;;) {
+    // The filter itself is in the tree, so the search ends before there is nothing left to try.
+    const { node, depth } = open.pop()!
+    const wildcards = depth > 0 || !filter.startsWith('$')
+    if (wildcards && node.rest.length > 0) return depth === 0 ? undefined : node.rest[0]!
+    if (depth === levels.length && node.here.length > 0) return node.here[0]!
+    const level = levels[depth]
+    // Nothing but # covers #.
+    if (level === undefined || level === '#') continue
+    const literal = node.literals?.get(level)
+    if (literal !== undefined) open.push({ node: literal, depth: depth + 1 })
+    if (wildcards && node.plus !== undefined) open.push({ node: node.plus, depth: depth + 1 })
+  }
+}
