@@ -30,6 +30,27 @@ export const errorCodes = {
     means: 'A pattern was filled with a value that is missing or would change the topic.',
     mend: 'Give every name a non-empty value without /, +, # and NUL.',
   },
+  // --- embedded broker --------------------------------------------------------------------------
+  ERR_PEER_MISSING: {
+    kind: 'config',
+    means: 'A package that is only needed for this feature is not installed, or too old.',
+    mend: 'Run the npm install command of the message.',
+  },
+  ERR_BROKER_OPTION: {
+    kind: 'config',
+    means: 'The embedded broker was given an option it does not take, or a host that is not loopback.',
+    mend: 'Give a port from 0 to 65535 and 127.0.0.1, ::1 or localhost as host.',
+  },
+  ERR_BROKER_PORT: {
+    kind: 'config',
+    means: 'The embedded broker can not listen on its port: it is taken, or not allowed.',
+    mend: 'Stop what listens there, connect to that broker instead, or give another port.',
+  },
+  ERR_BROKER_CLOSED: {
+    kind: 'program',
+    means: 'The embedded broker was used after it was closed.',
+    mend: 'Publish before close(), or start another one.',
+  },
 } as const satisfies Record<string, ErrorEntry>
 
 /** One of the codes of `errorCodes`. */

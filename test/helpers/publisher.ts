@@ -1,5 +1,5 @@
 // A plain MQTT.js publisher: the other side of a test, that knows nothing of this project.
-import { connectAsync, type IClientOptions, type IClientPublishOptions } from 'mqtt'
+import { connectAsync, type IClientOptions, type IClientPublishOptions, type MqttClient } from 'mqtt'
 
 export interface Publisher {
   /** Resolves on PUBACK or PUBCOMP; at once for QoS 0. QoS 1 unless told otherwise. */
@@ -12,9 +12,7 @@ export interface Publisher {
 /** Resolves when it is connected; fails at once when it can not connect. */
 export async function startPublisher(url: string, options: IClientOptions = {}): Promise<Publisher> {
   const client = await connectAsync(url, { reconnectPeriod: 0, ...options }, false)
-  // Without it each round trip of a small packet waits 40 ms for the delayed ACK of the other side.
-  if ('setNoDelay' in client.stream && typeof client.stream.setNoDelay === 'function')
-    client.stream.setNoDelay(true)
+  withoutNagle(client)
   const publish: Publisher['publish'] = async (topic, payload, publishOptions) => {
     await client.publishAsync(topic, payload, { qos: 1, ...publishOptions })
   }
@@ -29,4 +27,10 @@ export async function startPublisher(url: string, options: IClientOptions = {}):
     },
     close: () => client.endAsync(),
   }
+}
+
+/** MQTT.js leaves Nagle's algorithm on: a second small packet then waits 40 ms for the other side's ACK. */
+export function withoutNagle(client: MqttClient): void {
+  const { stream } = client
+  if ('setNoDelay' in stream && typeof stream.setNoDelay === 'function') stream.setNoDelay(true)
 }
