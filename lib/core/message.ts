@@ -29,8 +29,11 @@ export interface Message {
   readonly retain: boolean
   readonly dup: boolean
   readonly properties: MessageProperties
-  /** The share group whose subscription delivered it (4.8.2), where the broker lets us know. */
-  readonly share?: string | undefined
+  /**
+   * Whose subscription delivered it (4.8.2): undefined for one of our own, the group's name for a shared
+   * one, null where both match and the broker does not let us tell.
+   */
+  readonly share?: string | null | undefined
 }
 
 /** What can be published: objects become JSON, numbers and booleans their text, null an empty payload. */

@@ -1,0 +1,119 @@
+// The application: the router at the root, with its lifecycle, and the receivers it becomes on a server.
+import { ApplicationReceiver, type ChainSource, type ReceiverIdentity } from './application-receiver.ts'
+import type { UnmatchedHandler } from './context.ts'
+import { MqttasgiError } from './errors.ts'
+import { silentLog } from './log.ts'
+import type { Client, DisconnectReason, SessionInfo } from './receiver.ts'
+import { RouterNode, type Router } from './router.ts'
+import { masterScope } from './scope.ts'
+
+/** Called after each CONNACK. */
+export type ConnectHandler = (client: Client, session: SessionInfo) => unknown
+
+/** Called when a connection has ended. */
+export type DisconnectHandler = (reason: DisconnectReason) => unknown
+
+/** Something an application is attached to: a server. */
+export interface Attachment {
+  ready(): Promise<void>
+}
+
+/**
+ * An application: middleware, routes and routers, and what happens around them. Made by `mqttasgi()`,
+ * connected by `serve(app)` or the command line, tried by `dispatch(app, …)`.
+ */
+export interface Application extends Router {
+  /**
+   * Is told of each message that no route matched, after the middleware has let it through.
+   *
+   * @example
+   * app.onUnmatched((ctx) => ctx.log.warn(`nobody wants ${ctx.topic}`))
+   */
+  onUnmatched(handler: UnmatchedHandler): this
+  /**
+   * Runs after each successful connect, with a client to publish and the session's state. Messages do
+   * not wait for it; what it throws is logged.
+   *
+   * @example
+   * app.onConnect((client) => client.publish('status/greenhouse', 'online', { retain: true }))
+   */
+  onConnect(handler: ConnectHandler): this
+  /** Runs when the connection is lost, and when the server stops. */
+  onDisconnect(handler: DisconnectHandler): this
+  /**
+   * Resolves when every server this application is attached to has subscribed to all of its routes; at
+   * once when there is none. Rejects with what the broker refused.
+   *
+   * @example
+   * app.topic('late/+id', handler)
+   * await app.ready()
+   */
+  ready(): Promise<void>
+}
+
+/** The application behind the interface. */
+export class ApplicationNode extends RouterNode implements Application, ChainSource {
+  readonly unmatchedHandlers: UnmatchedHandler[] = []
+  readonly connectHandlers: ConnectHandler[] = []
+  readonly disconnectHandlers: DisconnectHandler[] = []
+  readonly #attachments = new Set<Attachment>()
+
+  onUnmatched(handler: UnmatchedHandler): this {
+    this.unmatchedHandlers.push(checked(handler, 'onUnmatched()'))
+    return this
+  }
+
+  onConnect(handler: ConnectHandler): this {
+    this.connectHandlers.push(checked(handler, 'onConnect()'))
+    return this
+  }
+
+  onDisconnect(handler: DisconnectHandler): this {
+    this.disconnectHandlers.push(checked(handler, 'onDisconnect()'))
+    return this
+  }
+
+  async ready(): Promise<void> {
+    await Promise.all([...this.#attachments].map((attachment) => attachment.ready()))
+  }
+
+  /** Says that a server runs this application; returns the undo. */
+  attach(attachment: Attachment): () => void {
+    this.#attachments.add(attachment)
+    return () => this.#attachments.delete(attachment)
+  }
+
+  /** This application as a receiver; one application can be several, each under its own mount. */
+  receiver(identity: Partial<ReceiverIdentity> = {}): ApplicationReceiver {
+    return new ApplicationReceiver(this, {
+      id: 'application',
+      mount: '',
+      scope: masterScope,
+      log: silentLog,
+      ...identity,
+    })
+  }
+
+  protected override prefixes(): readonly string[] {
+    return ['', ...super.prefixes()]
+  }
+}
+
+/**
+ * Makes an application.
+ *
+ * @example
+ * const app = mqttasgi()
+ * app.topic('sensors/+room/temp', (ctx) => ctx.log.info(`${ctx.params.room}: ${ctx.text()}`))
+ */
+export function mqttasgi(): Application {
+  return new ApplicationNode()
+}
+
+function checked<H>(handler: H, where: string): H {
+  if (typeof handler === 'function') return handler
+  throw new MqttasgiError(
+    'ERR_HANDLER_INVALID',
+    `${where} expects a function, and got a value of type ${typeof handler}.`,
+  )
+}

@@ -1,0 +1,8 @@
+// Time as a port, so that tests can move it: a monotonic clock and one-shot timers.
+
+export interface Clock {
+  /** Milliseconds of a clock that never goes back. */
+  now(): number
+  /** Calls `callback` once after `ms` milliseconds; the result takes that back. */
+  after(ms: number, callback: () => void): () => void
+}

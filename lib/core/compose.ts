@@ -1,0 +1,136 @@
+// The chain: runs a list of steps, each wrapped around the ones behind it, once each.
+import { MqttasgiError, toError } from './errors.ts'
+
+/**
+ * Goes on to the next matching layer. The promise settles when everything behind has.
+ *
+ * Throws `ERR_NEXT_CALLED_TWICE` at a second call, rejects with `ERR_NEXT_TOO_LATE` after the chain has ended.
+ */
+export type Next = () => Promise<void>
+
+/** One step of a chain: what `compose` needs to know of it. */
+export interface Step<C> {
+  readonly handler: (ctx: C, next: Next) => unknown
+}
+
+/** Where a chain stands. A context extends it, so that one object a message is enough. */
+export abstract class ChainPosition {
+  /** The step that has control: an index into the list. */
+  at = -1
+  /** The last step that was entered; steps are entered in order, so it only grows. */
+  deepest = -1
+  /** Steps that were started and have not settled, counted below each `next()`. */
+  pending = 0
+  ended = false
+  /** The step that failed first, and with what: the innermost one of an error that travels upwards. */
+  failure: { readonly error: unknown; readonly at: number } | undefined = undefined
+  /** Called when `pending` falls to 0 after the outermost step has settled. */
+  wake: (() => void) | undefined = undefined
+}
+
+/**
+ * The promise of everything that had nothing to await. It is shared: a caller that is given this very
+ * promise knows that the work is done and need not wait a turn.
+ */
+export const DONE: Promise<void> = Promise.resolve()
+
+/**
+ * Runs the list. Returns `DONE` when all of it was synchronous, else a promise; rejects with what a
+ * step threw. It settles only after every step that was started, awaited by its caller or not:
+ * a message is never acknowledged over a step that still runs.
+ */
+export function run<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C): Promise<void> {
+  const outermost = enter(steps, ctx, 0)
+  if (outermost === DONE && ctx.pending === 0) {
+    ctx.ended = true
+    return DONE
+  }
+  return finish(outermost, ctx)
+}
+
+async function finish(outermost: Promise<void>, ctx: ChainPosition): Promise<void> {
+  try {
+    await outermost
+    if (ctx.pending > 0) {
+      // What fails from here on was awaited by nobody, so nobody can have caught it.
+      ctx.failure = undefined
+      await allSettled(ctx)
+      if (ctx.failure !== undefined) throw (ctx.failure as { error: unknown }).error
+    }
+  } catch (error) {
+    noteFailure(ctx, error, 0)
+    if (ctx.pending > 0) await allSettled(ctx)
+    throw error
+  } finally {
+    ctx.ended = true
+  }
+}
+
+function allSettled(ctx: ChainPosition): Promise<void> {
+  return new Promise<void>((resolve) => {
+    ctx.wake = resolve
+  })
+}
+
+function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index: number): Promise<void> {
+  const step = steps[index]
+  if (step === undefined) return DONE
+  ctx.at = index
+  ctx.deepest = index
+  let called = false
+  const next: Next = () => {
+    if (ctx.ended) return tooLate()
+    if (called) throw calledTwice()
+    called = true
+    const below = enter(steps, ctx, index + 1)
+    if (below === DONE) ctx.at = index
+    else watch(below, ctx, index)
+    return below
+  }
+  try {
+    const result = step.handler(ctx, next)
+    return isThenable(result) ? result : DONE
+  } catch (error) {
+    return Promise.reject(toError(error))
+  }
+}
+
+// This reaction is the first on `below`, so the position is back before the caller goes on; and because
+// it handles a rejection, a next() that nobody awaits can not end the process.
+function watch(below: Promise<void>, ctx: ChainPosition, index: number): void {
+  ctx.pending++
+  const settled = (): void => {
+    ctx.at = index
+    if (--ctx.pending === 0) ctx.wake?.()
+  }
+  below.then(settled, (error: unknown) => {
+    noteFailure(ctx, error, index + 1)
+    settled()
+  })
+}
+
+function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {
+  if (ctx.failure?.error !== error) ctx.failure = { error, at }
+}
+
+function isThenable(value: unknown): value is Promise<void> {
+  return typeof value === 'object' && value !== null && typeof (value as Promise<void>).then === 'function'
+}
+
+function calledTwice(): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_NEXT_CALLED_TWICE',
+    'next() was called a second time by the same handler: each layer runs once per message. Call it once and keep its promise.',
+  )
+}
+
+function tooLate(): Promise<void> {
+  const late = Promise.reject(
+    new MqttasgiError(
+      'ERR_NEXT_TOO_LATE',
+      'next() was called after the chain had ended, so nothing behind it will run. Return or await next() in the handler.',
+    ),
+  )
+  late.catch(() => {})
+  return late
+}

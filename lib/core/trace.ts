@@ -1,0 +1,32 @@
+// The seam for observation: named debug logs, and a diagnostics channel that costs nothing unheard.
+import { channel } from 'node:diagnostics_channel'
+import debug from 'debug'
+import type { Message } from './message.ts'
+
+/** Writes to stderr when `DEBUG` names it, for example `DEBUG=mqttasgi:*`. Never give it secrets. */
+export type Trace = (format: string, ...values: unknown[]) => void
+
+/** A debug log of this package; `name` is the file or part that speaks. */
+export function trace(name: string): Trace {
+  return debug(`mqttasgi:${name}`)
+}
+
+/** What is published on the diagnostics channel `mqttasgi:settled`, once for each message and receiver. */
+export interface SettledEvent {
+  readonly receiver: string
+  readonly message: Message
+  readonly routes: readonly string[]
+  readonly result: { readonly type: string; readonly error?: Error }
+}
+
+const settled = channel('mqttasgi:settled')
+
+/** Says that a receiver is done with a message. */
+export function traceSettled(
+  receiver: string,
+  message: Message,
+  routes: readonly string[],
+  result: SettledEvent['result'],
+): void {
+  if (settled.hasSubscribers) settled.publish({ receiver, message, routes, result } satisfies SettledEvent)
+}

@@ -1,0 +1,41 @@
+// The public face `mqttasgi`: the application, its routers, and the server that runs it.
+export {
+  mqttasgi,
+  type Application,
+  type ConnectHandler,
+  type DisconnectHandler,
+} from './core/application.ts'
+export { type Next } from './core/compose.ts'
+export {
+  type ApplicationHandle,
+  type Context,
+  type ErrorHandler,
+  type Handler,
+  type UnmatchedHandler,
+} from './core/context.ts'
+export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './core/errors.ts'
+export { type Logger, type LogFields } from './core/log.ts'
+export {
+  type MessageProperties,
+  type Payload,
+  type PublishOptions,
+  type PublishProperties,
+  type PublishResult,
+  type QoS,
+  type SubscribeOptions,
+  type SubscribeResult,
+} from './core/message.ts'
+export { pattern, type Pattern, type TopicParams } from './core/pattern.ts'
+export { type Client, type DisconnectReason, type SessionInfo } from './core/receiver.ts'
+export { type RouteOptions } from './core/route.ts'
+export { Router, type Mountable, type Usable } from './core/router.ts'
+export { type Scope, type ScopeParams } from './core/scope.ts'
+export {
+  decodeTopic,
+  isFilter,
+  isTopic,
+  levels,
+  matches,
+  sharedFilter,
+  type SharedFilter,
+} from './core/topic.ts'

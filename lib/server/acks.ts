@@ -1,0 +1,50 @@
+// Acknowledgements: settled in any order, released in the order the messages arrived [MQTT-4.6.0-2].
+import { Fifo } from './fifo.ts'
+
+/** A message for which the broker waits. */
+export interface Owed {
+  readonly packetId: number
+  /** Nothing more will be done for it: it may be acknowledged. */
+  readonly settled: boolean
+}
+
+/**
+ * The unacknowledged QoS 1 messages of one connection. What an older connection still owed is abandoned
+ * with it, so an acknowledgement of an older one has nowhere to go.
+ */
+export class AckQueue<O extends Owed> {
+  readonly #queue = new Fifo<O>()
+  // One place for each packet id, for a look-up per message: a Map costs several times as much.
+  readonly #byId: (O | undefined)[] = Array.from({ length: 65_536 })
+
+  get size(): number {
+    return this.#queue.size
+  }
+
+  /** The unacknowledged message with this packet id: a PUBLISH with it is the same message again. */
+  find(packetId: number): O | undefined {
+    return this.#byId[packetId]
+  }
+
+  /** Notes the place of a message that has just arrived. */
+  arrived(owed: O): void {
+    this.#queue.push(owed)
+    this.#byId[owed.packetId] = owed
+  }
+
+  /** Takes out, oldest first, every message up to the first that is not settled. */
+  release(released: (owed: O) => void): void {
+    for (let owed = this.#queue.peek(); owed?.settled === true; owed = this.#queue.peek()) {
+      this.#queue.shift()
+      this.#byId[owed.packetId] = undefined
+      released(owed)
+    }
+  }
+
+  /** Forgets everything and says what it was: the connection is gone. */
+  abandon(): readonly O[] {
+    const left = this.#queue.clear()
+    for (const owed of left) this.#byId[owed.packetId] = undefined
+    return left
+  }
+}

@@ -1,0 +1,93 @@
+// What follows when a connection fails: try again, and when, or give up, and with which error.
+import type { Backoff } from '../core/backoff.ts'
+import { MqttasgiError, type ErrorCode } from '../core/errors.ts'
+import type { ConnectionFailure } from './transport.ts'
+
+/** What to do next. */
+export type Verdict =
+  | { readonly type: 'retry'; readonly afterMs: number; readonly protocolVersion: 4 | 5 }
+  | { readonly type: 'stop'; readonly error: MqttasgiError }
+
+/** How the policy is set up. */
+export interface ConnectionPolicyOptions {
+  /** Tries after the one that failed, counted for each outage; 0 for no limit. */
+  readonly retries: number
+  readonly protocolVersion: 'auto' | 4 | 5
+  readonly backoff: Backoff
+  /** A monotonic clock in milliseconds. */
+  readonly now: () => number
+}
+
+const codeOf: Record<ConnectionFailure['type'], ErrorCode> = {
+  version: 'ERR_CONNECT_VERSION',
+  refused: 'ERR_CONNECT_REFUSED',
+  credentials: 'ERR_CONNECT_CREDENTIALS',
+  tls: 'ERR_CONNECT_TLS',
+  network: 'ERR_CONNECT_NETWORK',
+  timeout: 'ERR_CONNECT_TIMEOUT',
+  takeover: 'ERR_CLIENT_ID_TAKEN_OVER',
+  protocol: 'ERR_CONNECT_PROTOCOL',
+  overflow: 'ERR_INBOUND_OVERFLOW',
+  closed: 'ERR_CONNECT_CLOSED',
+}
+
+/** Decides; connects nothing. One for the life of a server. */
+export class ConnectionPolicy {
+  readonly #options: ConnectionPolicyOptions
+  #version: 4 | 5
+  // What the first CONNACK settled stays: a broker that once spoke MQTT 5 is not asked for less.
+  #settled: boolean
+  #everConnected = false
+  #tries = 0
+  #outageSince: number | undefined = undefined
+
+  constructor(options: ConnectionPolicyOptions) {
+    this.#options = options
+    this.#version = options.protocolVersion === 4 ? 4 : 5
+    this.#settled = options.protocolVersion !== 'auto'
+  }
+
+  /** The version to connect with. */
+  get protocolVersion(): 4 | 5 {
+    return this.#version
+  }
+
+  connected(): void {
+    this.#settled = true
+    this.#everConnected = true
+    this.#tries = 0
+    this.#outageSince = undefined
+  }
+
+  failed(failure: ConnectionFailure): Verdict {
+    if (failure.type === 'version' && !this.#settled) {
+      this.#version = 4
+      this.#settled = true
+      return { type: 'retry', afterMs: 0, protocolVersion: 4 }
+    }
+    if (this.#isFinal(failure)) return { type: 'stop', error: connectionError(failure) }
+    this.#outageSince ??= this.#options.now()
+    this.#tries++
+    const { retries } = this.#options
+    if (retries > 0 && this.#tries > retries) {
+      return {
+        type: 'stop',
+        error: connectionError(failure, ` Gave up after ${retries} ${retries === 1 ? 'retry' : 'retries'}.`),
+      }
+    }
+    const elapsedMs = this.#options.now() - this.#outageSince
+    const afterMs = this.#options.backoff({ tries: this.#tries, elapsedMs })
+    return { type: 'retry', afterMs, protocolVersion: this.#version }
+  }
+
+  // Another client with our id, a broker without our version: no try will mend these. Credentials and
+  // certificates are final only at start-up; later a broker may just not be wholly up again.
+  #isFinal({ type }: ConnectionFailure): boolean {
+    if (type === 'takeover' || type === 'version') return true
+    return !this.#everConnected && (type === 'credentials' || type === 'tls')
+  }
+}
+
+function connectionError(failure: ConnectionFailure, more = ''): MqttasgiError {
+  return new MqttasgiError(codeOf[failure.type], failure.message + more, { cause: failure.cause })
+}

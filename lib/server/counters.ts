@@ -1,0 +1,42 @@
+// What a server counts: every way a message can end, and every surprise of the broker's.
+
+export interface Counters {
+  /** PUBLISH packets that arrived. */
+  received: number
+  handled: number
+  failed: number
+  dropped: number
+  /** No route of any receiver matched. */
+  unmatched: number
+  acknowledged: number
+  /** Redeliveries that joined a message still in hand. */
+  joined: number
+  /** Copies of one publication that overlapping filters brought, beyond the one that ran. */
+  copies: number
+  /** Topics that the standard does not allow; acknowledged, not routed. */
+  invalidTopics: number
+  /** Messages above the size limit; acknowledged, not kept. */
+  oversized: number
+  /** Connections cut because too much was waiting. */
+  overflows: number
+  connects: number
+  published: number
+}
+
+export function zeroCounters(): Counters {
+  return {
+    received: 0,
+    handled: 0,
+    failed: 0,
+    dropped: 0,
+    unmatched: 0,
+    acknowledged: 0,
+    joined: 0,
+    copies: 0,
+    invalidTopics: 0,
+    oversized: 0,
+    overflows: 0,
+    connects: 0,
+    published: 0,
+  }
+}

@@ -1,0 +1,345 @@
+// The way of a message through the server: arrival, window, lane, receivers, settlement, acknowledgement.
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { Outcome, Plan } from '../core/receiver.ts'
+import { AckQueue } from './acks.ts'
+import type { Copies } from './copies.ts'
+import type { Counters } from './counters.ts'
+import { Fifo } from './fifo.ts'
+import { Delivery, Job, type Slot } from './job.ts'
+import type { Recipients } from './recipients.ts'
+import { Redeliveries } from './redeliveries.ts'
+import { settle, type Settlement } from './settlement.ts'
+import type { Arrival, SkippedPacket, Transport } from './transport.ts'
+import { Window, type WindowLimits } from './window.ts'
+
+/** What the dispatcher works with. It calls the connection only through `port`. */
+export interface DispatcherParts {
+  readonly port: Pick<Transport, 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
+  readonly recipients: Recipients<Slot>
+  readonly copies: Pick<Copies, 'judge'>
+  readonly counters: Counters
+  readonly limits: WindowLimits
+  readonly clock: Clock
+  readonly log: Logger
+  /** A receiver is done with a message. */
+  readonly report: (job: Job, settlement: Settlement) => void
+  /** Calls back at the end of this turn: acknowledgements of one turn leave in one write. */
+  readonly defer: (callback: () => void) => void
+}
+
+export class Dispatcher {
+  readonly #parts: DispatcherParts
+  readonly #acks = new AckQueue<Delivery>()
+  readonly #window: Window
+  readonly #redeliveries = new Redeliveries<Delivery, Arrival>()
+  // In front of the window, in the order of arrival.
+  readonly #waiting = new Fifo<Delivery>()
+  readonly #running = new Set<Job>()
+  #released: Delivery[] = []
+  #flushing = false
+  #pumping = false
+  #paused = false
+  #draining: 'no' | 'finish' | 'drop' = 'no'
+  #idle: (() => void)[] = []
+
+  constructor(parts: DispatcherParts) {
+    this.#parts = parts
+    this.#window = new Window(parts.limits)
+  }
+
+  /** Handlers that have been started and have not settled. */
+  get running(): number {
+    return this.#running.size
+  }
+
+  /** Messages that are in hand: handed out, or waiting for their turn. */
+  get inHand(): number {
+    return this.#window.open + this.#waiting.size
+  }
+
+  /** A connection is up. What an older one left comes again if the session was resumed, else never. */
+  connected(sessionPresent: boolean): void {
+    this.#window.reset()
+    this.#paused = false
+    if (!sessionPresent) this.#redeliveries.clear()
+    this.#balance()
+  }
+
+  /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
+  disconnected(): void {
+    const older = this.#redeliveries.clear().filter((delivery) => !delivery.settled)
+    const left = [...this.#released, ...this.#acks.abandon()]
+    this.#released = []
+    for (const delivery of left) {
+      delivery.current = false
+      if (delivery.settled) this.#leaveWindow(delivery)
+    }
+    this.#redeliveries.expect([...older, ...left])
+    this.#pump()
+  }
+
+  arrived(arrival: Arrival): void {
+    this.#parts.counters.received++
+    if (arrival.packetId !== 0 && this.#joins(arrival)) return
+    // Nothing new is begun any more: what is not acknowledged comes again.
+    if (this.#draining !== 'no') return
+    const delivery = new Delivery(arrival)
+    if (arrival.packetId !== 0) this.#owe(delivery)
+    if (!this.#isWanted(arrival)) return this.#settled(delivery)
+    if (this.#window.hasRoom && this.#waiting.size === 0) return this.#handOut(delivery)
+    this.#waiting.push(delivery)
+    this.#window.wait(arrival.bytes)
+    this.#balance()
+  }
+
+  /** A message was too large to be kept: it is gone, and acknowledged in its turn so that it stays gone. */
+  skipped(packet: SkippedPacket): void {
+    this.#parts.counters.received++
+    this.#parts.counters.oversized++
+    this.#parts.log.warn(
+      `A message of ${packet.bytes} bytes on "${packet.topic}" is above maxPacketBytes: it was skipped and acknowledged.`,
+    )
+    if (packet.packetId === 0 || this.#draining !== 'no' || this.#acks.find(packet.packetId) !== undefined)
+      return
+    const delivery = new Delivery(emptyArrival(packet))
+    this.#acks.arrived(delivery)
+    this.#settled(delivery)
+  }
+
+  /** An acknowledgement of the broker's is awaited from now on: the socket must be read. */
+  relieve(): void {
+    if (this.#paused) this.#balance()
+  }
+
+  /**
+   * Begins nothing new and resolves when all that runs has settled. `finish`: what is already in hand is
+   * still run, because this session's broker will not send it again; `drop`: it is left unacknowledged.
+   */
+  drain(waiting: 'finish' | 'drop'): Promise<void> {
+    this.#draining = waiting
+    if (waiting === 'drop') {
+      for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
+      for (const job of this.#running) job.slot.lanes.clearWaiting()
+    }
+    this.#balance()
+    return new Promise((resolve) => {
+      this.#idle.push(resolve)
+      this.#wake()
+    })
+  }
+
+  /** Tells every handler that still runs that nobody waits for it any more. */
+  abort(reason: MqttasgiError): void {
+    for (const job of this.#running) job.abort(reason)
+  }
+
+  /** Writes the acknowledgements that are due now instead of at the end of the turn. */
+  flush(): void {
+    this.#flushing = false
+    if (this.#released.length === 0) return
+    const released = this.#released
+    this.#released = []
+    this.#parts.counters.acknowledged += released.length
+    this.#parts.port.acknowledge(released.map(({ packetId }) => packetId))
+  }
+
+  // The message with this packet id on this connection, or an unacknowledged one of an older connection,
+  // is in hand already: it runs once and is acknowledged once.
+  #joins(arrival: Arrival): boolean {
+    const { counters } = this.#parts
+    if (this.#acks.find(arrival.packetId)?.arrival.equals(arrival) === true) {
+      counters.joined++
+      return true
+    }
+    const older = this.#redeliveries.take(arrival)
+    if (older === undefined) return false
+    counters.joined++
+    older.packetId = arrival.packetId
+    older.current = true
+    this.#acks.arrived(older)
+    if (older.settled) this.#release()
+    return true
+  }
+
+  // A broker that gives a packet id to a second message before the first is acknowledged [MQTT-2.2.1-4]
+  // gets one acknowledgement for both; both are handled.
+  #owe(delivery: Delivery): void {
+    if (this.#acks.find(delivery.packetId) === undefined) return this.#acks.arrived(delivery)
+    delivery.packetId = 0
+    delivery.current = false
+  }
+
+  #isWanted(arrival: Arrival): boolean {
+    const { counters, copies } = this.#parts
+    if (arrival.invalid !== undefined) {
+      counters.invalidTopics++
+      return false
+    }
+    const verdict = copies.judge(arrival.topic, arrival.subscriptionIdentifiers, arrival.retain)
+    if (verdict.type === 'copy') {
+      counters.copies++
+      return false
+    }
+    arrival.share = verdict.share
+    return true
+  }
+
+  #handOut(delivery: Delivery): void {
+    const { arrival } = delivery
+    this.#window.enter()
+    delivery.inWindow = true
+    const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
+    delivery.remaining = slots.length
+    for (const slot of slots) {
+      const plan = slot.receiver.plan(arrival)
+      const job = new Job(delivery, slot, plan, laneKey(plan, arrival))
+      if (job.key !== undefined && slot.lanes.busy(job.key)) slot.lanes.queue(job.key, job)
+      else this.#run(job)
+    }
+  }
+
+  // A job, and as long as they need not be waited for, those behind it in its lane.
+  #run(first: Job): void {
+    for (let job: Job | undefined = first; job !== undefined; job = nextInLane(job)) {
+      const outcome = job.slot.receiver.receive(job.delivery.arrival, job.plan, job)
+      if (outcome instanceof Promise) return this.#await(job, outcome)
+      this.#conclude(job, outcome)
+    }
+  }
+
+  #await(job: Job, outcome: Promise<Outcome>): void {
+    this.#running.add(job)
+    if (job.key !== undefined && !job.hasLane) {
+      job.slot.lanes.take(job.key, job)
+      job.hasLane = true
+    }
+    if (job.plan.timeoutMs > 0) job.limit(this.#parts.clock, () => this.#expired(job))
+    void outcome.then((value) => this.#over(job, value))
+  }
+
+  #expired(job: Job): void {
+    const { topic } = job.delivery.arrival
+    const error = new MqttasgiError(
+      'ERR_HANDLER_TIMEOUT',
+      `The chain for "${topic}" has not ended within ${job.plan.timeoutMs} ms (timeoutMs of ${job.plan.routes.join(', ')}).`,
+      { topic, receiver: job.slot.receiver.id },
+    )
+    job.abort(error)
+    this.#over(job, { type: 'failed', error, route: job.plan.routes[0] })
+  }
+
+  #over(job: Job, outcome: Outcome): void {
+    // After a timeout the chain may still end; its message has been settled then.
+    if (job.over) return
+    job.end()
+    this.#running.delete(job)
+    this.#conclude(job, outcome)
+    const next = nextInLane(job)
+    if (next !== undefined) this.#run(next)
+    this.#pump()
+    this.#wake()
+  }
+
+  #conclude(job: Job, outcome: Outcome): void {
+    this.#parts.report(job, settle(outcome))
+    if (--job.delivery.remaining === 0) this.#settled(job.delivery)
+  }
+
+  #settled(delivery: Delivery): void {
+    delivery.settled = true
+    if (delivery.current) this.#release()
+    else this.#leaveWindow(delivery)
+    this.#pump()
+  }
+
+  #release(): void {
+    this.#acks.release((delivery) => {
+      this.#leaveWindow(delivery)
+      this.#released.push(delivery)
+    })
+    if (this.#released.length === 0 || this.#flushing) return
+    this.#flushing = true
+    this.#parts.defer(() => this.flush())
+  }
+
+  #leaveWindow(delivery: Delivery): void {
+    if (!delivery.inWindow) return
+    delivery.inWindow = false
+    this.#window.leave()
+  }
+
+  #pump(): void {
+    if (this.#pumping || this.#waiting.size === 0) return
+    this.#pumping = true
+    while (this.#window.hasRoom) {
+      const delivery = this.#waiting.shift()
+      if (delivery === undefined) break
+      this.#window.admit(delivery.arrival.bytes)
+      this.#handOut(delivery)
+    }
+    this.#pumping = false
+    this.#balance()
+  }
+
+  #balance(): void {
+    const { port, counters, limits } = this.#parts
+    const pressure = this.#window.pressure(port.awaiting)
+    if (pressure === 'cut') {
+      counters.overflows++
+      port.cut({
+        type: 'overflow',
+        message: `${this.#window.waitingBytes} bytes wait for handlers, more than four times the limit of ${limits.maxWaitingBytes}: the connection was cut, and nothing of it acknowledged.`,
+      })
+    } else if ((pressure === 'pause') !== this.#paused) {
+      this.#paused = pressure === 'pause'
+      if (this.#paused) port.pause()
+      else port.resume()
+    }
+  }
+
+  #wake(): void {
+    if (this.#draining === 'no' || this.#running.size > 0) return
+    if (this.#draining === 'finish' && this.#waiting.size > 0) return
+    for (const resolve of this.#idle.splice(0)) resolve()
+  }
+}
+
+function nextInLane(job: Job): Job | undefined {
+  if (!job.hasLane || job.key === undefined) return undefined
+  const next = job.slot.lanes.next(job.key)
+  if (next !== undefined) next.hasLane = true
+  return next
+}
+
+function laneKey(plan: Plan, arrival: Arrival): string | undefined {
+  switch (plan.order) {
+    case 'topic':
+      return arrival.topic
+    case 'key':
+      return plan.keyOf?.(arrival) ?? arrival.topic
+    case 'strict':
+      return ''
+    case 'none':
+      return undefined
+  }
+}
+
+// Stands for a message that was not kept, so that its acknowledgement has a place in the order.
+function emptyArrival({ packetId, bytes, topic }: SkippedPacket): Arrival {
+  return {
+    topic,
+    payload: Buffer.alloc(0),
+    qos: 1,
+    retain: false,
+    dup: false,
+    properties: {},
+    packetId,
+    bytes,
+    invalid: undefined,
+    subscriptionIdentifiers: [],
+    share: undefined,
+    equals: () => false,
+  }
+}

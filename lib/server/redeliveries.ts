@@ -1,0 +1,57 @@
+// Redeliveries: what comes again after a reconnect joins the handler that still runs for it.
+
+/** What must be known of a message to see that it is the same. */
+export interface Comparable {
+  readonly topic: string
+  readonly packetId: number
+  readonly dup: boolean
+  equals(other: this): boolean
+}
+
+/**
+ * The deliveries of older connections whose acknowledgement the broker never got. Each of them can be
+ * taken by one redelivery: two equal messages are two messages.
+ */
+export class Redeliveries<D extends { readonly arrival: A }, A extends Comparable> {
+  readonly #byTopic = new Map<string, D[]>()
+
+  get size(): number {
+    let size = 0
+    for (const list of this.#byTopic.values()) size += list.length
+    return size
+  }
+
+  /** The session was resumed: the broker will send these again. */
+  expect(deliveries: Iterable<D>): void {
+    for (const delivery of deliveries) {
+      const list = this.#byTopic.get(delivery.arrival.topic)
+      if (list === undefined) this.#byTopic.set(delivery.arrival.topic, [delivery])
+      else list.push(delivery)
+    }
+  }
+
+  /**
+   * The older delivery that this arrival repeats, if there is one. An arrival repeats nothing unless the
+   * broker says so (DUP [MQTT-3.3.1-1]) or uses the packet id that is still open: an equal payload alone
+   * is a new message.
+   */
+  take(arrival: A): D | undefined {
+    if (this.#byTopic.size === 0) return undefined
+    const list = this.#byTopic.get(arrival.topic)
+    if (list === undefined) return undefined
+    const at = list.findIndex(
+      ({ arrival: older }) => (arrival.dup || arrival.packetId === older.packetId) && older.equals(arrival),
+    )
+    if (at === -1) return undefined
+    const [delivery] = list.splice(at, 1)
+    if (list.length === 0) this.#byTopic.delete(arrival.topic)
+    return delivery
+  }
+
+  /** The broker has lost the session, or another connection begins. */
+  clear(): D[] {
+    const left = [...this.#byTopic.values()].flat()
+    this.#byTopic.clear()
+    return left
+  }
+}

@@ -1,0 +1,320 @@
+// A server: keeps one connection to a broker up for its receivers, from start to drained stop.
+import type { Clock } from '../core/clock.ts'
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type {
+  Payload,
+  PublishOptions,
+  PublishResult,
+  SubscribeOptions,
+  SubscribeResult,
+} from '../core/message.ts'
+import { encodePayload } from '../core/payload.ts'
+import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
+import { assertTopic } from '../core/topic.ts'
+import { traceSettled } from '../core/trace.ts'
+import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
+import { Copies } from './copies.ts'
+import { zeroCounters, type Counters } from './counters.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { Job, Slot } from './job.ts'
+import { Lanes } from './lanes.ts'
+import { Outbox, type OutboxLimits } from './outbox.ts'
+import { Recipients } from './recipients.ts'
+import type { Settlement } from './settlement.ts'
+import { Subscriber } from './subscriber.ts'
+import { systemClock } from './system-clock.ts'
+import type { ConnectionFailure, ConnectionInfo, Transport } from './transport.ts'
+import type { WindowLimits } from './window.ts'
+
+/** What a server is made of. */
+export interface ServerParts {
+  readonly transport: Transport
+  /** The first one also hears of messages that nobody wants. */
+  readonly receivers: readonly Receiver[]
+  readonly policy: Omit<ConnectionPolicyOptions, 'now'>
+  readonly window: WindowLimits
+  readonly outbox: OutboxLimits
+  /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
+  readonly sessionLasts: boolean
+  /** Milliseconds that a stop waits for handlers and publications. */
+  readonly drainTimeoutMs: number
+  readonly log: Logger
+  readonly clock?: Clock
+}
+
+/** How a stop went. */
+export interface StopResult {
+  /** Every handler had settled and every publication its answer when the connection was closed. */
+  readonly clean: boolean
+  /** Handlers that were still running. */
+  readonly unsettled: number
+}
+
+/** How a server ended; `error` when it was not asked to. */
+export interface Closed {
+  readonly error?: MqttasgiError
+  readonly stop: StopResult
+}
+
+type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'closed'
+
+const DISCONNECT_TIMEOUT_MS = 1_000
+// More than this many publications under way to the broker would only fill its memory instead of ours.
+const PUBLICATIONS_UNDER_WAY = 1_000
+
+export class Server implements Client {
+  readonly counters: Readonly<Counters>
+  readonly #counters: Counters
+  readonly #parts: ServerParts
+  readonly #clock: Clock
+  readonly #slots: readonly Slot[]
+  readonly #policy: ConnectionPolicy
+  readonly #dispatcher: Dispatcher
+  readonly #subscriber: Subscriber
+  readonly #outbox: Outbox
+  readonly #closed = new Deferred<Closed>()
+  #state: State = 'idle'
+  #error: MqttasgiError | undefined = undefined
+  #stopping: Promise<StopResult> | undefined = undefined
+  #cancelRetry: (() => void) | undefined = undefined
+
+  /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
+  constructor(parts: ServerParts) {
+    const { transport, log } = parts
+    this.#parts = parts
+    this.#clock = parts.clock ?? systemClock
+    this.counters = this.#counters = zeroCounters()
+    this.#slots = parts.receivers.map((receiver) => ({ receiver, lanes: new Lanes() }))
+    this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
+    const recipients = new Recipients<Slot>()
+    const copies = new Copies()
+    this.#subscriber = new Subscriber({ transport, slots: this.#slots, recipients, copies, log })
+    this.#dispatcher = new Dispatcher({
+      port: transport,
+      recipients,
+      copies,
+      counters: this.#counters,
+      limits: parts.window,
+      clock: this.#clock,
+      log,
+      report: (job, settlement) => this.#report(job, settlement),
+      defer: (callback) => void setImmediate(callback),
+    })
+    this.#outbox = new Outbox((topic, payload, options) => this.#send(topic, payload, options), parts.outbox)
+  }
+
+  /** Resolves when the server has ended, for whatever reason. Never rejects. */
+  get closed(): Promise<Closed> {
+    return this.#closed.promise
+  }
+
+  get state(): State {
+    return this.#state
+  }
+
+  /**
+   * Connects, subscribes, and resolves when messages can come. Rejects with the coded error that made it
+   * give up; the server is closed then.
+   */
+  async start(): Promise<void> {
+    if (this.#state !== 'idle') return this.ready()
+    this.#parts.transport.listen({
+      connected: (info) => this.#connected(info),
+      arrived: (arrival) => this.#dispatcher.arrived(arrival),
+      skipped: (packet) => this.#dispatcher.skipped(packet),
+      closed: (failure) => this.#disconnected(failure),
+    })
+    this.#connect()
+    try {
+      await this.ready()
+    } catch (error) {
+      // What the broker refuses at start-up it will refuse again.
+      this.#fail(
+        error instanceof MqttasgiError
+          ? error
+          : new MqttasgiError('ERR_STOPPED', toError(error).message, { cause: error }),
+      )
+      throw (await this.closed).error ?? error
+    }
+  }
+
+  /** Resolves when the connection is up and the broker has granted all that is wanted now. */
+  ready(): Promise<void> {
+    return this.#subscriber.ready()
+  }
+
+  async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
+    assertTopic(topic)
+    const bytes = encodePayload(payload, topic)
+    const published = this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
+    this.#dispatcher.relieve()
+    const result = await published
+    this.#counters.published++
+    return result
+  }
+
+  /** Subscribes for the application; its messages go through the application's routes. */
+  subscribe(filter: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
+    return this.#subscribe(this.#application, filter, options)
+  }
+
+  unsubscribe(filter: string): Promise<void> {
+    return this.#unsubscribe(this.#application, filter)
+  }
+
+  /**
+   * Stops: begins nothing new, waits for the handlers that run and for publications under way, at most
+   * `drainTimeoutMs`, then disconnects. A second call gives the first one's promise.
+   */
+  stop(options: { readonly drainTimeoutMs?: number } = {}): Promise<StopResult> {
+    this.#stopping ??= this.#stop(options.drainTimeoutMs ?? this.#parts.drainTimeoutMs)
+    return this.#stopping
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop()
+  }
+
+  get #application(): Slot {
+    const [slot] = this.#slots
+    if (slot === undefined) throw new MqttasgiError('ERR_NOT_ATTACHED', 'This server has no receiver.')
+    return slot
+  }
+
+  #connect(): void {
+    this.#state = 'connecting'
+    this.#parts.transport.connect(this.#policy.protocolVersion)
+  }
+
+  #connected(info: ConnectionInfo): void {
+    this.#state = 'connected'
+    this.#counters.connects++
+    this.#policy.connected()
+    this.#parts.log.info(
+      `Connected with MQTT ${info.protocolVersion === 5 ? '5' : '3.1.1'}${info.sessionPresent ? ', the session goes on' : ''}.`,
+    )
+    this.#dispatcher.connected(info.sessionPresent)
+    this.#subscriber.connected(info)
+    this.#outbox.open(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY))
+    for (const slot of this.#slots)
+      void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent })
+  }
+
+  #disconnected(failure: ConnectionFailure): void {
+    const wasConnected = this.#state === 'connected'
+    this.#outbox.open(0)
+    this.#subscriber.disconnected()
+    this.#dispatcher.disconnected()
+    if (this.#state === 'closed') return
+    if (this.#state === 'stopping') return this.#letGo()
+    this.#state = 'waiting'
+    const verdict = this.#policy.failed(failure)
+    if (wasConnected) void this.#tellDisconnected({ type: 'lost', error: new Error(failure.message) })
+    if (verdict.type === 'stop') return this.#fail(verdict.error)
+    this.#parts.log.warn(`${failure.message} Next try in ${Math.round(verdict.afterMs)} ms.`)
+    this.#cancelRetry = this.#clock.after(verdict.afterMs, () => this.#connect())
+  }
+
+  #tellDisconnected(reason: DisconnectReason): Promise<void[]> {
+    return Promise.all(this.#slots.map(({ receiver }) => receiver.disconnected(reason)))
+  }
+
+  // The end that nobody asked for.
+  #fail(error: MqttasgiError): void {
+    if (this.#error !== undefined || this.#stopping !== undefined) return
+    this.#error = error
+    this.#outbox.close(error)
+    void this.stop()
+  }
+
+  async #stop(drainTimeoutMs: number): Promise<StopResult> {
+    const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
+    const hadConnection = this.#state === 'connected'
+    this.#state = 'stopping'
+    this.#cancelRetry?.()
+    if (!hadConnection) this.#letGo()
+    const deadline = this.#deadline(drainTimeoutMs)
+    await Promise.race([this.#drain(), deadline.passed])
+    deadline.cancel()
+    if (deadline.isOver()) await this.#abort()
+    const stop = { clean: !deadline.isOver(), unsettled: this.#dispatcher.running }
+    this.#subscriber.close(error)
+    this.#dispatcher.flush()
+    await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)
+    this.#outbox.close(error)
+    this.#state = 'closed'
+    this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
+    return stop
+  }
+
+  // Nobody will connect again: what waits for the broker waits in vain.
+  #letGo(): void {
+    this.#outbox.close(this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.'))
+    void this.#parts.transport.close(0)
+  }
+
+  // A handler that heeds its signal may still settle, and be acknowledged, within this turn.
+  async #abort(): Promise<void> {
+    this.#dispatcher.abort(new MqttasgiError('ERR_STOPPED', 'The server stops and waits no longer.'))
+    await new Promise((resolve) => setImmediate(resolve))
+  }
+
+  async #drain(): Promise<void> {
+    await this.#dispatcher.drain(this.#parts.sessionLasts ? 'drop' : 'finish')
+    this.#dispatcher.flush()
+    await this.#tellDisconnected(
+      this.#error === undefined ? { type: 'stopped' } : { type: 'failed', error: this.#error },
+    )
+    // Replies of the last handlers must be with the broker before we go.
+    await this.#outbox.idle()
+  }
+
+  #deadline(ms: number): { passed: Promise<void>; isOver: () => boolean; cancel: () => void } {
+    const passed = new Deferred()
+    let over = false
+    const cancel = this.#clock.after(ms, () => {
+      over = true
+      passed.resolve()
+    })
+    return { passed: passed.promise, isOver: () => over, cancel }
+  }
+
+  #clientOf(slot: Slot): Client {
+    return {
+      publish: (topic, payload, options) => this.publish(topic, payload, options),
+      subscribe: (filter, options = {}) => this.#subscribe(slot, filter, options),
+      unsubscribe: (filter) => this.#unsubscribe(slot, filter),
+    }
+  }
+
+  async #subscribe(slot: Slot, filter: string, options: SubscribeOptions): Promise<SubscribeResult> {
+    const granted = this.#subscriber.add(slot, filter, options)
+    this.#dispatcher.relieve()
+    return granted
+  }
+
+  async #unsubscribe(slot: Slot, filter: string): Promise<void> {
+    const done = this.#subscriber.remove(slot, filter)
+    this.#dispatcher.relieve()
+    return done
+  }
+
+  #report(job: Job, settlement: Settlement): void {
+    const { arrival } = job.delivery
+    this.#counters[settlement.type]++
+    traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
+    if (settlement.error === undefined) return
+    const { topic } = arrival
+    const { error, route } = settlement
+    this.#parts.log.error(
+      `The chain for "${topic}" ${settlement.type}${route === undefined ? '' : ` in route "${route}"`}: ${error.message}`,
+      { topic, route, receiver: job.slot.receiver.id, error },
+    )
+  }
+
+  #send(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
+    return this.#parts.transport.publish(topic, payload, options)
+  }
+}

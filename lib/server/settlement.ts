@@ -1,0 +1,30 @@
+// What follows from the outcome of a chain: how the message ends, and what is said of it.
+import type { Outcome } from '../core/receiver.ts'
+
+/** How a message ended. Only a message that has ended is acknowledged. */
+export interface Settlement {
+  readonly type: 'handled' | 'unmatched' | 'failed' | 'dropped'
+  readonly error?: Error
+  readonly route?: string | undefined
+}
+
+const HANDLED: Settlement = Object.freeze({ type: 'handled' })
+const UNMATCHED: Settlement = Object.freeze({ type: 'unmatched' })
+
+/**
+ * Decides the end of one message at one receiver. There is neither retry nor dead letter yet: what
+ * failed is logged, counted, and acknowledged.
+ */
+export function settle(outcome: Outcome): Settlement {
+  switch (outcome.type) {
+    case 'done':
+      return outcome.handled ? HANDLED : UNMATCHED
+    case 'failed':
+    case 'retry':
+      return { type: 'failed', error: outcome.error, route: outcome.route }
+    case 'rejected':
+      return { type: 'failed', error: new Error(outcome.reason), route: outcome.route }
+    case 'dropped':
+      return { type: 'dropped', error: new Error(outcome.reason), route: outcome.route }
+  }
+}

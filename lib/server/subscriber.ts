@@ -1,0 +1,216 @@
+// Brings what the broker knows of our subscriptions in line with what the receivers want, and says when it is.
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
+import type { Interest } from '../core/receiver.ts'
+import { assertFilter, sharedFilter } from '../core/topic.ts'
+import type { Copies } from './copies.ts'
+import type { Slot } from './job.ts'
+import { reasonText } from './reason-codes.ts'
+import type { Recipients } from './recipients.ts'
+import { subscriptionNotices } from './subscription-notices.ts'
+import { difference, planSubscriptions, type Subscription } from './subscriptions.ts'
+import type { ConnectionInfo, SubscriptionRequest, Transport } from './transport.ts'
+
+/** What the subscriber works with. */
+export interface SubscriberParts {
+  readonly transport: Pick<Transport, 'subscribe' | 'unsubscribe'>
+  readonly slots: readonly Slot[]
+  readonly recipients: Recipients<Slot>
+  readonly copies: Copies
+  readonly log: Logger
+}
+
+// One SUBSCRIBE may hold many filters, but a broker has a limit for the packet.
+const FILTERS_PER_PACKET = 100
+
+export class Subscriber {
+  readonly #parts: SubscriberParts
+  // Subscriptions that were asked for by hand, by receiver and filter.
+  readonly #added = new Map<Slot, Map<string, Interest>>()
+  readonly #granted = new Map<string, SubscriptionRequest>()
+  readonly #stopListening: (() => void)[]
+  #wanted: readonly Subscription[] = []
+  #connection: ConnectionInfo | undefined = undefined
+  // In a session that another process began, older filters may still bring messages.
+  #ownSession = false
+  #everConnected = false
+  #everReady = false
+  #changed = true
+  #syncing = false
+  #ready = new Deferred()
+  readonly #saidNotices = new Set<string>()
+
+  /** Throws `ERR_SUBSCRIBE_OPTIONS_DIFFER` when the receivers contradict each other. */
+  constructor(parts: SubscriberParts) {
+    this.#parts = parts
+    this.#stopListening = parts.slots.map((slot) => slot.receiver.onInterests(() => this.#onChange()))
+    this.#plan()
+  }
+
+  /** Resolves when the broker has granted everything that is wanted now; rejects with what it refused. */
+  ready(): Promise<void> {
+    return this.#ready.promise
+  }
+
+  connected(info: ConnectionInfo): void {
+    this.#connection = info
+    if (!info.sessionPresent) {
+      this.#granted.clear()
+      this.#ownSession = true
+    } else if (!this.#everConnected) {
+      this.#ownSession = false
+    }
+    this.#everConnected = true
+    this.#onChange()
+  }
+
+  disconnected(): void {
+    this.#connection = undefined
+    this.#renew()
+  }
+
+  /** Ends all waiting with this error, and listens to no receiver any more. */
+  close(error: MqttasgiError): void {
+    this.#connection = undefined
+    for (const stop of this.#stopListening) stop()
+    this.#renew()
+    this.#ready.reject(error)
+  }
+
+  /** Adds a subscription for a receiver. Rejects, and takes it back, when the broker refuses it. */
+  async add(slot: Slot, text: string, options: SubscribeOptions): Promise<SubscribeResult> {
+    assertFilter(text)
+    const shared = sharedFilter(text)
+    const qos: QoS = options.qos ?? 1
+    const added = this.#addedBy(slot)
+    const before = added.get(text)
+    added.set(text, {
+      filter: shared?.filter ?? text,
+      share: shared?.group,
+      qos,
+      noLocal: options.noLocal ?? false,
+      retainHandling: options.retainHandling ?? 0,
+      retainAsPublished: options.retainAsPublished ?? false,
+      source: text,
+    })
+    try {
+      this.#onChange()
+      await this.ready()
+    } catch (error) {
+      if (before === undefined) added.delete(text)
+      else added.set(text, before)
+      this.#onChange()
+      throw error
+    }
+    return { filter: text, qos: qos === 2 ? 1 : qos }
+  }
+
+  async remove(slot: Slot, text: string): Promise<void> {
+    assertFilter(text)
+    if (!this.#addedBy(slot).delete(text)) return
+    this.#onChange()
+    await this.ready()
+  }
+
+  #addedBy(slot: Slot): Map<string, Interest> {
+    let added = this.#added.get(slot)
+    if (added === undefined) this.#added.set(slot, (added = new Map<string, Interest>()))
+    return added
+  }
+
+  // Several registrations of one turn become one SUBSCRIBE.
+  #onChange(): void {
+    this.#changed = true
+    this.#renew()
+    if (this.#syncing || this.#connection === undefined) return
+    this.#syncing = true
+    queueMicrotask(() => void this.#sync())
+  }
+
+  // A promise that has settled speaks of what was wanted then.
+  #renew(): void {
+    if (this.#ready.settled) this.#ready = new Deferred()
+  }
+
+  #plan(): void {
+    const { slots, recipients, copies } = this.#parts
+    const wishes = slots.map((slot) => ({
+      recipient: slot,
+      interests: [...slot.receiver.interests(), ...(this.#added.get(slot)?.values() ?? [])],
+    }))
+    this.#wanted = planSubscriptions(wishes.flatMap(({ interests }) => interests))
+    recipients.update(wishes)
+    copies.update(this.#wanted)
+  }
+
+  async #sync(): Promise<void> {
+    let failure: unknown
+    while (this.#changed && this.#connection !== undefined) {
+      this.#changed = false
+      const connection = this.#connection
+      failure = undefined
+      try {
+        this.#plan()
+        await this.#tell(connection)
+      } catch (error) {
+        // Of a connection that is gone nothing is to be said: the next one begins anew.
+        if (this.#connection === connection) failure = error
+      }
+    }
+    this.#syncing = false
+    if (this.#connection === undefined) return
+    if (failure === undefined) {
+      this.#everReady = true
+      this.#ready.resolve()
+      return
+    }
+    // At start-up whoever waits for it says so; later it may be that nobody waits.
+    if (this.#everReady) this.#parts.log.error(toError(failure).message)
+    this.#ready.reject(failure)
+  }
+
+  async #tell(connection: ConnectionInfo): Promise<void> {
+    this.#sayNotices(connection)
+    const { subscribe, unsubscribe } = difference(this.#wanted, this.#granted)
+    const refused: string[] = []
+    for (let at = 0; at < subscribe.length; at += FILTERS_PER_PACKET) {
+      refused.push(...(await this.#subscribe(subscribe.slice(at, at + FILTERS_PER_PACKET), connection)))
+    }
+    // Unsubscribing last leaves no gap where one filter takes the place of others.
+    if (unsubscribe.length > 0) await this.#parts.transport.unsubscribe(unsubscribe)
+    for (const filter of unsubscribe) this.#granted.delete(filter)
+    if (refused.length > 0) {
+      throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
+    }
+  }
+
+  async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {
+    const told = connection.subscriptionIdentifiers
+      ? requests
+      : requests.map((request) => ({ ...request, identifier: undefined }))
+    const codes = await this.#parts.transport.subscribe(told)
+    const refused: string[] = []
+    const granted: string[] = []
+    for (const [i, request] of requests.entries()) {
+      const code = codes[i] ?? 0x80
+      if (code >= 0x80) refused.push(`"${request.filter}" (${reasonText(code)})`)
+      else if (code < request.qos)
+        refused.push(`"${request.filter}" (asked for QoS ${request.qos}, granted ${code})`)
+      else granted.push(request.filter)
+      if (code < 0x80) this.#granted.set(request.filter, request)
+    }
+    this.#parts.copies.granted(granted, this.#ownSession)
+    return refused
+  }
+
+  #sayNotices(connection: ConnectionInfo): void {
+    const interests = this.#parts.slots.flatMap((slot) => slot.receiver.interests())
+    for (const notice of subscriptionNotices(interests, this.#wanted, connection)) {
+      if (this.#saidNotices.has(notice)) continue
+      this.#saidNotices.add(notice)
+      this.#parts.log.warn(notice)
+    }
+  }
+}

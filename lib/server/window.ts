@@ -1,0 +1,77 @@
+// The window: how many messages may be in hand at once, and what to do with the socket when more come.
+
+/** Limits of the window and of what waits in front of it. */
+export interface WindowLimits {
+  /** Messages that are handed out and not yet settled and released. */
+  readonly maxInFlight: number
+  /** Bytes of frames that wait in front of the window before the socket is paused. */
+  readonly maxWaitingBytes: number
+}
+
+/** What is to be done with the connection now. */
+export type Pressure = 'read' | 'pause' | 'cut'
+
+// While an acknowledgement of the broker's is awaited the socket must be read on, or a handler that
+// awaits its own publish would wait for ever. That has an end too: this many times the limit.
+const HARD_LIMIT_FACTOR = 4
+
+/** Counts; it holds no message and calls nobody. Brokers overshoot Receive Maximum, so the bound is ours. */
+export class Window {
+  readonly #limits: WindowLimits
+  #open = 0
+  #waitingBytes = 0
+  #paused = false
+
+  constructor(limits: WindowLimits) {
+    this.#limits = limits
+  }
+
+  get open(): number {
+    return this.#open
+  }
+
+  get waitingBytes(): number {
+    return this.#waitingBytes
+  }
+
+  get hasRoom(): boolean {
+    return this.#open < this.#limits.maxInFlight
+  }
+
+  /** A message is handed out. */
+  enter(): void {
+    this.#open++
+  }
+
+  /** A message was released, or its connection is gone and its work is done. */
+  leave(): void {
+    this.#open--
+  }
+
+  /** A frame waits in front of the window. */
+  wait(bytes: number): void {
+    this.#waitingBytes += bytes
+  }
+
+  /** A frame stops waiting. */
+  admit(bytes: number): void {
+    this.#waitingBytes -= bytes
+  }
+
+  /**
+   * Whether to read the socket, stop reading it, or end the connection. Reading goes on again at half
+   * of the limit, so that it does not flicker.
+   */
+  pressure(awaiting: boolean): Pressure {
+    const { maxWaitingBytes } = this.#limits
+    if (this.#waitingBytes > maxWaitingBytes * HARD_LIMIT_FACTOR) return 'cut'
+    const mark = this.#paused ? maxWaitingBytes / 2 : maxWaitingBytes
+    this.#paused = this.#waitingBytes > mark && !awaiting
+    return this.#paused ? 'pause' : 'read'
+  }
+
+  /** A new connection is read from the start. */
+  reset(): void {
+    this.#paused = false
+  }
+}

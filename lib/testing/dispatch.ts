@@ -1,0 +1,159 @@
+// Runs an application with no broker at all: the same way through the same code, minus the network.
+import type { ApplicationReceiver } from '../core/application-receiver.ts'
+import { ApplicationNode, type Application } from '../core/application.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { silentLog, type Logger } from '../core/log.ts'
+import type {
+  MessageProperties,
+  Payload,
+  PublishOptions,
+  PublishResult,
+  QoS,
+  SubscribeOptions,
+  SubscribeResult,
+} from '../core/message.ts'
+import { encodePayload } from '../core/payload.ts'
+import type { Client } from '../core/receiver.ts'
+import { masterScope, type Scope } from '../core/scope.ts'
+import { assertFilter, assertTopic } from '../core/topic.ts'
+import { zeroCounters } from '../server/counters.ts'
+import { Dispatcher } from '../server/dispatcher.ts'
+import type { Slot } from '../server/job.ts'
+import { Lanes } from '../server/lanes.ts'
+import { Recipients } from '../server/recipients.ts'
+import type { Settlement } from '../server/settlement.ts'
+import { systemClock } from '../server/system-clock.ts'
+import type { Arrival } from '../server/transport.ts'
+import { memoryArrival } from './memory-arrival.ts'
+
+/** How the message came, and to whom. */
+export interface DispatchOptions {
+  readonly qos?: QoS
+  readonly retain?: boolean
+  readonly dup?: boolean
+  readonly properties?: MessageProperties
+  /** Deliver it as a member of this share group would get it. */
+  readonly share?: string
+  /** The mount the application would have as a worker. */
+  readonly mount?: string
+  /** Parts of the scope: application id, instance type, params. */
+  readonly scope?: Partial<Scope>
+  readonly log?: Logger
+}
+
+/** A publication a handler made. */
+export interface Published {
+  readonly topic: string
+  /** The bytes as they would go to the broker. */
+  readonly payload: Buffer
+  readonly options: PublishOptions
+}
+
+/** A subscription a handler asked for. */
+export interface Subscribed {
+  readonly filter: string
+  readonly options: SubscribeOptions
+}
+
+/** What happened to the message. */
+export interface DispatchResult {
+  /** A route's handler was entered. */
+  readonly handled: boolean
+  /** The patterns of the routes that match, in the order they run. */
+  readonly routes: readonly string[]
+  readonly published: readonly Published[]
+  readonly subscribed: readonly Subscribed[]
+  /** What the chain failed with, after `onError` has seen it. */
+  readonly error: Error | undefined
+}
+
+/**
+ * Dispatches one message to an application as the server would, and says what came of it. It never
+ * rejects for what a handler throws: that is `error`. Rejects with `ERR_TOPIC_INVALID` for a topic with
+ * wildcards. Publications and subscriptions are recorded and succeed.
+ *
+ * @example
+ * const { handled, published } = await dispatch(app, 'sensors/hall/temp', { celsius: 85 })
+ */
+export async function dispatch(
+  app: Application,
+  topic: string,
+  payload?: Payload,
+  options: DispatchOptions = {},
+): Promise<DispatchResult> {
+  if (!(app instanceof ApplicationNode)) {
+    throw new MqttasgiError(
+      'ERR_HANDLER_INVALID',
+      'dispatch() expects an application made by mqttasgi() first.',
+    )
+  }
+  assertTopic(topic)
+  const receiver = app.receiver({
+    mount: options.mount ?? '',
+    scope: { ...masterScope, ...options.scope },
+    log: options.log ?? silentLog,
+  })
+  try {
+    const arrival = memoryArrival(topic, encodePayload(payload, topic), options)
+    const client = new RecordingClient()
+    receiver.useClient(client)
+    const settlement = await settlementOf(receiver, arrival, options)
+    return {
+      handled: settlement.type === 'handled',
+      routes: receiver.plan(arrival).routes,
+      published: client.published,
+      subscribed: client.subscribed,
+      error: settlement.error,
+    }
+  } finally {
+    receiver.release()
+  }
+}
+
+// The server's own dispatcher, with a port that leads nowhere.
+async function settlementOf(
+  receiver: ApplicationReceiver,
+  arrival: Arrival,
+  options: DispatchOptions,
+): Promise<Settlement> {
+  const slot: Slot = { receiver, lanes: new Lanes() }
+  const recipients = new Recipients<Slot>()
+  recipients.update([{ recipient: slot, interests: receiver.interests() }])
+  let settlement: Settlement = { type: 'unmatched' }
+  const dispatcher = new Dispatcher({
+    port: { acknowledge() {}, pause() {}, resume() {}, cut() {}, awaiting: false },
+    recipients,
+    copies: { judge: () => ({ type: 'run', share: options.share }) },
+    counters: zeroCounters(),
+    limits: { maxInFlight: 1, maxWaitingBytes: Number.POSITIVE_INFINITY },
+    clock: systemClock,
+    log: options.log ?? silentLog,
+    report: (_job, reported) => (settlement = reported),
+    defer: (callback) => callback(),
+  })
+  dispatcher.arrived(arrival)
+  await dispatcher.drain('finish')
+  return settlement
+}
+
+/** Keeps what handlers ask for, and grants it. */
+class RecordingClient implements Client {
+  readonly published: Published[] = []
+  readonly subscribed: Subscribed[] = []
+
+  async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
+    assertTopic(topic)
+    this.published.push({ topic, payload: encodePayload(payload, topic), options })
+    return { reasonCode: 0 }
+  }
+
+  async subscribe(filter: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
+    assertFilter(filter)
+    this.subscribed.push({ filter, options })
+    return { filter, qos: options.qos ?? 1 }
+  }
+
+  async unsubscribe(filter: string): Promise<void> {
+    assertFilter(filter)
+  }
+}

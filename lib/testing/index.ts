@@ -1,0 +1,15 @@
+// The public face `mqttasgi/testing`: trying an application, and a server, without a broker.
+export {
+  dispatch,
+  type DispatchOptions,
+  type DispatchResult,
+  type Published,
+  type Subscribed,
+} from './dispatch.ts'
+export type { MemoryDelivery } from './memory-arrival.ts'
+export {
+  MemoryTransport,
+  type MemoryFault,
+  type MemoryOperation,
+  type MemoryPublication,
+} from './memory-transport.ts'
