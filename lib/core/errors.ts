@@ -30,6 +30,226 @@ export const errorCodes = {
     means: 'A pattern was filled with a value that is missing or would change the topic.',
     mend: 'Give every name a non-empty value without /, +, # and NUL.',
   },
+  // --- application ------------------------------------------------------------------------------
+  ERR_NEXT_CALLED_TWICE: {
+    kind: 'program',
+    means: 'A handler called next() a second time.',
+    mend: 'Call next() once; keep its promise if you need it again.',
+  },
+  ERR_NEXT_TOO_LATE: {
+    kind: 'program',
+    means: 'next() was called after the chain had ended.',
+    mend: 'Return or await next() in the handler, instead of calling it from a callback.',
+  },
+  ERR_HANDLER_INVALID: {
+    kind: 'program',
+    means: 'Something that is not a function was registered as a handler.',
+    mend: 'Give functions (ctx, next) => …, or a router to use().',
+  },
+  ERR_ROUTE_OPTION: {
+    kind: 'program',
+    means: 'A route option is unknown, has a wrong value, or contradicts another.',
+    mend: 'See the list of route options in docs/routing.md.',
+  },
+  ERR_MOUNT_INVALID: {
+    kind: 'program',
+    means: 'A pattern can not be used as a prefix, or does not fit what is mounted under it.',
+    mend: 'Mount under plain levels and +names that the routes below do not use again.',
+  },
+  ERR_PAYLOAD_JSON: {
+    kind: 'delivery',
+    means: 'The payload is not the JSON that ctx.json() was asked to read.',
+    mend: 'Look at what the device sends, or read the bytes with ctx.payload or ctx.text().',
+  },
+  ERR_PAYLOAD_TYPE: {
+    kind: 'program',
+    means: 'A value was given to publish() that has no bytes: a function, a symbol, a circular object.',
+    mend: 'Publish a string, bytes, a number, a boolean, null or something JSON can write.',
+  },
+  ERR_NO_RESPONSE_TOPIC: {
+    kind: 'delivery',
+    means: 'reply() was called for a message without a usable response topic.',
+    mend: 'Only reply to requests: messages of MQTT 5 whose properties name a response topic.',
+  },
+  ERR_NOT_ATTACHED: {
+    kind: 'program',
+    means: 'Something needs a server, and the receiver is attached to none.',
+    mend: 'Publish and subscribe after serve() has resolved, or from within a handler.',
+  },
+  // --- configuration and command line -----------------------------------------------------------
+  ERR_CONFIG_KEY: {
+    kind: 'config',
+    means: 'The configuration has a key that nobody reads.',
+    mend: 'Correct its name, or take it out; the message names the nearest key there is.',
+  },
+  ERR_CONFIG_VALUE: {
+    kind: 'config',
+    means: 'A value of the configuration, the environment or .env has the wrong type or is out of range.',
+    mend: 'Give what the message expects; README.md lists all options.',
+  },
+  ERR_CONFIG_CONFLICT: {
+    kind: 'config',
+    means: 'Two options given at the same place contradict each other.',
+    mend: 'Keep one of the two that the message names.',
+  },
+  ERR_CONFIG_INCOMPLETE: {
+    kind: 'config',
+    means: 'An option was given without another one that it needs.',
+    mend: 'Give the other one too, or take the first one out.',
+  },
+  ERR_CONFIG_FILE: {
+    kind: 'config',
+    means: 'A configuration file can not be found, read or understood.',
+    mend: 'Look at the file and place the message names.',
+  },
+  ERR_CONFIG_UNSAFE: {
+    kind: 'config',
+    means: 'Everybody on this machine may write to the configuration file, and it would be run.',
+    mend: 'Take the right away: chmod o-w FILE.',
+  },
+  ERR_CONFIG_TLS: {
+    kind: 'config',
+    means: 'A certificate or key can not be read, is not what it should be, or does not fit its partner.',
+    mend: 'Give PEM files that this user can read: the key that belongs to the certificate, unencrypted.',
+  },
+  ERR_APPLICATION_MISSING: {
+    kind: 'config',
+    means: 'Neither the command line nor the configuration names an application.',
+    mend: "Run `mqttasgi ./app.ts`, or write application: './app.ts' into mqttasgi.config.ts.",
+  },
+  ERR_APPLICATION_FILE: {
+    kind: 'config',
+    means: 'The file of an application is not there or can not be read.',
+    mend: 'Give its path as ./file.ts or ./file.ts#export.',
+  },
+  ERR_APPLICATION_EXPORT: {
+    kind: 'config',
+    means: 'The file of an application does not export what was asked for, or it is no application.',
+    mend: 'Export what mqttasgi() returned: as default, as app, or under the name after the #.',
+  },
+  ERR_APPLICATION_LOAD: {
+    kind: 'program',
+    means: 'The file of an application, or the configuration itself, threw while it was loaded.',
+    mend: 'The message and the cause say what it threw and where.',
+  },
+  ERR_USAGE: {
+    kind: 'usage',
+    means: 'The command line can not be understood.',
+    mend: 'See mqttasgi --help.',
+  },
+  // --- connection -------------------------------------------------------------------------------
+  ERR_CONNECT_VERSION: {
+    kind: 'connection',
+    means: 'The broker does not speak the protocol version that was asked for.',
+    mend: 'Use protocolVersion auto, or the version the broker speaks.',
+  },
+  ERR_CONNECT_REFUSED: {
+    kind: 'connection',
+    means: 'The broker answered CONNECT with a refusal.',
+    mend: 'The message names the reason the broker gave.',
+  },
+  ERR_CONNECT_CREDENTIALS: {
+    kind: 'connection',
+    means: 'The broker refused user name and password, or asks for some.',
+    mend: 'Check MQTT_USERNAME and MQTT_PASSWORD.',
+  },
+  ERR_CONNECT_TLS: {
+    kind: 'connection',
+    means: 'The certificate of the broker, or ours, is not trusted.',
+    mend: 'Give the CA that signed it, and connect by the name in the certificate.',
+  },
+  ERR_CONNECT_NETWORK: {
+    kind: 'connection',
+    means: 'No connection to the broker could be made.',
+    mend: 'Check host and port, and that the broker runs.',
+  },
+  ERR_CONNECT_TIMEOUT: {
+    kind: 'connection',
+    means: 'The broker accepted the connection and then said nothing.',
+    mend: 'Check that the port speaks MQTT, and with or without TLS as configured.',
+  },
+  ERR_CONNECT_PROTOCOL: {
+    kind: 'connection',
+    means: 'What answered does not speak MQTT.',
+    mend: 'Check the port and the transport.',
+  },
+  ERR_CONNECT_CLOSED: {
+    kind: 'connection',
+    means: 'The broker ended the connection.',
+    mend: 'Its own log says why.',
+  },
+  ERR_CLIENT_ID_TAKEN_OVER: {
+    kind: 'takeover',
+    means: 'Another client connected with our client id, and the broker ended our connection.',
+    mend: 'Give each instance a client id of its own.',
+  },
+  ERR_INBOUND_OVERFLOW: {
+    kind: 'connection',
+    means:
+      'More came than may wait in front of the handlers; the connection was cut, nothing was acknowledged.',
+    mend: 'Raise maxWaitingBytes, or make the handlers faster.',
+  },
+  ERR_STOPPED: {
+    kind: 'connection',
+    means: 'The server has stopped, so this can not be done any more.',
+    mend: 'Start a new server.',
+  },
+  ERR_OUTBOX_FULL: {
+    kind: 'delivery',
+    means: 'More publications wait for the broker than the outbox holds.',
+    mend: 'Await publish(), or publish less while the broker is away.',
+  },
+  ERR_SUBSCRIBE_OPTIONS_DIFFER: {
+    kind: 'program',
+    means: 'Two routes want one filter with different subscribe options.',
+    mend: 'Give both the same noLocal, retainHandling and retainAsPublished.',
+  },
+  ERR_SUBSCRIBE_REFUSED: {
+    kind: 'connection',
+    means: 'The broker refused a subscription, or granted less than was asked for.',
+    mend: 'Check the rights of this client at the broker.',
+  },
+  ERR_HANDLER_TIMEOUT: {
+    kind: 'delivery',
+    means: 'A chain took longer than timeoutMs.',
+    mend: 'Raise timeoutMs, or heed ctx.signal and end sooner.',
+  },
+  ERR_RECEIVER_DUPLICATE: {
+    kind: 'config',
+    means: 'Two receivers of one server have the same id.',
+    mend: 'Give each worker an id of its own.',
+  },
+  // --- publications and requests to the broker --------------------------------------------------
+  ERR_NOT_CONNECTED: {
+    kind: 'delivery',
+    means: 'Something was asked of the broker while there was no connection to it.',
+    mend: 'Wait until the server is ready, or let publish() wait in the outbox with QoS 1.',
+  },
+  ERR_CONNECTION_CLOSED: {
+    kind: 'delivery',
+    means: 'The connection ended before the broker answered; it may or may not have done what was asked.',
+    mend: 'Ask again when connected; the receivers of a message may get it twice.',
+  },
+  ERR_PUBLISH_REFUSED: {
+    kind: 'delivery',
+    means: 'The broker did not take a publication; the message names its reason code.',
+    mend: 'Check the rights of this client for the topic, and the limits of the broker.',
+  },
+  ERR_PUBLISH_TOO_LARGE: {
+    kind: 'delivery',
+    means: 'A publication is larger than the broker, or MQTT itself, takes.',
+    mend: "Publish less at once, or raise the broker's maximum packet size.",
+  },
+  ERR_PUBLISH_INVALID: {
+    kind: 'program',
+    means: 'A property given to publish() can not be sent.',
+    mend: 'The message names the property and what it must be.',
+  },
+  ERR_UNSUBSCRIBE_REFUSED: {
+    kind: 'connection',
+    means: 'The broker refused to end a subscription.',
+    mend: 'Check the rights of this client at the broker.',
+  },
   // --- embedded broker --------------------------------------------------------------------------
   ERR_PEER_MISSING: {
     kind: 'config',
@@ -51,10 +271,12 @@ export const errorCodes = {
     means: 'The embedded broker was used after it was closed.',
     mend: 'Publish before close(), or start another one.',
   },
-} as const satisfies Record<string, ErrorEntry>
+} as const
 
 /** One of the codes of `errorCodes`. */
 export type ErrorCode = keyof typeof errorCodes
+
+const entries: Readonly<Record<ErrorCode, ErrorEntry>> = errorCodes
 
 /** What an error may carry besides its message. */
 export interface ErrorDetails {
@@ -86,7 +308,7 @@ export class MqttasgiError extends Error {
 
   /** The kind of mistake or event behind the code. */
   get kind(): ErrorEntry['kind'] {
-    return errorCodes[this.code].kind
+    return entries[this.code].kind
   }
 }
 

@@ -1,0 +1,306 @@
+// Publications, SUBSCRIBEs and UNSUBSCRIBEs that the broker has not answered yet, and what becomes of them.
+import { MqttasgiError } from '../core/errors.ts'
+import type { PublishOptions, PublishResult } from '../core/message.ts'
+import { assertTopic, quote } from '../core/topic.ts'
+import { publishPacket, type PublishPacket, type WireProperties } from './outgoing-publish.ts'
+import { reasonText } from './reason-codes.ts'
+import type { SubscriptionRequest } from './transport.ts'
+
+/** An acknowledgement of the broker's, as far as it matters here. */
+interface Answer {
+  readonly cmd: string
+  readonly messageId?: number | undefined
+  readonly reasonCode?: number | undefined
+  readonly granted?: readonly unknown[] | undefined
+}
+
+type Callback = (error?: Error | null, answer?: Answer) => void
+
+/** The part of MQTT.js that is used here. */
+export interface RequestClient {
+  publish(
+    topic: string,
+    payload: Buffer,
+    options: { qos: 0 | 1 | 2; retain: boolean; properties?: WireProperties },
+    callback: Callback,
+  ): unknown
+  subscribe(
+    filter: string,
+    options: {
+      qos: 0 | 1 | 2
+      nl: boolean
+      rap: boolean
+      rh: number
+      properties?: { subscriptionIdentifier: number }
+    },
+    callback: (error: Error | null, granted?: unknown, answer?: Answer) => void,
+  ): unknown
+  unsubscribe(filters: string[], callback: Callback): unknown
+  getLastMessageId(): number
+  removeOutgoingMessage(messageId: number): unknown
+  readonly outgoingStore: {
+    get(packet: { messageId: number }, callback: (error?: Error, packet?: Answer) => void): unknown
+  }
+}
+
+/** What CONNACK allows us to publish (3.2.2.3). */
+export interface PublishLimits {
+  readonly maximumPacketSize: number | undefined
+  readonly maximumQoS: number
+  readonly retainAvailable: boolean
+}
+
+const noLimits: PublishLimits = { maximumPacketSize: undefined, maximumQoS: 2, retainAvailable: true }
+
+/** The first call counts: the answer, the end of the connection, or MQTT.js's own opinion of that. */
+interface Settle<T> {
+  readonly done: (value: T) => void
+  readonly fail: (error: MqttasgiError) => void
+}
+
+interface OpenRequest {
+  /** For messages to people. */
+  readonly what: string
+  /** MQTT.js keeps it over a reconnect and sends it again. */
+  readonly durable: boolean
+  /** Of its frame; 0 where nobody asks. */
+  readonly bytes: number
+  /** The packet id, while MQTT.js stores it. */
+  id: number | undefined
+  send(): void
+  fail(error: MqttasgiError): void
+}
+
+/**
+ * The requests made through one client.
+ *
+ * MQTT.js first sends what it has stored, one by one, and gives packet ids to new requests meanwhile that the stored ones
+ * still hold: the new one would answer for the old. So all is held here until it says it is ready.
+ */
+export class BrokerRequests {
+  readonly #client: RequestClient
+  readonly #version: 4 | 5
+  readonly #open = new Set<OpenRequest>()
+  /** The reason codes of PUBACK and PUBREC by packet id, for MQTT.js hands back the PUBLISH instead. */
+  readonly #reasons = new Map<number, number>()
+  #held: OpenRequest[] = []
+  #limits = noLimits
+  #state: 'apart' | 'connected' | 'ready' | 'closed' = 'apart'
+
+  constructor(client: RequestClient, protocolVersion: 4 | 5) {
+    this.#client = client
+    this.#version = protocolVersion
+  }
+
+  /** How many are not answered. */
+  get size(): number {
+    return this.#open.size
+  }
+
+  /** CONNACK said yes; MQTT.js has not begun to send what it has stored. */
+  connected(limits: PublishLimits): void {
+    this.#state = 'connected'
+    this.#limits = limits
+    this.#dropTooLarge()
+  }
+
+  /** MQTT.js takes new requests: what was held goes first. */
+  ready(): void {
+    if (this.#state !== 'connected') return
+    this.#state = 'ready'
+    const held = this.#held
+    this.#held = []
+    for (const request of held) request.send()
+  }
+
+  /** The connection has ended. */
+  lost(): void {
+    if (this.#state === 'closed') return
+    this.#state = 'apart'
+    this.#limits = noLimits
+    this.#reasons.clear()
+    this.#held = this.#held.filter((request) => request.durable)
+    for (const request of this.#open) if (!request.durable) request.fail(closedError(request.what))
+  }
+
+  /** There will be no other connection. */
+  close(): void {
+    this.#state = 'closed'
+    this.#held = []
+    for (const request of this.#open) request.fail(closedError(request.what))
+  }
+
+  /** To be shown each acknowledgement before MQTT.js handles it. */
+  received(answer: Answer): void {
+    const { cmd, messageId, reasonCode = 0 } = answer
+    if ((cmd !== 'puback' && cmd !== 'pubrec') || messageId === undefined || reasonCode === 0) return
+    this.#reasons.set(messageId, reasonCode)
+  }
+
+  publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
+    const qos = options.qos ?? 1
+    const retain = options.retain === true
+    const what = `the publication to ${quote(topic)}`
+    let packet: PublishPacket
+    try {
+      assertTopic(topic)
+      packet = publishPacket(topic, payload, options, this.#version)
+    } catch (error) {
+      return Promise.reject(error)
+    }
+    return this.#ask<PublishResult>({ what, durable: qos > 0, bytes: packet.bytes }, (settle, request) => {
+      const over = limitFault(topic, { qos, retain, bytes: packet.bytes }, this.#limits)
+      if (over !== undefined) return settle.fail(over)
+      const settings = packet.properties === undefined ? {} : { properties: packet.properties }
+      this.#client.publish(topic, payload, { qos, retain, ...settings }, (error, answer) =>
+        this.#published(topic, settle, error, answer),
+      )
+      if (qos > 0 && this.#open.has(request)) request.id = this.#client.getLastMessageId()
+    })
+  }
+
+  /** One SUBSCRIBE each: MQTT.js fails a whole packet for one refused filter. */
+  async subscribe(requests: readonly SubscriptionRequest[]): Promise<readonly number[]> {
+    return Promise.all(requests.map((request) => this.#subscribe(request)))
+  }
+
+  async unsubscribe(filters: readonly string[]): Promise<void> {
+    if (filters.length === 0) return
+    const what = `UNSUBSCRIBE for ${filters.map(quote).join(', ')}`
+    await this.#ask<true>({ what, durable: false, bytes: 0 }, (settle) => {
+      this.#client.unsubscribe([...filters], (error, answer) => {
+        const fault = error ? closedError(what, error) : unsubscribeFault(filters, answer?.granted ?? [])
+        if (fault === undefined) settle.done(true)
+        else settle.fail(fault)
+      })
+    })
+  }
+
+  #subscribe(wanted: SubscriptionRequest): Promise<number> {
+    const { filter, identifier, noLocal, qos, retainAsPublished, retainHandling } = wanted
+    const what = `SUBSCRIBE for ${quote(filter)}`
+    const properties = identifier === undefined ? {} : { properties: { subscriptionIdentifier: identifier } }
+    const options = { qos, nl: noLocal, rap: retainAsPublished, rh: retainHandling, ...properties }
+    return this.#ask<number>({ what, durable: false, bytes: 0 }, (settle) => {
+      this.#client.subscribe(filter, options, (error, _granted, answer) => {
+        // A refusal is an error to MQTT.js; SUBACK comes along with it.
+        const [code, ...more] = answer?.granted ?? []
+        if (typeof code === 'number' && more.length === 0) settle.done(code)
+        else settle.fail(closedError(what, error ?? undefined))
+      })
+    })
+  }
+
+  #ask<T>(
+    about: Pick<OpenRequest, 'what' | 'durable' | 'bytes'>,
+    send: (settle: Settle<T>, request: OpenRequest) => void,
+  ): Promise<T> {
+    if (this.#state === 'apart') return Promise.reject(notConnected(about.what))
+    if (this.#state === 'closed') return Promise.reject(closedError(about.what))
+    return new Promise((resolve, reject) => {
+      const settle: Settle<T> = {
+        done: (value) => {
+          if (this.#open.delete(request)) resolve(value)
+        },
+        fail: (error) => {
+          if (this.#open.delete(request)) reject(error)
+        },
+      }
+      const request: OpenRequest = {
+        ...about,
+        id: undefined,
+        send: () => send(settle, request),
+        fail: settle.fail,
+      }
+      this.#open.add(request)
+      if (this.#state === 'ready') request.send()
+      else this.#held.push(request)
+    })
+  }
+
+  #published(
+    topic: string,
+    settle: Settle<PublishResult>,
+    error: Error | null | undefined,
+    answer: Answer | undefined,
+  ): void {
+    const code = error !== null && error !== undefined && 'code' in error ? error.code : undefined
+    const id = answer?.messageId ?? 0
+    const told = this.#reasons.get(id) ?? 0
+    this.#reasons.delete(id)
+    if (!error) return settle.done({ reasonCode: told })
+    if (typeof code !== 'number') return settle.fail(closedError(`the publication to ${quote(topic)}`, error))
+    settle.fail(
+      new MqttasgiError(
+        'ERR_PUBLISH_REFUSED',
+        `The broker refused the publication to ${quote(topic)} (${reasonText(code)}): check what this client may publish.`,
+        { topic, cause: error },
+      ),
+    )
+  }
+
+  /**
+   * A broker that came back with a smaller limit would end the connection at each resend, for ever. What it has taken
+   * already (QoS 2, behind PUBREC) is small.
+   */
+  #dropTooLarge(): void {
+    const limit = this.#limits.maximumPacketSize ?? Number.POSITIVE_INFINITY
+    for (const request of this.#open) {
+      const { id } = request
+      if (request.bytes <= limit || id === undefined) continue
+      this.#client.outgoingStore.get({ messageId: id }, (_error, packet) => {
+        if (packet?.cmd !== 'publish') return
+        request.fail(tooLarge(request.what, request.bytes, limit))
+        this.#client.removeOutgoingMessage(id)
+      })
+    }
+  }
+}
+
+function limitFault(
+  topic: string,
+  publication: { readonly qos: number; readonly retain: boolean; readonly bytes: number },
+  limits: PublishLimits,
+): MqttasgiError | undefined {
+  const what = `the publication to ${quote(topic)}`
+  const { maximumPacketSize, maximumQoS, retainAvailable } = limits
+  if (maximumPacketSize !== undefined && publication.bytes > maximumPacketSize) {
+    return tooLarge(what, publication.bytes, maximumPacketSize, topic)
+  }
+  const refused = (reason: string): MqttasgiError =>
+    new MqttasgiError('ERR_PUBLISH_REFUSED', `Not sent: ${what}, for the broker ${reason}.`, { topic })
+  // To send it nevertheless would end the connection [MQTT-3.2.2-11, MQTT-3.2.2-14].
+  if (publication.qos > maximumQoS) return refused(`takes QoS ${maximumQoS} at most`)
+  if (publication.retain && !retainAvailable) return refused('keeps no retained messages')
+  return undefined
+}
+
+function tooLarge(what: string, bytes: number, limit: number, topic?: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_PUBLISH_TOO_LARGE',
+    `Not sent: ${what} takes ${bytes} bytes, and the broker takes ${limit} at most. Publish less at once, or raise the broker's limit.`,
+    topic === undefined ? {} : { topic },
+  )
+}
+
+function notConnected(what: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_NOT_CONNECTED',
+    `Not sent: ${what}, for there is no connection to the broker.`,
+  )
+}
+
+function closedError(what: string, cause?: Error): MqttasgiError {
+  const message = `The connection ended before the broker answered ${what}.`
+  return new MqttasgiError('ERR_CONNECTION_CLOSED', message, cause === undefined ? {} : { cause })
+}
+
+/** MQTT 5 answers each filter by itself (3.11.3); 0x11, no such subscription, is what we wanted. */
+function unsubscribeFault(filters: readonly string[], codes: readonly unknown[]): MqttasgiError | undefined {
+  const refused = filters.flatMap((filter, index) => {
+    const code = codes[index]
+    return typeof code === 'number' && code >= 0x80 ? [`${quote(filter)} (${reasonText(code)})`] : []
+  })
+  if (refused.length === 0) return undefined
+  return new MqttasgiError('ERR_UNSUBSCRIBE_REFUSED', `The broker refused to end ${refused.join(', ')}.`)
+}

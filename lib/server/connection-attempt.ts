@@ -1,0 +1,169 @@
+// One try to connect, and the connection that came of it: what is handed on, when it is kept alive, why it ended.
+import type { Duplex } from 'node:stream'
+import { ending, failureOf, gibberish, silence, type Progress } from './connect-failure.ts'
+import { InboundStream } from './inbound-stream.ts'
+import { addressText, type BrokerAddress } from './socket.ts'
+import type { Arrival, ConnectionFailure, ConnectionInfo, TransportListener } from './transport.ts'
+
+/** What it needs of the others. */
+export interface AttemptOptions {
+  readonly address: BrokerAddress
+  readonly protocolVersion: 4 | 5
+  readonly maxPacketBytes: number
+  /** From now to CONNACK. */
+  readonly connectTimeoutMs: number
+  readonly listener: TransportListener
+  /** In seconds, as agreed with the broker; 0 for none. */
+  readonly keepalive: () => number
+  /** Sends PINGREQ, and forgives the PINGRESP that is not read meanwhile. */
+  readonly ping: () => void
+}
+
+/** Begins with its construction, and ends in one call of the listener's `closed`. */
+export class ConnectionAttempt {
+  readonly stream: InboundStream
+  readonly #options: AttemptOptions
+  readonly #timer: NodeJS.Timeout
+  /** CONNACK said yes, and the listener knows. */
+  #connected = false
+  /** What came right behind CONNACK, before the listener knew. */
+  #early: (() => void)[] = []
+  /** The first cause is the one that is told. */
+  #failure: ConnectionFailure | undefined
+  /** `close()` was called: nothing is handed on any more. */
+  #deaf = false
+  #paused = false
+  #pinger: NodeJS.Timeout | undefined
+
+  constructor(socket: Duplex, options: AttemptOptions) {
+    const { connectTimeoutMs, listener } = options
+    this.#options = options
+    this.stream = new InboundStream(
+      socket,
+      {
+        publish: (arrival) => this.arrived(arrival),
+        skipped: (packet) => this.#hand(() => listener.skipped(packet)),
+        violation: (fault) => this.fail(gibberish(this.progress, fault)),
+      },
+      options,
+    )
+    this.#timer = setTimeout(() => this.fail(silence(this.progress, connectTimeoutMs)), connectTimeoutMs)
+  }
+
+  get connected(): boolean {
+    return this.#connected
+  }
+
+  /** Nothing is handed on any more. */
+  get over(): boolean {
+    return this.#deaf || this.stream.destroyed
+  }
+
+  get progress(): Progress {
+    return { address: this.#options.address, reached: this.stream.reached, connected: this.#connected }
+  }
+
+  /** CONNACK said yes: the rest may take its time. */
+  answered(): void {
+    clearTimeout(this.#timer)
+  }
+
+  /** Tells the listener, and what came in the meantime. */
+  open(info: ConnectionInfo): void {
+    if (this.over || this.#connected) return
+    this.#connected = true
+    this.#hand(() => this.#options.listener.connected(info))
+    const early = this.#early
+    this.#early = []
+    for (const hand of early) hand()
+  }
+
+  /** Called for every message: nothing is made on the way. */
+  arrived(arrival: Arrival): void {
+    if (!this.#connected || this.over) return this.#hand(() => this.#options.listener.arrived(arrival))
+    try {
+      this.#options.listener.arrived(arrival)
+    } catch (error) {
+      throwLater(error)
+    }
+  }
+
+  fail(failure: ConnectionFailure): void {
+    this.#failure ??= failure
+    this.stream.destroy()
+  }
+
+  cut(failure: ConnectionFailure): void {
+    if (this.stream.destroyed) return
+    this.#failure = failure
+    this.stream.destroy()
+  }
+
+  pause(): void {
+    if (!this.#connected || this.#paused || this.over) return
+    this.#paused = true
+    this.stream.hold()
+    const keepalive = this.#options.keepalive()
+    if (keepalive === 0 || this.#pinger !== undefined) return
+    this.#ping()
+    this.#pinger = setInterval(() => this.#ping(), keepalive * 500)
+  }
+
+  resume(): void {
+    if (!this.#paused) return
+    this.#paused = false
+    this.stream.release()
+  }
+
+  /** In peace when connected: DISCONNECT, and read to the end. Resolves when all is released. */
+  close(timeoutMs: number): Promise<void> {
+    this.#failure ??= {
+      type: 'closed',
+      message: `The connection to ${addressText(this.#options.address)} was closed by us.`,
+    }
+    this.#deaf = true
+    const gone = new Promise<void>((resolve) => this.stream.once('close', resolve))
+    if (this.#connected) this.stream.finish(timeoutMs)
+    else this.stream.destroy()
+    return gone
+  }
+
+  /** The stream has closed. */
+  ended(): void {
+    clearTimeout(this.#timer)
+    clearInterval(this.#pinger)
+    const { errored } = this.stream
+    const why = errored === null ? ending(this.progress) : failureOf(errored, this.progress)
+    this.#options.listener.closed(this.#failure ?? why)
+  }
+
+  #hand(tell: () => void): void {
+    if (this.over) return
+    if (!this.#connected) {
+      this.#early.push(() => this.#hand(tell))
+      return
+    }
+    try {
+      tell()
+    } catch (error) {
+      throwLater(error)
+    }
+  }
+
+  /** It outlives a short pause, so that many of them do not make as many pings. */
+  #ping(): void {
+    if (this.#paused) {
+      this.#options.ping()
+      return
+    }
+    clearInterval(this.#pinger)
+    this.#pinger = undefined
+  }
+}
+
+/** What a listener throws must stop neither the reader nor MQTT.js in the middle of a chunk. */
+function throwLater(error: unknown): void {
+  process.nextTick(() => {
+    throw error
+  })
+}

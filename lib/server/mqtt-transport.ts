@@ -1,0 +1,295 @@
+// The port to the broker on MQTT.js: it does the I/O and decides nothing. The one door to MQTT.js.
+import { Duplex } from 'node:stream'
+import { MqttClient, UniqueMessageIdProvider } from 'mqtt'
+import type { IClientOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { PublishOptions, PublishResult } from '../core/message.ts'
+import { BrokerRequests } from './broker-requests.ts'
+import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
+import { ConnectionAttempt } from './connection-attempt.ts'
+import { releasedArrival } from './released-arrival.ts'
+import { addressText, openSocket, type BrokerAddress } from './socket.ts'
+import type {
+  ConnectionFailure,
+  ConnectionInfo,
+  SubscriptionRequest,
+  Transport,
+  TransportListener,
+} from './transport.ts'
+
+/** Who we are to the broker. */
+export interface Credentials {
+  readonly username?: string | undefined
+  readonly password?: string | Buffer | undefined
+}
+
+/** What does not change from one connection to the next. */
+export interface MqttTransportOptions {
+  readonly address: BrokerAddress
+  readonly clientId: string
+  /** Clean session, clean start: the broker forgets the session before. */
+  readonly clean: boolean
+  /** Asked at each attempt, for they may have changed since the last. */
+  readonly credentials?: (() => Credentials) | undefined
+  /** Seconds; 0 for none. A broker of MQTT 5 may set another (3.2.2.3.14). */
+  readonly keepaliveSeconds: number
+  /** Seconds the broker keeps the session when `clean` is false. MQTT 5 only. */
+  readonly sessionExpirySeconds: number
+  /** How many unacknowledged QoS 1 and 2 messages we take. MQTT 5 only. */
+  readonly receiveMaximum: number
+  /** A larger PUBLISH is skipped. The broker is not told: it would drop it in silence (3.1.2.11.4). */
+  readonly maxPacketBytes: number
+  /** Milliseconds from `connect()` to CONNACK; 10,000 unless told otherwise. */
+  readonly connectTimeoutMs?: number | undefined
+}
+
+/** MQTT.js is not to connect by itself. With 0 it would forget unanswered publications as well. */
+const NEVER_MS = 2 ** 31 - 1
+
+/** MQTT.js fixes the protocol version with the client. */
+interface Session {
+  readonly version: 4 | 5
+  readonly client: MqttClient
+  readonly requests: BrokerRequests
+}
+
+/**
+ * One broker, spoken to through MQTT.js with a reader of our own in front of it.
+ *
+ * @example
+ * const transport = new MqttTransport({ address, clientId: 'greenhouse', clean: true, … })
+ * transport.listen(listener)
+ * transport.connect(5)
+ */
+export class MqttTransport implements Transport {
+  readonly #options: MqttTransportOptions
+  #listener: TransportListener | undefined
+  #session: Session | undefined
+  #attempt: ConnectionAttempt | undefined
+  #closing: Promise<void> | undefined
+
+  constructor(options: MqttTransportOptions) {
+    this.#options = options
+  }
+
+  get awaiting(): boolean {
+    return (this.#session?.requests.size ?? 0) > 0
+  }
+
+  listen(listener: TransportListener): void {
+    this.#listener = listener
+  }
+
+  connect(protocolVersion: 4 | 5): void {
+    const listener = this.#listener
+    if (listener === undefined || this.#attempt !== undefined) {
+      throw new TypeError('connect() comes after listen(), and after closed() of the attempt before.')
+    }
+    if (this.#closing !== undefined) {
+      const message = `The connection to ${addressText(this.#options.address)} was closed by us.`
+      process.nextTick(() => listener.closed({ type: 'closed', message }))
+      return
+    }
+    const session = this.#sessionFor(protocolVersion)
+    const attempt = this.#begin(session, listener)
+    this.#attempt = attempt
+    session.client.connect()
+    // MQTT.js allows a thousand; each QoS 0 publication that waits for the socket adds one.
+    attempt.stream.setMaxListeners(0)
+    // Behind MQTT.js's own listener: it has put its house in order when we tell of the end.
+    attempt.stream.once('close', () => {
+      this.#attempt = undefined
+      session.requests.lost()
+      attempt.ended()
+    })
+  }
+
+  publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
+    return this.#ask((requests) => requests.publish(topic, payload, options))
+  }
+
+  subscribe(wanted: readonly SubscriptionRequest[]): Promise<readonly number[]> {
+    return this.#ask((requests) => requests.subscribe(wanted))
+  }
+
+  unsubscribe(filters: readonly string[]): Promise<void> {
+    return this.#ask((requests) => requests.unsubscribe(filters))
+  }
+
+  acknowledge(packetIds: readonly number[]): void {
+    if (this.#attempt?.connected === true) this.#attempt.stream.acknowledge(packetIds)
+  }
+
+  pause(): void {
+    this.#attempt?.pause()
+  }
+
+  resume(): void {
+    this.#attempt?.resume()
+  }
+
+  cut(failure: ConnectionFailure): void {
+    this.#attempt?.cut(failure)
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs)
+    return this.#closing
+  }
+
+  async #close(timeoutMs: number): Promise<void> {
+    await this.#attempt?.close(timeoutMs)
+    this.#release()
+  }
+
+  #ask<T>(question: (requests: BrokerRequests) => Promise<T>): Promise<T> {
+    if (this.#session !== undefined) return question(this.#session.requests)
+    const [code, state] =
+      this.#closing === undefined
+        ? (['ERR_NOT_CONNECTED', 'not up yet'] as const)
+        : (['ERR_CONNECTION_CLOSED', 'closed'] as const)
+    const message = `The connection to ${addressText(this.#options.address)} is ${state}.`
+    return Promise.reject(new MqttasgiError(code, message))
+  }
+
+  /** Another version is asked for only before the first CONNACK, so nothing is lost with the client before. */
+  #sessionFor(version: 4 | 5): Session {
+    if (this.#session?.version === version) return this.#session
+    this.#release()
+    const client = new MqttClient(() => this.#stream(), this.#clientOptions(version))
+    const session: Session = { version, client, requests: new BrokerRequests(client, version) }
+    client.on('packetsend', (packet) => this.#sending(packet))
+    client.on('packetreceive', (packet) => this.#received(packet, session))
+    client.on('connect', () => session.requests.ready())
+    client.on('error', (error) => this.#clientFailed(error))
+    client.handleMessage = (packet, callback) => this.#released(packet, callback)
+    client.onKeepaliveTimeout = () => {
+      this.#attempt?.fail(keepaliveLost(this.#options.address, client.keepalive))
+    }
+    this.#session = session
+    return session
+  }
+
+  #clientOptions(version: 4 | 5): IClientOptions {
+    const { clean, clientId, keepaliveSeconds, sessionExpirySeconds } = this.#options
+    // Never topicAliasMaximum: the aliases would belong to the reader in front, which reads most of the topics.
+    const properties = clean ? {} : { sessionExpiryInterval: sessionExpirySeconds }
+    return {
+      protocolVersion: version,
+      clientId,
+      clean,
+      keepalive: keepaliveSeconds,
+      manualConnect: true,
+      reconnectPeriod: NEVER_MS,
+      connectTimeout: NEVER_MS,
+      resubscribe: false,
+      queueQoSZero: false,
+      messageIdProvider: new UniqueMessageIdProvider(),
+      // Its own log is DEBUG=mqttjs*, and prints the password.
+      log: () => {},
+      ...(version === 5 ? { properties } : {}),
+    }
+  }
+
+  /** The client, its reconnect timer and what it has stored. */
+  #release(): void {
+    this.#session?.requests.close()
+    this.#session?.client.end(true)
+    this.#session = undefined
+  }
+
+  #stream(): Duplex {
+    if (this.#attempt === undefined) throw new TypeError('MQTT.js connected without being told to.')
+    return this.#attempt.stream
+  }
+
+  #begin({ client, version }: Session, listener: TransportListener): ConnectionAttempt {
+    const { address, connectTimeoutMs = 10_000, maxPacketBytes } = this.#options
+    return new ConnectionAttempt(this.#open(client), {
+      address,
+      protocolVersion: version,
+      maxPacketBytes,
+      connectTimeoutMs,
+      listener,
+      keepalive: () => client.keepalive,
+      ping: () => {
+        client.sendPing()
+        client.reschedulePing(true)
+      },
+    })
+  }
+
+  /** What can not even be begun fails as any stream does: with `error` and `close`, in a later turn. */
+  #open(client: MqttClient): Duplex {
+    try {
+      const { username, password } = this.#options.credentials?.() ?? {}
+      // As bytes, because DEBUG=mqtt-packet* prints every string that is written.
+      const secret = typeof password === 'string' ? Buffer.from(password) : password
+      Object.assign(client.options, { username, password: secret })
+      return openSocket(this.#options.address)
+    } catch (error) {
+      return new Duplex().destroy(toError(error))
+    }
+  }
+
+  /** Given as an option, MQTT.js would end a connection with more QoS 2 messages on it, and so in a loop. */
+  #sending(packet: Packet): void {
+    if (packet.cmd !== 'connect' || packet.properties === undefined) return
+    packet.properties.receiveMaximum = this.#options.receiveMaximum
+  }
+
+  /** Before MQTT.js handles it. */
+  #received(packet: Packet, session: Session): void {
+    session.requests.received(packet)
+    if (packet.cmd === 'connack') this.#answered(packet, session)
+    if (packet.cmd !== 'disconnect') return
+    const { address, clientId } = this.#options
+    const reason = packet.properties?.reasonString
+    this.#attempt?.fail(dismissal(address, packet.reasonCode ?? 0, { clientId, reason }))
+  }
+
+  #answered(packet: IConnackPacket, session: Session): void {
+    const attempt = this.#attempt
+    if (attempt === undefined) return
+    const code = packet.reasonCode ?? packet.returnCode ?? 0
+    const {
+      maximumPacketSize,
+      maximumQoS = 2,
+      reasonString,
+      retainAvailable = true,
+    } = packet.properties ?? {}
+    if (code !== 0) return attempt.fail(refusal(this.#options.address, code, reasonString))
+    attempt.answered()
+    session.requests.connected({ maximumPacketSize, maximumQoS, retainAvailable })
+    // MQTT.js is connected when it has handled the packet itself.
+    process.nextTick(() => attempt.open(connectionInfo(packet, session.version)))
+  }
+
+  /** QoS 2 only. Without the callback MQTT.js neither goes on nor sends PUBCOMP. */
+  #released(packet: IPublishPacket, callback: () => void): void {
+    const attempt = this.#attempt
+    if (attempt === undefined || attempt.over) return
+    attempt.arrived(releasedArrival(packet))
+    callback()
+  }
+
+  /** Of MQTT.js's parser, which closes nothing then, or of its handlers. The stream's own come with its end. */
+  #clientFailed(error: Error): void {
+    const attempt = this.#attempt
+    if (attempt === undefined || attempt.stream.errored === error) return
+    attempt.fail(gibberish(attempt.progress, error.message, error))
+  }
+}
+
+function connectionInfo(packet: IConnackPacket, protocolVersion: 4 | 5): ConnectionInfo {
+  const properties = packet.properties ?? {}
+  const five = protocolVersion === 5
+  return {
+    sessionPresent: packet.sessionPresent,
+    protocolVersion,
+    receiveMaximum: properties.receiveMaximum ?? 65_535,
+    maximumPacketSize: properties.maximumPacketSize,
+    subscriptionIdentifiers: five && properties.subscriptionIdentifiersAvailable !== false,
+    sharedSubscriptions: properties.sharedSubscriptionAvailable !== false,
+  }
+}
