@@ -114,9 +114,10 @@ class CompiledPattern {
     const topic = filled.join('/')
     const fault = topicFault(topic)
     if (fault !== undefined) throw this.#unfillable(`the result is no topic: ${fault}`)
+    // The only way left to miss its own filter [MQTT-4.7.2-1].
     if (!filterMatches(this.filter, topic)) {
       throw this.#unfillable(
-        `a first level ${quote(topic.slice(0, topic.indexOf('/') >>> 0))} begins with "$", which no wildcard matches`,
+        `the result ${quote(topic)} begins with "$", which a leading wildcard does not match`,
       )
     }
     return topic

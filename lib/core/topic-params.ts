@@ -4,17 +4,17 @@
 type AnyParams = Record<string, string | string[] | undefined>
 
 /** What one level adds: `+name` a string, `#name` the rest, anything else nothing. */
-type LevelParams<Level extends string> = string extends Level
-  ? AnyParams
-  : Level extends `+${infer Name}`
-    ? Name extends ''
-      ? unknown
-      : { [K in Name]: string }
-    : Level extends `#${infer Name}`
-      ? Name extends ''
-        ? unknown
-        : { [K in Name]: string[] }
-      : unknown
+type LevelParams<Level extends string> = Level extends `+${infer Name}`
+  ? Named<Name, string>
+  : Level extends `#${infer Name}`
+    ? Named<Name, string[]>
+    : unknown
+
+type Named<Name extends string, Value> = Name extends ''
+  ? unknown
+  : string extends Name
+    ? unknown
+    : { [K in Name]: Value }
 
 /** Tail-recursive, so that the compiler goes through 999 levels. */
 type Collect<Text extends string, Found> = Text extends `${infer Level}/${infer Rest}`
@@ -22,6 +22,9 @@ type Collect<Text extends string, Found> = Text extends `${infer Level}/${infer 
   : Found & LevelParams<Text>
 
 type WithoutShare<Text extends string> = Text extends `$share/${string}/${infer Filter}` ? Filter : Text
+
+/** Where a part of the text is not known, it may hold any name besides the known ones. */
+type Unknown<Text extends string> = {} extends Record<Text, 1> ? AnyParams : unknown
 
 /**
  * The parameters of a pattern: `sensors/+room/#rest` has `{ room: string; rest: string[] }`.
@@ -32,9 +35,7 @@ type WithoutShare<Text extends string> = Text extends `$share/${string}/${infer 
  * type P = TopicParams<'sensors/+room/temp'> // { room: string }
  */
 export type TopicParams<Text extends string> = Text extends unknown
-  ? string extends Text
-    ? AnyParams
-    : Flat<Collect<WithoutShare<Text>, unknown>>
+  ? Flat<Collect<WithoutShare<Text>, Unknown<Text>>>
   : never
 
 type Flat<T> = { [K in keyof T]: T[K] }
@@ -43,10 +44,12 @@ type Flat<T> = { [K in keyof T]: T[K] }
 export type FillValue = string | number
 
 /** What `fill` takes: the parameters, where numbers and read-only lists will do as well. */
-export type FillParams<Text extends string> = Text extends unknown
-  ? string extends Text
-    ? Readonly<Record<string, FillValue | readonly FillValue[] | undefined>>
-    : FillOf<TopicParams<Text>>
-  : never
+export type FillParams<Text extends string> = Text extends unknown ? FillOf<TopicParams<Text>> : never
 
-type FillOf<P> = { readonly [K in keyof P]: P[K] extends string ? FillValue : readonly FillValue[] }
+type FillOf<P> = { readonly [K in keyof P]: P[K] | FillValueOf<P[K]> }
+
+type FillValueOf<Value> = Value extends string
+  ? FillValue
+  : Value extends string[]
+    ? readonly FillValue[]
+    : Value
