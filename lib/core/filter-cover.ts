@@ -23,37 +23,41 @@ export function covers(outer: string, inner: string): boolean {
  * For each of these filters the widest of them that covers it: itself when no other does.
  *
  * Filters are valid, not shared, and distinct. The answer does not depend on their order: of several widest
- * ones it is the one with `#`, then with `+`, at the first level where they differ; `#` stands for `+/#`.
+ * ones it is the one with `#`, then with `+`, at the first level where they differ, and the shorter of two
+ * that say the same.
  *
  * @example
  * coveringFilters(['a/b', 'a/#', 'c']) // a/b → a/#, a/# → a/#, c → c
  */
 export function coveringFilters(filters: readonly string[]): Map<string, string> {
   const { root } = filterTrie(filters.map(canonical))
-  const all = filters.includes('#') ? '#' : '+/#'
   return new Map(
     filters.map((filter) => {
-      const widest = widestOf(root, canonical(filter))
-      return [filter, widest === undefined ? all : filters[widest]!]
+      const same = widestOf(root, canonical(filter)).map((index) => filters[index]!)
+      return [filter, same.reduce((one, other) => (other.length < one.length ? other : one))]
     }),
   )
 }
 
-/** No topic has no level, so `+/#` says the same as `#`. */
+/**
+ * One text for the filters that say the same. There is no topic of no level, so `#` is `+/#`, and none of
+ * one empty level, so `/#` is `/+/#` [MQTT-4.7.3-1].
+ */
 function canonical(filter: string): string {
-  return filter === '+/#' ? '#' : filter
+  if (filter === '+/#') return '#'
+  return filter === '/#' ? '/+/#' : filter
 }
 
-/** The first filter that covers, wildcards tried before literals: then none that is wider is left. Undefined is `#`. */
-function widestOf(root: FilterNode, filter: string): number | undefined {
+/** The first that covers, by index, wildcards tried before literals: then none that is wider is left. */
+function widestOf(root: FilterNode, filter: string): readonly number[] {
   const levels = filter.split('/')
   const open: { node: FilterNode; depth: number }[] = [{ node: root, depth: 0 }]
   for (;;) {
     // The filter itself is in the tree, so the search ends before there is nothing left to try.
     const { node, depth } = open.pop()!
     const wildcards = depth > 0 || !filter.startsWith('$')
-    if (wildcards && node.rest.length > 0) return depth === 0 ? undefined : node.rest[0]!
-    if (depth === levels.length && node.here.length > 0) return node.here[0]!
+    if (wildcards && node.rest.length > 0) return node.rest
+    if (depth === levels.length && node.here.length > 0) return node.here
     const level = levels[depth]
     // Nothing but # covers #.
     if (level === undefined || level === '#') continue

@@ -4,7 +4,7 @@
 export class ListPool<T> {
   readonly #values: readonly T[]
   readonly #lists: (readonly T[])[] = [[]]
-  readonly #byHash = new Map<number, number[]>()
+  readonly #byKey = new Map<number, number>()
 
   constructor(values: readonly T[]) {
     this.#values = values
@@ -22,17 +22,24 @@ export class ListPool<T> {
 
   /** The number of the list that is kept for `indexes`, 0 when there is none. */
   find(indexes: readonly number[]): number {
-    return this.#byHash.get(hashOf(indexes))?.find((number) => this.#holds(number, indexes)) ?? 0
+    return this.#byKey.get(this.#keyOf(indexes)) ?? 0
   }
 
   /** Keeps a list for indexes that have none yet; returns its number. */
   add(indexes: readonly number[]): number {
     const number = this.#lists.push(this.make(indexes)) - 1
-    const hash = hashOf(indexes)
-    const same = this.#byHash.get(hash)
-    if (same === undefined) this.#byHash.set(hash, [number])
-    else same.push(number)
+    this.#byKey.set(this.#keyOf(indexes), number)
     return number
+  }
+
+  /** The hash of `indexes`, or the next number after it that no other list has taken. */
+  #keyOf(indexes: readonly number[]): number {
+    let key = hashOf(indexes)
+    for (;;) {
+      const number = this.#byKey.get(key)
+      if (number === undefined || this.#holds(number, indexes)) return key
+      key++
+    }
   }
 
   /** By value: combinations of different entries with the same values may share a list. */
