@@ -1,0 +1,12 @@
+// The public face `mqttasgi/config`: what a configuration file imports.
+export {
+  type ApplicationLike,
+  type BrokerInput,
+  type ConfigContext,
+  type ConfigExport,
+  type ConfigInput,
+  defineConfig,
+  type ServeInput,
+  type TlsInput,
+  type WorkerInput,
+} from './input.ts'

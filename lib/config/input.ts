@@ -1,0 +1,114 @@
+// What users write: the shape of mqttasgi.config.ts and of the options of serve().
+
+/** Whatever has routes: an application, as far as the configuration needs to know. */
+export interface ApplicationLike {
+  use(...layers: never[]): unknown
+  topic(...layers: never[]): unknown
+}
+
+/** TLS files: a path, relative to the configuration file, or the PEM text itself. */
+export interface TlsInput {
+  /** The CA that signed the broker's certificate, instead of the system's CAs. */
+  ca?: string | undefined
+  /** Our own certificate; needs `key`. */
+  cert?: string | undefined
+  /** The private key of `cert`, unencrypted. */
+  key?: string | undefined
+  /** The name the broker's certificate must carry, when it is not the host. */
+  servername?: string | undefined
+  /** Protocol names to offer (ALPN). */
+  alpn?: string[] | undefined
+}
+
+/** The broker. Durations are in seconds. */
+export interface BrokerInput {
+  /** `mqtt://`, `mqtts://`, `ws://`, `wss://` with host, and `unix:///path`; the port follows the scheme. */
+  url?: string | undefined
+  /** Default: localhost. */
+  host?: string | undefined
+  /** Default: 1883, with TLS 8883; websockets 80, with TLS 443. */
+  port?: number | undefined
+  /** A unix socket of the broker, instead of host and port. */
+  socketPath?: string | undefined
+  /** Default: tcp. */
+  transport?: 'tcp' | 'websockets' | undefined
+  /** Path of the websocket. Default: /mqtt. */
+  wsPath?: string | undefined
+  /** Default: `mqttasgi-` and eight random hex digits. */
+  clientId?: string | undefined
+  /** Default: true. `false` keeps the session, and needs a `clientId`. */
+  clean?: boolean | undefined
+  /** Seconds the broker keeps the session (MQTT 5). Default: 0; 3600 when `clean` is false. */
+  sessionExpiry?: number | undefined
+  username?: string | undefined
+  password?: string | undefined
+  /** `true`: encrypt, and trust the system's CAs. */
+  tls?: boolean | TlsInput | undefined
+  /** Default: auto, which tries MQTT 5 and falls back to 3.1.1 (4). */
+  protocolVersion?: 'auto' | 5 | 4 | undefined
+  /** Seconds of silence until the broker is asked for a sign of life; 0 never asks. Default: 60. */
+  keepalive?: number | undefined
+  /** Seconds one attempt to connect may take. Default: 10. */
+  connectTimeout?: number | undefined
+  /** Further attempts to connect in one outage; 0 never gives up. Default: 3. */
+  retries?: number | undefined
+}
+
+/** A second application on the same connection, with an id and a place of its own. */
+export interface WorkerInput {
+  /** Unique. */
+  id: string
+  /** The pattern under which its routes lie, as in `app.use(pattern, router)`. */
+  mount?: string | undefined
+  /** An application, or the file that exports one: `./file.ts#export`. */
+  application: string | ApplicationLike
+  /** Given to its handlers as `ctx.scope.params`. */
+  params?: Readonly<Record<string, unknown>> | undefined
+}
+
+/** The options of `serve()`: the configuration without the application. */
+export interface ServeInput {
+  broker?: BrokerInput | undefined
+  workers?: WorkerInput[] | undefined
+  /** Seconds the running handlers are given at a stop. Default: 25. */
+  drainTimeout?: number | undefined
+  /** Messages that may be unacknowledged at one time. Default: 32. */
+  maxInFlight?: number | undefined
+  /** Bytes that may wait in memory before reading pauses. Default: 16 MiB. */
+  maxInFlightBytes?: number | undefined
+  /** The largest packet that is accepted. Default: 16 MiB. */
+  maxPacketBytes?: number | undefined
+  /** 0 warnings and changes of state, 1 also information, 2 everything. Default: 0. */
+  verbosity?: 0 | 1 | 2 | undefined
+}
+
+/** The configuration. Every key may be left out. */
+export interface ConfigInput extends ServeInput {
+  /** An application, or the file that exports one: `./file.ts#export`, `app` when nothing follows. */
+  application?: string | ApplicationLike | undefined
+}
+
+/** What a command hands to a configuration that is a function. */
+export interface ConfigContext {
+  /** `run`, `dev`, `routes`, `match` or `config`. */
+  readonly command: string
+  /** The environment, with what `.env` adds to it. */
+  readonly env: Readonly<Record<string, string | undefined>>
+}
+
+/** A configuration, or a function that makes one. */
+export type ConfigExport = ConfigInput | ((context: ConfigContext) => ConfigInput | Promise<ConfigInput>)
+
+/**
+ * Gives a configuration its types; at run time it returns what it was given.
+ *
+ * @example
+ * // mqttasgi.config.ts
+ * export default defineConfig({ broker: { url: 'mqtt://localhost' }, application: './app.ts' })
+ *
+ * @example
+ * export default defineConfig(({ command }) => ({ verbosity: command === 'dev' ? 2 : 0 }))
+ */
+export function defineConfig<C extends ConfigExport>(config: C & ConfigExport): C {
+  return config
+}

@@ -1,0 +1,332 @@
+// The one table of options (long for its rows): flags, --help, environment, file and README's table are made of it.
+import type { BrokerInput, ServeInput, TlsInput } from './input.ts'
+
+/** Where an option stands in the configuration file; `config` is no part of it. */
+export type OptionPath =
+  | 'broker.tls'
+  | `broker.${Exclude<keyof BrokerInput, 'tls'>}`
+  | `broker.tls.${keyof TlsInput}`
+  | Exclude<keyof ServeInput, 'broker' | 'workers'>
+  | 'config'
+
+/** What a value must look like; `value.ts` reads and checks it. */
+export type ValueType =
+  | { readonly kind: 'text' }
+  | { readonly kind: 'host' }
+  | { readonly kind: 'url' }
+  | { readonly kind: 'file' }
+  | { readonly kind: 'list' }
+  | { readonly kind: 'switch' }
+  | { readonly kind: 'integer'; readonly min: number; readonly max: number }
+  | { readonly kind: 'seconds'; readonly min: number; readonly max: number }
+  | {
+      readonly kind: 'choice'
+      readonly choices: readonly (string | number)[]
+      /** Other spellings people know, and what they stand for. */
+      readonly also?: Readonly<Record<string, string | number>>
+    }
+
+/** How an option is written on the command line. */
+export interface Flag {
+  readonly short?: string
+  readonly long: string
+  /** The name of its value in --help. */
+  readonly value: string
+  /** What the flag alone stands for, when its value may be left out. */
+  readonly alone?: string
+}
+
+/** One option, and all its names. */
+export interface OptionEntry {
+  readonly path: OptionPath
+  readonly type: ValueType
+  /** The value when nobody gives one; undefined when there is none or it follows from others. */
+  readonly default?: string | number | boolean
+  /** For people: the default in words, where it follows from others. */
+  readonly defaultText?: string
+  readonly flag: Flag
+  readonly env: string
+  readonly sentence: string
+  /** Its value is never shown. */
+  readonly secret?: true
+  /** Names that people try, from the original server and from MQTT clients. */
+  readonly aliases?: readonly string[]
+}
+
+/** All options, in the order of --help. */
+export const options: readonly OptionEntry[] = [
+  {
+    path: 'broker.url',
+    type: { kind: 'url' },
+    flag: { long: '--url', value: 'URL' },
+    env: 'MQTT_URL',
+    sentence: 'The broker as one address: mqtt, mqtts, ws or wss, or unix:///path/to/socket.',
+    aliases: ['uri', 'address', 'brokerUrl'],
+  },
+  {
+    path: 'broker.host',
+    type: { kind: 'host' },
+    default: 'localhost',
+    flag: { short: '-H', long: '--host', value: 'HOST' },
+    env: 'MQTT_HOSTNAME',
+    sentence: "The broker's host name or address.",
+    aliases: ['hostname', 'server'],
+  },
+  {
+    path: 'broker.port',
+    type: { kind: 'integer', min: 1, max: 65_535 },
+    defaultText: '1883; 8883 with TLS; websockets 80, 443 with TLS',
+    flag: { short: '-p', long: '--port', value: 'PORT' },
+    env: 'MQTT_PORT',
+    sentence: "The broker's port.",
+  },
+  {
+    path: 'broker.socketPath',
+    type: { kind: 'file' },
+    flag: { long: '--socket-path', value: 'FILE' },
+    env: 'MQTT_SOCKET_PATH',
+    sentence: 'A unix socket of the broker, instead of host and port.',
+    aliases: ['socket', 'unixSocket'],
+  },
+  {
+    path: 'broker.transport',
+    type: {
+      kind: 'choice',
+      choices: ['tcp', 'websockets'],
+      also: { websocket: 'websockets', ws: 'websockets' },
+    },
+    default: 'tcp',
+    flag: { short: '-T', long: '--transport', value: 'NAME' },
+    env: 'MQTT_TRANSPORT',
+    sentence: 'How to reach the broker: tcp or websockets.',
+    aliases: ['protocol'],
+  },
+  {
+    path: 'broker.wsPath',
+    type: { kind: 'text' },
+    defaultText: '/mqtt',
+    flag: { long: '--ws-path', value: 'PATH' },
+    env: 'MQTT_WS_PATH',
+    sentence: 'The path of the websocket, with its query if it needs one.',
+    aliases: ['path'],
+  },
+  {
+    path: 'broker.clientId',
+    type: { kind: 'text' },
+    defaultText: 'mqttasgi- and eight random hex digits',
+    flag: { short: '-i', long: '--id', value: 'ID' },
+    env: 'MQTT_CLIENT_ID',
+    sentence: 'The client id; each running process needs its own.',
+    aliases: ['id', 'clientID', 'client_id'],
+  },
+  {
+    path: 'broker.clean',
+    type: { kind: 'switch' },
+    default: true,
+    flag: { short: '-c', long: '--cleansession', value: 'true|false', alone: 'true' },
+    env: 'MQTT_CLEAN',
+    sentence:
+      'Start without an old session; false keeps what arrives while the process is away, and needs a client id.',
+    aliases: ['cleansession', 'cleanSession', 'cleanStart'],
+  },
+  {
+    path: 'broker.sessionExpiry',
+    type: { kind: 'integer', min: 0, max: 4_294_967_295 },
+    defaultText: '0; 3600 when clean is false',
+    flag: { long: '--session-expiry', value: 'SECONDS' },
+    env: 'MQTT_SESSION_EXPIRY',
+    sentence: 'Seconds the broker keeps the session after the connection has ended (MQTT 5).',
+    aliases: ['sessionExpiryInterval'],
+  },
+  {
+    path: 'broker.username',
+    type: { kind: 'text' },
+    flag: { short: '-U', long: '--username', value: 'NAME' },
+    env: 'MQTT_USERNAME',
+    sentence: 'The user name for the broker.',
+    aliases: ['user', 'userName'],
+  },
+  {
+    path: 'broker.password',
+    type: { kind: 'text' },
+    flag: { short: '-P', long: '--password', value: 'PASSWORD' },
+    env: 'MQTT_PASSWORD',
+    sentence: 'The password for the broker; give it in the environment, for flags can be seen by others.',
+    secret: true,
+    aliases: ['pass'],
+  },
+  {
+    path: 'broker.tls',
+    type: { kind: 'switch' },
+    defaultText: 'true when the URL or a TLS option says so',
+    flag: { short: '-SSL', long: '--use-ssl', value: 'true|false', alone: 'true' },
+    env: 'MQTT_USE_SSL',
+    sentence: "Encrypt the connection; with no CA given, the system's are trusted.",
+    aliases: ['ssl', 'useSsl', 'useSSL', 'use_ssl'],
+  },
+  {
+    path: 'broker.tls.ca',
+    type: { kind: 'file' },
+    flag: { short: '-S', long: '--cacert', value: 'FILE' },
+    env: 'TLS_CA',
+    sentence: 'PEM file of the CA that signed the broker; turns TLS on.',
+    aliases: ['cacert', 'caFile', 'cafile'],
+  },
+  {
+    path: 'broker.tls.cert',
+    type: { kind: 'file' },
+    flag: { short: '-C', long: '--cert', value: 'FILE' },
+    env: 'TLS_CERT',
+    sentence: 'PEM file of our own certificate; needs the key.',
+    aliases: ['certFile', 'certfile'],
+  },
+  {
+    path: 'broker.tls.key',
+    type: { kind: 'file' },
+    flag: { short: '-K', long: '--key', value: 'FILE' },
+    env: 'TLS_KEY',
+    sentence: 'PEM file of the private key of our certificate.',
+    aliases: ['keyFile', 'keyfile'],
+  },
+  {
+    path: 'broker.tls.servername',
+    type: { kind: 'text' },
+    defaultText: 'the host',
+    flag: { long: '--tls-servername', value: 'NAME' },
+    env: 'TLS_SERVERNAME',
+    sentence: "The name the broker's certificate must carry, when it is not the host.",
+    aliases: ['sni', 'serverName'],
+  },
+  {
+    path: 'broker.tls.alpn',
+    type: { kind: 'list' },
+    flag: { long: '--tls-alpn', value: 'NAMES' },
+    env: 'TLS_ALPN',
+    sentence: 'Protocol names to offer (ALPN), separated by commas.',
+    aliases: ['ALPNProtocols'],
+  },
+  {
+    path: 'broker.protocolVersion',
+    type: { kind: 'choice', choices: ['auto', 5, 4], also: { '5.0': 5, '3.1.1': 4, '311': 4 } },
+    default: 'auto',
+    flag: { long: '--protocol-version', value: 'VERSION' },
+    env: 'MQTT_PROTOCOL_VERSION',
+    sentence: 'auto tries MQTT 5 and falls back to 3.1.1; 5 or 4 (3.1.1) fixes it.',
+    aliases: ['version'],
+  },
+  {
+    path: 'broker.keepalive',
+    type: { kind: 'integer', min: 0, max: 65_535 },
+    default: 60,
+    flag: { long: '--keepalive', value: 'SECONDS' },
+    env: 'MQTT_KEEPALIVE',
+    sentence: 'Seconds of silence after which the broker is asked for a sign of life; 0 never asks.',
+    aliases: ['keepAlive'],
+  },
+  {
+    path: 'broker.connectTimeout',
+    type: { kind: 'seconds', min: 0.1, max: 3_600 },
+    default: 10,
+    flag: { long: '--connect-timeout', value: 'SECONDS' },
+    env: 'MQTT_CONNECT_TIMEOUT',
+    sentence: 'Seconds one attempt to connect may take.',
+    aliases: ['connectTimeoutMs'],
+  },
+  {
+    path: 'broker.retries',
+    type: { kind: 'integer', min: 0, max: 1_000_000 },
+    default: 3,
+    flag: { short: '-r', long: '--retries', value: 'COUNT' },
+    env: 'MQTT_RETRIES',
+    sentence:
+      'Further attempts to connect in one outage before giving up with exit code 1; 0 never gives up.',
+  },
+  {
+    path: 'drainTimeout',
+    type: { kind: 'seconds', min: 0, max: 86_400 },
+    default: 25,
+    flag: { long: '--drain-timeout', value: 'SECONDS' },
+    env: 'MQTTASGI_DRAIN_TIMEOUT',
+    sentence: 'Seconds the running handlers are given at a stop; after that the exit code is 3.',
+    aliases: ['drainTimeoutMs', 'drain'],
+  },
+  {
+    path: 'maxInFlight',
+    type: { kind: 'integer', min: 1, max: 65_535 },
+    default: 32,
+    flag: { long: '--max-in-flight', value: 'COUNT' },
+    env: 'MQTTASGI_MAX_IN_FLIGHT',
+    sentence: 'Messages that may be unacknowledged at one time; the broker is told (Receive Maximum).',
+    aliases: ['receiveMaximum', 'concurrency', 'window'],
+  },
+  {
+    path: 'maxInFlightBytes',
+    type: { kind: 'integer', min: 1_024, max: 4_294_967_296 },
+    default: 16_777_216,
+    flag: { long: '--max-in-flight-bytes', value: 'BYTES' },
+    env: 'MQTTASGI_MAX_IN_FLIGHT_BYTES',
+    sentence: 'Bytes that may wait in memory before reading from the broker pauses.',
+  },
+  {
+    path: 'maxPacketBytes',
+    type: { kind: 'integer', min: 128, max: 268_435_460 },
+    default: 16_777_216,
+    flag: { long: '--max-packet-bytes', value: 'BYTES' },
+    env: 'MQTTASGI_MAX_PACKET_BYTES',
+    sentence:
+      'The largest packet that is accepted; the broker is told, and larger ones are skipped and counted.',
+    aliases: ['maximumPacketSize', 'maxPacketSize'],
+  },
+  {
+    path: 'verbosity',
+    type: { kind: 'integer', min: 0, max: 2 },
+    default: 0,
+    flag: { short: '-v', long: '--verbosity', value: '0|1|2', alone: '1' },
+    env: 'VERBOSITY',
+    sentence: 'How much is said: 0 warnings and changes of state, 1 also information, 2 everything.',
+    aliases: ['logLevel', 'verbose'],
+  },
+  {
+    path: 'config',
+    type: { kind: 'file' },
+    defaultText: 'mqttasgi.config.* in the working directory',
+    flag: { long: '--config', value: 'FILE' },
+    env: 'MQTTASGI_CONFIG',
+    sentence: 'The configuration file.',
+  },
+]
+
+/** The option at a path, if there is one. */
+export function optionAt(path: string): OptionEntry | undefined {
+  return options.find((option) => option.path === path)
+}
+
+/** Whether an option can stand in a configuration file or in the options of `serve()`. */
+export function isInFile(option: OptionEntry): boolean {
+  return option.path !== 'config'
+}
+
+/** The default as --help, README and `mqttasgi config` say it. */
+export function defaultInWords(option: OptionEntry): string {
+  if (option.defaultText !== undefined) return option.defaultText
+  return option.default === undefined ? 'none' : String(option.default)
+}
+
+/** The flag as it is written: `-H, --host HOST`. */
+export function flagInWords({ short, long, value, alone }: Flag): string {
+  const names = short === undefined ? long : `${short}, ${long}`
+  return `${names} ${alone === undefined ? value : `[${value}]`}`
+}
+
+/** README's table of options, as Markdown. */
+export function renderOptionsTable(): string {
+  const rows = options.map((option) => [
+    isInFile(option) ? `\`${option.path}\`` : '–',
+    `\`${flagInWords(option.flag).replaceAll('|', '\\|')}\``,
+    `\`${option.env}\``,
+    defaultInWords(option),
+    option.sentence,
+  ])
+  const head = ['in the file', 'flag', 'environment', 'default', 'what it is']
+  return [head, head.map(() => '---'), ...rows].map((cells) => `| ${cells.join(' | ')} |`).join('\n')
+}

@@ -1,0 +1,71 @@
+// The resolved configuration: everything decided, nothing left to read, and where each value came from.
+import type { Secret } from './secret.ts'
+
+/** TLS as `tls.connect` wants it: PEM texts, already read and checked. */
+export interface TlsSettings {
+  /** The CAs to trust instead of the system's. */
+  readonly ca: string | undefined
+  readonly cert: string | undefined
+  readonly key: Secret | undefined
+  /** The name in the broker's certificate, when it is not the host. */
+  readonly servername: string | undefined
+  readonly alpn: readonly string[] | undefined
+}
+
+/** The broker, and how to speak with it. */
+export interface BrokerSettings {
+  readonly transport: 'tcp' | 'websockets' | 'unix'
+  /** Undefined: no encryption. */
+  readonly tls: TlsSettings | undefined
+  /** Without brackets, for IPv6 too. Of no use with `unix`. */
+  readonly host: string
+  readonly port: number
+  /** The unix socket; only with `unix`. */
+  readonly socketPath: string | undefined
+  /** With its query; only with `websockets`. */
+  readonly wsPath: string
+  /** The address for people, without credentials and query: `mqtts://example.org:8883`. */
+  readonly address: string
+  readonly clientId: string
+  readonly clean: boolean
+  readonly sessionExpirySeconds: number
+  readonly username: string | undefined
+  readonly password: Secret | undefined
+  readonly protocolVersion: 'auto' | 5 | 4
+  /** 0 switches the keepalive off. */
+  readonly keepaliveSeconds: number
+  readonly connectTimeoutMs: number
+  /** Further attempts in one outage; 0 for no limit. */
+  readonly retries: number
+}
+
+/** One worker: a second receiver with an id. */
+export interface WorkerSettings {
+  readonly id: string
+  /** The pattern under which its routes lie; empty for none. */
+  readonly mount: string
+  /** An application, or `/absolute/file.ts#export` to be loaded. */
+  readonly application: object | string
+  readonly params: Readonly<Record<string, unknown>>
+}
+
+/** Everything decided. */
+export interface Settings {
+  readonly broker: BrokerSettings
+  /** An application, `/absolute/file.ts#export` to be loaded, or undefined when nobody named one. */
+  readonly application: object | string | undefined
+  readonly workers: readonly WorkerSettings[]
+  readonly drainTimeoutMs: number
+  readonly maxInFlight: number
+  readonly maxInFlightBytes: number
+  readonly maxPacketBytes: number
+  readonly verbosity: 0 | 1 | 2
+  /** The configuration file that was read. */
+  readonly file: string | undefined
+  /** Where each value came from, by its path in the configuration: `flag --host`, `default` … */
+  readonly sources: Readonly<Record<string, string>>
+  /** What should not stay as it is. Each one line, without secrets. */
+  readonly warnings: readonly string[]
+  /** What one should know at start-up. Each one line, without secrets. */
+  readonly notices: readonly string[]
+}

@@ -1,0 +1,54 @@
+// What is allowed and should not stay as it is: each one line, without secrets.
+import type { Choice } from './choice.ts'
+import type { OptionPath } from './options.ts'
+import type { BrokerSettings } from './settings.ts'
+
+const tlsFiles: readonly OptionPath[] = ['broker.tls.ca', 'broker.tls.cert', 'broker.tls.key']
+
+/** The warnings these settings deserve. */
+export function warningsAbout(broker: BrokerSettings, choice: Choice): readonly string[] {
+  return [
+    ...aboutPassword(broker, choice.source('broker.password')),
+    ...aboutIgnoredTls(broker, choice),
+    ...aboutSession(broker, choice),
+  ]
+}
+
+function aboutPassword(
+  { password, tls, host, transport, address }: BrokerSettings,
+  source: string,
+): readonly string[] {
+  const warnings: string[] = []
+  if (password === undefined) return warnings
+  if (source.startsWith('flag')) {
+    warnings.push(
+      `the password was given on the command line (${source}), where every user of this machine can read it: ` +
+        'set MQTT_PASSWORD in the environment instead',
+    )
+  }
+  if (tls === undefined && transport !== 'unix' && !isLoopback(host)) {
+    warnings.push(`the password goes to ${address} unencrypted: use mqtts:// or --use-ssl`)
+  }
+  return warnings
+}
+
+// Within one level this is refused; a stronger level may say that TLS is off, but not unheard.
+function aboutIgnoredTls({ tls }: BrokerSettings, choice: Choice): readonly string[] {
+  const ignored = tlsFiles.find((path) => choice.given(path) !== undefined)
+  if (tls !== undefined || ignored === undefined) return []
+  const why = choice.given('broker.tls') ?? choice.given('broker.socketPath')
+  return [`TLS is off (${why?.source}), and ${ignored} (${choice.source(ignored)}) is not used`]
+}
+
+function aboutSession({ protocolVersion }: BrokerSettings, choice: Choice): readonly string[] {
+  if (protocolVersion !== 4 || choice.given('broker.sessionExpiry') === undefined) return []
+  return [
+    `broker.sessionExpiry (${choice.source('broker.sessionExpiry')}) has no effect: MQTT 3.1.1 knows no expiry`,
+  ]
+}
+
+function isLoopback(host: string): boolean {
+  return (
+    host === 'localhost' || host.endsWith('.localhost') || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
+  )
+}

@@ -1,0 +1,93 @@
+// Every option of mqttasgi with its default. Copy this to mqttasgi.config.ts and keep what you change.
+// Durations are in seconds; paths are relative to this file.
+import { defineConfig } from 'mqttasgi/config'
+
+export default defineConfig({
+  // An application, or the file that exports one: ./file.ts#export; without # its default export, else app.
+  application: './app.ts',
+
+  broker: {
+    // The broker as one address: mqtt, mqtts, ws or wss, or unix:///path/to/socket.
+    // url: 'mqtt://localhost:1883',
+
+    // The broker's host name or address.
+    host: 'localhost',
+
+    // The broker's port.
+    // port: 1883,
+
+    // A unix socket of the broker, instead of host and port.
+    // socketPath: '/run/mosquitto/mosquitto.sock',
+
+    // How to reach the broker: tcp or websockets.
+    transport: 'tcp',
+
+    // The path of the websocket, with its query if it needs one.
+    // wsPath: '/mqtt',
+
+    // The client id; each running process needs its own.
+    // clientId: 'greenhouse-1',
+
+    // Start without an old session; false keeps what arrives while the process is away, and needs a client id.
+    clean: true,
+
+    // Seconds the broker keeps the session after the connection has ended (MQTT 5).
+    // sessionExpiry: 3600,
+
+    // The user name for the broker.
+    // username: 'greenhouse',
+
+    // The password for the broker; give it in the environment, for flags can be seen by others.
+    // password: process.env.GREENHOUSE_PASSWORD,
+
+    // Encrypt the connection; with no CA given, the system's are trusted.
+    // tls: true,
+
+    // tls: {
+    //   PEM file of the CA that signed the broker; turns TLS on.
+    //   ca: './tls/ca.pem',
+
+    //   PEM file of our own certificate; needs the key.
+    //   cert: './tls/greenhouse.crt',
+
+    //   PEM file of the private key of our certificate.
+    //   key: './tls/greenhouse.key',
+
+    //   The name the broker's certificate must carry, when it is not the host.
+    //   servername: 'broker.internal',
+
+    //   Protocol names to offer (ALPN), separated by commas.
+    //   alpn: ['mqtt'],
+    // },
+
+    // auto tries MQTT 5 and falls back to 3.1.1; 5 or 4 (3.1.1) fixes it.
+    protocolVersion: 'auto',
+
+    // Seconds of silence after which the broker is asked for a sign of life; 0 never asks.
+    keepalive: 60,
+
+    // Seconds one attempt to connect may take.
+    connectTimeout: 10,
+
+    // Further attempts to connect in one outage before giving up with exit code 1; 0 never gives up.
+    retries: 3,
+  },
+
+  // Further applications on the same connection, each with an id, a place and parameters of its own.
+  // workers: [{ id: 'climate', mount: 'building/+floor', application: './climate.ts', params: { unit: 'C' } }],
+
+  // Seconds the running handlers are given at a stop; after that the exit code is 3.
+  drainTimeout: 25,
+
+  // Messages that may be unacknowledged at one time; the broker is told (Receive Maximum).
+  maxInFlight: 32,
+
+  // Bytes that may wait in memory before reading from the broker pauses.
+  maxInFlightBytes: 16_777_216,
+
+  // The largest packet that is accepted; the broker is told, and larger ones are skipped and counted.
+  maxPacketBytes: 16_777_216,
+
+  // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.
+  verbosity: 0,
+})
