@@ -199,22 +199,23 @@ function tlsFailure(code: string, error: unknown, address: BrokerAddress): Verdi
       `The certificate, key or CA for ${addressText(address)} can not be used (${code}): are they PEM, and do they belong together?`,
     )
   }
-  return handshakeFailure(code, address)
+  return handshakeFailure(code, error, address)
 }
 
-function handshakeFailure(code: string, address: BrokerAddress): Verdict | undefined {
+function handshakeFailure(code: string, error: unknown, address: BrokerAddress): Verdict | undefined {
+  if (!/^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code)) return undefined
   const of = (line: string): Verdict => ({ type: 'tls', line })
-  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL/.test(code)) {
+  // Older versions of Node.js say only EPROTO, and the rest in the message.
+  const text = code === 'EPROTO' ? String(error).replaceAll(' ', '_').toUpperCase() : code
+  if (/WRONG_VERSION_NUMBER|PACKET_LENGTH_TOO_LONG|UNKNOWN_PROTOCOL/.test(text)) {
     return of(`${broker(address)} does not answer in TLS (${code}): is ${portText(address)}?`)
   }
-  if (/ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|NO_CERTIFICATE)/.test(code)) {
+  if (/ALERT_(CERTIFICATE|BAD_CERTIFICATE|UNKNOWN_CA|NO_CERTIFICATE)/.test(text)) {
     return of(
       `${broker(address)} wants a client certificate that it trusts (${code}): give one, with its key.`,
     )
   }
-  if (/^(ERR_SSL_|ERR_TLS_|EPROTO$)/.test(code))
-    return of(`The TLS handshake with ${addressText(address)} failed (${code}).`)
-  return undefined
+  return of(`The TLS handshake with ${addressText(address)} failed (${code}).`)
 }
 
 function wrongName(error: unknown, address: BrokerAddress): string {

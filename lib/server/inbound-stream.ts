@@ -34,6 +34,7 @@ export class InboundStream extends Duplex {
   #full = false
   /** The other side has said its last byte. */
   #ended = false
+  #cause: Error | undefined
   #drained: (() => void) | undefined
   #goodbye: Buffer | undefined
   #saidGoodbye = false
@@ -175,10 +176,14 @@ export class InboundStream extends Duplex {
     done?.()
   }
 
-  /** Only the first of end, error and close counts. MQTT.js gets a turn for what it was given before. */
+  /**
+   * By end, error or close, whichever comes first; TLS gives its error right behind its end. MQTT.js gets a turn for
+   * what it was given before.
+   */
   #finished(error?: Error): void {
+    this.#cause ??= error
     if (this.#ended) return
     this.#ended = true
-    setImmediate(() => this.destroy(error))
+    setImmediate(() => this.destroy(this.#cause))
   }
 }
