@@ -197,5 +197,9 @@ function advance(place: Place, label: string | undefined): Place {
 
 /** The entries that match when the topic ends here, in order. */
 function endingOf(place: Place): number[] {
-  return [...place.rest, ...place.nodes.flatMap((node) => node.here)].sort((a, b) => a - b)
+  const indexes = [...place.rest]
+  for (const node of place.nodes) {
+    for (const index of node.here) indexes.push(index)
+  }
+  return indexes.sort((a, b) => a - b)
 }
