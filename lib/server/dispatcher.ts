@@ -41,6 +41,8 @@ export class Dispatcher {
   #flushing = false
   #pumping = false
   #paused = false
+  // A new message came on this connection: the broker has sent again what it still had to.
+  #caughtUp = false
   #draining: 'no' | 'finish' | 'drop' = 'no'
   #idle: (() => void)[] = []
 
@@ -63,13 +65,16 @@ export class Dispatcher {
   connected(sessionPresent: boolean): void {
     this.#window.reset()
     this.#paused = false
-    if (!sessionPresent) this.#redeliveries.clear()
+    if (sessionPresent) this.#leaveToTheBroker()
+    else this.#redeliveries.clear()
     this.#balance()
   }
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
   disconnected(): void {
-    const older = this.#redeliveries.clear().filter((delivery) => !delivery.settled)
+    // What is done with and was not sent again then never will be: an equal message is another one.
+    const older = this.#redeliveries.clear().filter(({ settled }) => !settled || !this.#caughtUp)
+    this.#caughtUp = false
     const left = [...this.#released, ...this.#acks.abandon()]
     this.#released = []
     for (const delivery of left) {
@@ -145,6 +150,20 @@ export class Dispatcher {
     this.#parts.port.acknowledge(released.map(({ packetId }) => packetId))
   }
 
+  // What has not been begun comes again, now in the order of its acknowledgements: a message at the head of
+  // that order must never stand behind those that can only be acknowledged after it.
+  #leaveToTheBroker(): void {
+    const kept: Delivery[] = []
+    for (const delivery of this.#waiting.clear()) {
+      if (delivery.packetId === 0) kept.push(delivery)
+      else this.#window.admit(delivery.arrival.bytes)
+    }
+    for (const delivery of kept) this.#waiting.push(delivery)
+    this.#redeliveries.expect(
+      this.#redeliveries.clear().filter(({ inWindow, settled }) => inWindow || settled),
+    )
+  }
+
   // The message with this packet id on this connection, or an unacknowledged one of an older connection,
   // is in hand already: it runs once and is acknowledged once.
   #joins(arrival: Arrival): boolean {
@@ -158,6 +177,7 @@ export class Dispatcher {
     counters.joined++
     older.packetId = arrival.packetId
     older.current = true
+    older.resumed = true
     this.#acks.arrived(older)
     if (older.settled) this.#release()
     return true
@@ -166,6 +186,7 @@ export class Dispatcher {
   // A broker that gives a packet id to a second message before the first is acknowledged [MQTT-2.2.1-4]
   // gets one acknowledgement for both; both are handled.
   #owe(delivery: Delivery): void {
+    if (!delivery.arrival.dup) this.#caughtUp = true
     if (this.#acks.find(delivery.packetId) === undefined) return this.#acks.arrived(delivery)
     delivery.packetId = 0
     delivery.current = false
@@ -249,8 +270,9 @@ export class Dispatcher {
 
   #settled(delivery: Delivery): void {
     delivery.settled = true
+    // On a new connection it may have to wait for older ones that have no place in the window yet.
+    if (delivery.resumed || !delivery.current) this.#leaveWindow(delivery)
     if (delivery.current) this.#release()
-    else this.#leaveWindow(delivery)
     this.#pump()
   }
 

@@ -16,6 +16,8 @@ export class Delivery implements Owed {
   current: boolean
   /** It takes a place in the window. */
   inWindow = false
+  /** It was begun on an older connection, and has come again on this one. */
+  resumed = false
   /** Receivers that are not done. */
   remaining = 0
 
