@@ -74,8 +74,8 @@ interface OpenRequest {
 /**
  * The requests made through one client.
  *
- * MQTT.js first sends what it has stored, one by one, and gives packet ids to new requests meanwhile that the stored ones
- * still hold: the new one would answer for the old. So all is held here until it says it is ready.
+ * When connected again, MQTT.js first sends what it has stored, one by one. What it is asked for meanwhile it fails when that
+ * connection ends too, publications as well; so all is held here until it says that it is through.
  */
 export class BrokerRequests {
   readonly #client: RequestClient
@@ -95,6 +95,11 @@ export class BrokerRequests {
   /** How many are not answered. */
   get size(): number {
     return this.#open.size
+  }
+
+  /** Whatever is sent now was handed over on an earlier connection. */
+  get resending(): boolean {
+    return this.#state === 'connected'
   }
 
   /** CONNACK said yes; MQTT.js has not begun to send what it has stored. */

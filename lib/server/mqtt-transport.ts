@@ -158,7 +158,7 @@ export class MqttTransport implements Transport {
     this.#release()
     const client = new MqttClient(() => this.#stream(), this.#clientOptions(version))
     const session: Session = { version, client, requests: new BrokerRequests(client, version) }
-    client.on('packetsend', (packet) => this.#sending(packet))
+    client.on('packetsend', (packet) => this.#sending(packet, session))
     client.on('packetreceive', (packet) => this.#received(packet, session))
     client.on('connect', () => session.requests.ready())
     client.on('error', (error) => this.#clientFailed(error))
@@ -232,10 +232,14 @@ export class MqttTransport implements Transport {
     }
   }
 
-  /** Given as an option, MQTT.js would end a connection with more QoS 2 messages on it, and so in a loop. */
-  #sending(packet: Packet): void {
-    if (packet.cmd !== 'connect' || packet.properties === undefined) return
-    packet.properties.receiveMaximum = this.#options.receiveMaximum
+  /** Before MQTT.js writes it. */
+  #sending(packet: Packet, session: Session): void {
+    // Given as an option, MQTT.js would end a connection with more QoS 2 messages on it, and so in a loop.
+    if (packet.cmd === 'connect' && packet.properties !== undefined) {
+      packet.properties.receiveMaximum = this.#options.receiveMaximum
+    }
+    // MQTT.js forgets it [MQTT-3.3.1-1].
+    if (packet.cmd === 'publish' && session.requests.resending) packet.dup = true
   }
 
   /** Before MQTT.js handles it. */
