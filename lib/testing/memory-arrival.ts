@@ -37,6 +37,7 @@ export function memoryArrival(topic: string, payload: Buffer, delivery: MemoryDe
 }
 
 // A redelivery carries what is left of the Message Expiry Interval by then [MQTT-3.3.2-6].
-function textOf({ messageExpiryInterval: _, ...lasting }: MessageProperties): string {
+function textOf(properties: MessageProperties): string {
+  const { messageExpiryInterval: _, ...lasting } = properties
   return JSON.stringify(lasting)
 }
