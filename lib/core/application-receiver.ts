@@ -1,5 +1,5 @@
 // An application as the server sees it: which filters it wants, and what becomes of one message.
-import { DONE, run } from './compose.ts'
+import { run, type Ending } from './compose.ts'
 import type { ApplicationHandle, Context, UnmatchedHandler } from './context.ts'
 import { toError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
@@ -44,8 +44,8 @@ export interface ChainSource extends ApplicationHandle, Owner {
 /** A plan together with the layers that it stands for, so that they are looked up once. */
 export interface ChainPlan extends Plan {
   readonly layers: readonly Layer[]
-  /** The index of the first route's handler; -1 when no route matches. */
-  readonly firstRoute: number
+  /** The outcome of a chain over these layers. */
+  readonly ending: Ending<MessageContext, Outcome>
 }
 
 const HANDLED: Outcome = Object.freeze({ type: 'done', handled: true })
@@ -109,12 +109,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
 
   receive(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
     const ctx = new MessageContext(this.#host, message, plan.layers, attempt)
-    const ran = run(plan.layers, ctx)
-    if (ran === DONE) return outcome(ctx, plan)
-    return ran.then(
-      () => outcome(ctx, plan),
-      (thrown: unknown) => failed(thrown, ctx, plan),
-    )
+    return run(plan.layers, ctx, plan.ending)
   }
 
   /** What contexts publish and subscribe with from now on. */
@@ -200,10 +195,13 @@ function makePlan(matched: readonly Layer[], source: ChainSource): ChainPlan {
   const limits = matched.flatMap((layer) => layer.route?.timeoutMs || [])
   return {
     layers,
-    firstRoute,
     routes,
     order: 'topic',
     timeoutMs: limits.length === 0 ? 0 : Math.min(...limits),
+    ending: {
+      done: (ctx) => (firstRoute !== -1 && ctx.deepest >= firstRoute ? HANDLED : NOT_HANDLED),
+      failed: (thrown, ctx) => failed(thrown, ctx, layers),
+    },
   }
 }
 
@@ -224,15 +222,11 @@ async function eachUnmatched(handlers: readonly UnmatchedHandler[], ctx: Context
   for (const handler of handlers) await handler(ctx)
 }
 
-function outcome(ctx: MessageContext, plan: ChainPlan): Outcome {
-  return plan.firstRoute !== -1 && ctx.deepest >= plan.firstRoute ? HANDLED : NOT_HANDLED
-}
-
 // onError observes from the router of the failing layer outwards; only what it throws changes the error.
-async function failed(thrown: unknown, ctx: MessageContext, plan: ChainPlan): Promise<Outcome> {
+async function failed(thrown: unknown, ctx: MessageContext, layers: readonly Layer[]): Promise<Outcome> {
   let error = toError(thrown)
   ctx.at = ctx.failure !== undefined && ctx.failure.error === thrown ? ctx.failure.at : 0
-  for (const owner of plan.layers[ctx.at]?.owners ?? []) {
+  for (const owner of layers[ctx.at]?.owners ?? []) {
     for (const handler of owner.errorHandlers) {
       try {
         await handler(error, ctx)

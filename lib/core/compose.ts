@@ -13,6 +13,11 @@ export interface Step<C> {
   readonly handler: (ctx: C, next: Next) => unknown
 }
 
+interface Watcher {
+  readonly settled: () => void
+  readonly failed: (error: unknown) => void
+}
+
 /** Where a chain stands. A context extends it, so that one object a message is enough. */
 export abstract class ChainPosition {
   /** The step that has control: an index into the list. */
@@ -24,6 +29,8 @@ export abstract class ChainPosition {
   ended = false
   /** The step that failed first, and with what: the innermost one of an error that travels upwards. */
   failure: { readonly error: unknown; readonly at: number } | undefined = undefined
+  /** Made for the first step that has to be waited for. */
+  watcher: Watcher | undefined = undefined
   /** Called when `pending` falls to 0 after the outermost step has settled. */
   wake: (() => void) | undefined = undefined
 }
@@ -34,36 +41,50 @@ export abstract class ChainPosition {
  */
 export const DONE: Promise<void> = Promise.resolve()
 
-/**
- * Runs the list. Returns `DONE` when all of it was synchronous, else a promise; rejects with what a
- * step threw. It settles only after every step that was started, awaited by its caller or not:
- * a message is never acknowledged over a step that still runs.
- */
-export function run<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C): Promise<void> {
-  const outermost = enter(steps, ctx, 0)
-  if (outermost === DONE && ctx.pending === 0) {
-    ctx.ended = true
-    return DONE
-  }
-  return finish(outermost, ctx)
+/** What becomes of a chain that has ended: one of the two is called, once. */
+export interface Ending<C, T> {
+  readonly done: (ctx: C) => T
+  readonly failed: (error: unknown, ctx: C) => T | Promise<T>
 }
 
-async function finish(outermost: Promise<void>, ctx: ChainPosition): Promise<void> {
-  try {
-    await outermost
-    if (ctx.pending > 0) {
-      // What fails from here on was awaited by nobody, so nobody can have caught it.
-      ctx.failure = undefined
-      await allSettled(ctx)
-      if (ctx.failure !== undefined) throw (ctx.failure as { error: unknown }).error
-    }
-  } catch (error) {
-    noteFailure(ctx, error, 0)
-    if (ctx.pending > 0) await allSettled(ctx)
-    throw error
-  } finally {
-    ctx.ended = true
-  }
+/**
+ * Runs the list and gives what `ending` makes of it: at once when all of it was synchronous, else as a
+ * promise. It ends only after every step that was started, awaited by its caller or not: a message is
+ * never acknowledged over a step that still runs.
+ */
+export function run<C extends ChainPosition, T>(
+  steps: readonly Step<C>[],
+  ctx: C,
+  ending: Ending<C, T>,
+): T | Promise<T> {
+  const outermost = enter(steps, ctx, 0)
+  if (outermost === DONE && ctx.pending === 0) return end(ctx, ending)
+  // One reaction for the whole way back: each more would cost every message a turn.
+  return outermost.then(
+    () => (ctx.pending === 0 ? end(ctx, ending) : endLater(ctx, ending)),
+    (error: unknown) => fail(error, ctx, ending),
+  )
+}
+
+function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T {
+  ctx.ended = true
+  return ending.done(ctx)
+}
+
+async function fail<C extends ChainPosition, T>(error: unknown, ctx: C, ending: Ending<C, T>): Promise<T> {
+  noteFailure(ctx, error, 0)
+  if (ctx.pending > 0) await allSettled(ctx)
+  ctx.ended = true
+  return ending.failed(error, ctx)
+}
+
+// Something behind a next() that nobody awaited still runs.
+async function endLater<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): Promise<T> {
+  // What fails from here on was awaited by nobody, so nobody can have caught it.
+  ctx.failure = undefined
+  await allSettled(ctx)
+  const { failure } = ctx as ChainPosition
+  return failure === undefined ? end(ctx, ending) : fail(failure.error, ctx, ending)
 }
 
 function allSettled(ctx: ChainPosition): Promise<void> {
@@ -84,12 +105,13 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
     called = true
     const below = enter(steps, ctx, index + 1)
     if (below === DONE) ctx.at = index
-    else watch(below, ctx, index)
+    else watch(below, ctx)
     return below
   }
   try {
     const result = step.handler(ctx, next)
-    return isThenable(result) ? result : DONE
+    if (result instanceof Promise) return result as Promise<void>
+    return isThenable(result) ? Promise.resolve(result) : DONE
   } catch (error) {
     return Promise.reject(toError(error))
   }
@@ -97,24 +119,32 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
 
 // This reaction is the first on `below`, so the position is back before the caller goes on; and because
 // it handles a rejection, a next() that nobody awaits can not end the process.
-function watch(below: Promise<void>, ctx: ChainPosition, index: number): void {
+function watch(below: Promise<void>, ctx: ChainPosition): void {
   ctx.pending++
+  ctx.watcher ??= watcherOf(ctx)
+  below.then(ctx.watcher.settled, ctx.watcher.failed)
+}
+
+// One pair for all layers of a message. The layers that wait are always the outermost ones, and the
+// innermost of them is the first that goes on: how many there are says which it is.
+function watcherOf(ctx: ChainPosition): Watcher {
   const settled = (): void => {
-    ctx.at = index
-    if (--ctx.pending === 0) ctx.wake?.()
+    ctx.at = --ctx.pending
+    if (ctx.pending === 0) ctx.wake?.()
   }
-  below.then(settled, (error: unknown) => {
-    noteFailure(ctx, error, index + 1)
+  const failed = (error: unknown): void => {
+    noteFailure(ctx, error, ctx.pending)
     settled()
-  })
+  }
+  return { settled, failed }
 }
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {
   if (ctx.failure?.error !== error) ctx.failure = { error, at }
 }
 
-function isThenable(value: unknown): value is Promise<void> {
-  return typeof value === 'object' && value !== null && typeof (value as Promise<void>).then === 'function'
+function isThenable(value: unknown): value is PromiseLike<void> {
+  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 function calledTwice(): MqttasgiError {

@@ -6,6 +6,7 @@ import type { Outcome, Plan } from '../core/receiver.ts'
 import { AckQueue } from './acks.ts'
 import type { Copies } from './copies.ts'
 import type { Counters } from './counters.ts'
+import { Crowd } from './crowd.ts'
 import { Fifo } from './fifo.ts'
 import { Delivery, Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
@@ -36,7 +37,7 @@ export class Dispatcher {
   readonly #redeliveries = new Redeliveries<Delivery, Arrival>()
   // In front of the window, in the order of arrival.
   readonly #waiting = new Fifo<Delivery>()
-  readonly #running = new Set<Job>()
+  readonly #running = new Crowd<Job>()
   #released: Delivery[] = []
   #flushing = false
   #pumping = false
@@ -255,7 +256,7 @@ export class Dispatcher {
     // After a timeout the chain may still end; its message has been settled then.
     if (job.over) return
     job.end()
-    this.#running.delete(job)
+    this.#running.remove(job)
     this.#conclude(job, outcome)
     const next = nextInLane(job)
     if (next !== undefined) this.#run(next)

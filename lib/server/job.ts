@@ -3,6 +3,7 @@ import type { MqttasgiError } from '../core/errors.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Attempt, Plan, Receiver } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
+import type { Member } from './crowd.ts'
 import type { Lanes } from './lanes.ts'
 import type { Arrival } from './transport.ts'
 
@@ -42,7 +43,7 @@ interface Limit {
 }
 
 /** One delivery at one receiver. It is also what the receiver sees of its run. */
-export class Job implements Attempt {
+export class Job implements Attempt, Member {
   readonly delivery: Delivery
   readonly slot: Slot
   readonly plan: Plan
@@ -52,6 +53,8 @@ export class Job implements Attempt {
   /** It has the lane of its key already. */
   hasLane = false
   over = false
+  /** Among the jobs that run. */
+  place = 0
   #controller: AbortController | undefined = undefined
   #aborted: MqttasgiError | undefined = undefined
   #limit: Limit | undefined = undefined
