@@ -68,7 +68,6 @@ export class Dispatcher {
     this.#paused = false
     if (sessionPresent) this.#leaveToTheBroker()
     else this.#redeliveries.clear()
-    this.#balance()
   }
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
@@ -97,7 +96,9 @@ export class Dispatcher {
     if (this.#window.hasRoom && this.#waiting.size === 0) return this.#handOut(delivery)
     this.#waiting.push(delivery)
     this.#window.wait(arrival.bytes)
-    this.#balance()
+    // Only what comes on top can be too much, and only where stopping to read is no way out.
+    if (this.#window.overflows && this.#parts.port.awaiting) this.#overflow()
+    else this.#balance()
   }
 
   /** A message was too large to be kept: it is gone, and acknowledged in its turn so that it stays gone. */
@@ -307,19 +308,21 @@ export class Dispatcher {
   }
 
   #balance(): void {
+    const { port } = this.#parts
+    const pause = this.#window.pressure(port.awaiting) === 'pause'
+    if (pause === this.#paused) return
+    this.#paused = pause
+    if (pause) port.pause()
+    else port.resume()
+  }
+
+  #overflow(): void {
     const { port, counters, limits } = this.#parts
-    const pressure = this.#window.pressure(port.awaiting)
-    if (pressure === 'cut') {
-      counters.overflows++
-      port.cut({
-        type: 'overflow',
-        message: `${this.#window.waitingBytes} bytes wait for handlers, more than four times the limit of ${limits.maxWaitingBytes}: the connection was cut, and nothing of it acknowledged.`,
-      })
-    } else if ((pressure === 'pause') !== this.#paused) {
-      this.#paused = pressure === 'pause'
-      if (this.#paused) port.pause()
-      else port.resume()
-    }
+    counters.overflows++
+    port.cut({
+      type: 'overflow',
+      message: `${this.#window.waitingBytes} bytes wait for handlers, more than four times the limit of ${limits.maxWaitingBytes}: the connection was cut, and nothing of it acknowledged.`,
+    })
   }
 
   #wake(): void {

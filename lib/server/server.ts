@@ -90,7 +90,16 @@ export class Server implements Client {
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
     const recipients = new Recipients<Slot>()
     const copies = new Copies()
-    this.#subscriber = new Subscriber({ transport, slots: this.#slots, recipients, copies, log })
+    this.#subscriber = new Subscriber({
+      broker: {
+        subscribe: (requests) => this.#asking(transport.subscribe(requests)),
+        unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
+      },
+      slots: this.#slots,
+      recipients,
+      copies,
+      log,
+    })
     this.#dispatcher = new Dispatcher({
       port: transport,
       recipients,
@@ -148,20 +157,18 @@ export class Server implements Client {
   async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
     assertTopic(topic)
     const bytes = encodePayload(payload, topic)
-    const published = this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
-    this.#dispatcher.relieve()
-    const result = await published
+    const result = await this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
     this.#counters.published++
     return result
   }
 
   /** Subscribes for the application; its messages go through the application's routes. */
   subscribe(filter: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
-    return this.#subscribe(this.#application, filter, options)
+    return this.#subscriber.add(this.#application, filter, options)
   }
 
   unsubscribe(filter: string): Promise<void> {
-    return this.#unsubscribe(this.#application, filter)
+    return this.#subscriber.remove(this.#application, filter)
   }
 
   /**
@@ -284,21 +291,9 @@ export class Server implements Client {
   #clientOf(slot: Slot): Client {
     return {
       publish: (topic, payload, options) => this.publish(topic, payload, options),
-      subscribe: (filter, options = {}) => this.#subscribe(slot, filter, options),
-      unsubscribe: (filter) => this.#unsubscribe(slot, filter),
+      subscribe: (filter, options = {}) => this.#subscriber.add(slot, filter, options),
+      unsubscribe: (filter) => this.#subscriber.remove(slot, filter),
     }
-  }
-
-  async #subscribe(slot: Slot, filter: string, options: SubscribeOptions): Promise<SubscribeResult> {
-    const granted = this.#subscriber.add(slot, filter, options)
-    this.#dispatcher.relieve()
-    return granted
-  }
-
-  async #unsubscribe(slot: Slot, filter: string): Promise<void> {
-    const done = this.#subscriber.remove(slot, filter)
-    this.#dispatcher.relieve()
-    return done
   }
 
   #report(job: Job, settlement: Settlement): void {
@@ -315,6 +310,12 @@ export class Server implements Client {
   }
 
   #send(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
-    return this.#parts.transport.publish(topic, payload, options)
+    return this.#asking(this.#parts.transport.publish(topic, payload, options))
+  }
+
+  // From here on the socket must be read, or whoever waits for the answer waits for ever.
+  #asking<T>(answer: Promise<T>): Promise<T> {
+    this.#dispatcher.relieve()
+    return answer
   }
 }

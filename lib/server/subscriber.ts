@@ -15,7 +15,7 @@ import type { ConnectionInfo, SubscriptionRequest, Transport } from './transport
 
 /** What the subscriber works with. */
 export interface SubscriberParts {
-  readonly transport: Pick<Transport, 'subscribe' | 'unsubscribe'>
+  readonly broker: Pick<Transport, 'subscribe' | 'unsubscribe'>
   readonly slots: readonly Slot[]
   readonly recipients: Recipients<Slot>
   readonly copies: Copies
@@ -179,7 +179,7 @@ export class Subscriber {
       refused.push(...(await this.#subscribe(subscribe.slice(at, at + FILTERS_PER_PACKET), connection)))
     }
     // Unsubscribing last leaves no gap where one filter takes the place of others.
-    if (unsubscribe.length > 0) await this.#parts.transport.unsubscribe(unsubscribe)
+    if (unsubscribe.length > 0) await this.#parts.broker.unsubscribe(unsubscribe)
     for (const filter of unsubscribe) this.#granted.delete(filter)
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
@@ -190,7 +190,7 @@ export class Subscriber {
     const told = connection.subscriptionIdentifiers
       ? requests
       : requests.map((request) => ({ ...request, identifier: undefined }))
-    const codes = await this.#parts.transport.subscribe(told)
+    const codes = await this.#parts.broker.subscribe(told)
     const refused: string[] = []
     const granted: string[] = []
     for (const [i, request] of requests.entries()) {

@@ -8,8 +8,8 @@ export interface WindowLimits {
   readonly maxWaitingBytes: number
 }
 
-/** What is to be done with the connection now. */
-export type Pressure = 'read' | 'pause' | 'cut'
+/** What is to be done with the socket now. */
+export type Pressure = 'read' | 'pause'
 
 // While an acknowledgement of the broker's is awaited the socket must be read on, or a handler that
 // awaits its own publish would wait for ever. That has an end too: this many times the limit.
@@ -58,13 +58,17 @@ export class Window {
     this.#waitingBytes -= bytes
   }
 
+  /** More waits than may wait even while the socket must be read on. */
+  get overflows(): boolean {
+    return this.#waitingBytes > this.#limits.maxWaitingBytes * HARD_LIMIT_FACTOR
+  }
+
   /**
-   * Whether to read the socket, stop reading it, or end the connection. Reading goes on again at half
-   * of the limit, so that it does not flicker.
+   * Whether to read the socket or to stop reading it. Reading goes on again at half of the limit, so that
+   * it does not flicker.
    */
   pressure(awaiting: boolean): Pressure {
     const { maxWaitingBytes } = this.#limits
-    if (this.#waitingBytes > maxWaitingBytes * HARD_LIMIT_FACTOR) return 'cut'
     const mark = this.#paused ? maxWaitingBytes / 2 : maxWaitingBytes
     this.#paused = this.#waitingBytes > mark && !awaiting
     return this.#paused ? 'pause' : 'read'
