@@ -73,7 +73,9 @@ function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T {
 
 async function fail<C extends ChainPosition, T>(error: unknown, ctx: C, ending: Ending<C, T>): Promise<T> {
   noteFailure(ctx, error, 0)
+  const { failure } = ctx
   if (ctx.pending > 0) await allSettled(ctx)
+  ctx.failure = failure
   ctx.ended = true
   return ending.failed(error, ctx)
 }
@@ -99,11 +101,12 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
   ctx.at = index
   ctx.deepest = index
   let called = false
+  let below = DONE
   const next: Next = () => {
     if (ctx.ended) return tooLate()
     if (called) throw calledTwice()
     called = true
-    const below = enter(steps, ctx, index + 1)
+    below = enter(steps, ctx, index + 1)
     if (below === DONE) ctx.at = index
     else watch(below, ctx)
     return below
@@ -111,7 +114,8 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
   try {
     const result = step.handler(ctx, next)
     if (result instanceof Promise) return result as Promise<void>
-    return isThenable(result) ? Promise.resolve(result) : DONE
+    // A synchronous step that calls next() and returns nothing can not have awaited it: it ends with it.
+    return isThenable(result) ? Promise.resolve(result) : below
   } catch (error) {
     return Promise.reject(toError(error))
   }
