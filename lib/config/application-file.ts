@@ -86,16 +86,14 @@ function isInstance(value: unknown): boolean {
 }
 
 function requireFile(spec: string, file: string): void {
+  const what = `the application ${spec.startsWith(file) ? file : `${spec} (${file})`}`
   try {
     if (statSync(file).isFile()) return
   } catch (error) {
-    const message = `the application ${spec} can not be read: ${file}: ${reasonOf(error)}.${suggestion(file, spec)}`
+    const message = `${what} can not be read: ${reasonOf(error)}.${suggestion(file, spec)}`
     throw new MqttasgiError('ERR_APPLICATION_FILE', message, { cause: error })
   }
-  throw new MqttasgiError(
-    'ERR_APPLICATION_FILE',
-    `the application ${spec} is not a file: ${file}.${suggestion(file, spec)}`,
-  )
+  throw new MqttasgiError('ERR_APPLICATION_FILE', `${what} is not a file.${suggestion(file, spec)}`)
 }
 
 function suggestion(file: string, spec: string): string {

@@ -17,7 +17,12 @@ export interface ConfigFile {
 
 const moduleTypes = ['ts', 'mts', 'cts', 'js', 'mjs', 'cjs']
 const dataTypes = ['json', 'yaml', 'yml']
-const places = [...moduleTypes, ...dataTypes].map((type) => `mqttasgi.config.${type}`)
+
+/** The configuration files of a working directory; the first that is there is read. */
+export const configFileNames: readonly string[] = [
+  ...[...moduleTypes, ...dataTypes].map((type) => `mqttasgi.config.${type}`),
+  'package.json',
+]
 
 /**
  * The configuration file of `directory`, or the one that was named. Undefined when there is none. Codes:
@@ -36,7 +41,7 @@ export async function readConfigFile(
     return (await read(file, named.source, [], loader)) ?? refuseEmpty(file)
   }
   const names = new Set(readdirSync(directory))
-  const [first, ...others] = [...places, 'package.json'].filter((place) => names.has(place))
+  const [first, ...others] = configFileNames.filter((place) => names.has(place))
   if (first === undefined) return undefined
   return read(
     join(directory, first),
@@ -71,7 +76,7 @@ function makeExplorer(loader: ModuleLoader): ReturnType<typeof cosmiconfig> {
     '.yml': guarded(parseYaml),
   }
   try {
-    const searchPlaces = [...places, 'package.json']
+    const searchPlaces = [...configFileNames]
     return cosmiconfig('mqttasgi', {
       searchPlaces,
       searchStrategy: 'none',

@@ -79,7 +79,8 @@ export function loadFailure(file: string, error: unknown): MqttasgiError {
 function placeIn(file: string, error: unknown): string {
   if (!(error instanceof Error) || error.message.includes(file)) return ''
   const line = error.stack?.split('\n').find((entry) => entry.includes(`${file}:`))
-  const place = line === undefined ? undefined : /:(\d+:\d+)\)?$/.exec(line)?.[1]
+  // The column is that of the transpiled line.
+  const place = line === undefined ? undefined : /:(\d+):\d+\)?$/.exec(line)?.[1]
   return place === undefined ? '' : ` (${file}:${place})`
 }
 

@@ -10,6 +10,8 @@ export interface TlsSettings {
   /** The name in the broker's certificate, when it is not the host. */
   readonly servername: string | undefined
   readonly alpn: readonly string[] | undefined
+  /** Where `ca`, `cert` and `key` were read, for people. */
+  readonly files: { readonly [name in 'ca' | 'cert' | 'key']: string | undefined }
 }
 
 /** The broker, and how to speak with it. */

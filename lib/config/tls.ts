@@ -29,7 +29,13 @@ export function readTls(given: TlsGiven): TlsSettings {
     key: key === undefined ? undefined : new Secret(key),
     servername: given.servername === undefined ? undefined : String(given.servername.value),
     alpn: Array.isArray(given.alpn?.value) ? given.alpn.value : undefined,
+    files: { ca: placeOf(given.ca), cert: placeOf(given.cert), key: placeOf(given.key) },
   }
+}
+
+function placeOf(given: Given | undefined): string | undefined {
+  if (given === undefined) return undefined
+  return isPem(String(given.value)) ? 'the PEM text itself' : String(given.value)
 }
 
 function requirePair({ cert, key }: TlsGiven): void {

@@ -114,7 +114,7 @@ function isText(value: unknown): value is string {
 }
 
 function isHost(value: string): boolean {
-  return /^[^\s/@:?#%]+$/.test(value) || isIPv6(bare(value))
+  return /^[^\s/@:?#%\p{Cc}]+$/u.test(value) || isIPv6(bare(value))
 }
 
 function normal(type: ValueType, value: OptionValue): OptionValue {

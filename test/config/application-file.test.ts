@@ -73,7 +73,7 @@ test(
   refused,
   './missing.ts',
   'ERR_APPLICATION_FILE',
-  /^the application \.\/missing\.ts can not be read: \S+missing\.ts: there is no such file \(ENOENT\)\.$/,
+  /^the application \.\/missing\.ts \(\S+missing\.ts\) can not be read: there is no such file \(ENOENT\)\.$/,
 )
 test(refused, './named', 'ERR_APPLICATION_FILE', /Did you mean named\.ts\?/)
 test(refused, './named.js', 'ERR_APPLICATION_FILE', /Did you mean named\.ts\?/)
@@ -113,7 +113,7 @@ test('a file that throws is run once, and the message has the place', async (t) 
   )
   t.is(
     error?.message,
-    `${join(folder, 'throws.mjs')} can not be loaded: boom (${join(folder, 'throws.mjs')}:2:7)`,
+    `${join(folder, 'throws.mjs')} can not be loaded: boom (${join(folder, 'throws.mjs')}:2)`,
   )
   t.is(Reflect.get(globalThis, 'mqttasgiTestRuns'), 1)
 })

@@ -150,7 +150,7 @@ test(
   refused,
   { 'mqttasgi.config.ts': '\n\nthrow new Error("boom")' },
   'ERR_APPLICATION_LOAD',
-  /can not be loaded: boom \(\S+mqttasgi\.config\.ts:3:\d+\)$/,
+  /can not be loaded: boom \(\S+mqttasgi\.config\.ts:3\)$/,
 )
 test(
   'a function that throws',

@@ -324,7 +324,7 @@ test('hosts are names and addresses, IPv6 with or without brackets', (t) => {
   t.is(host('example.org'), 'example.org')
   t.is(host('::1'), '::1')
   t.is(host('[fe80::1]'), 'fe80::1')
-  for (const wrong of ['a b', 'a/b', 'a@b', '[x]:1', '::g'])
+  for (const wrong of ['a b', 'a/b', 'a@b', '[x]:1', '::g', 'a\u001bb'])
     t.throws(() => host(wrong), { code: 'ERR_CONFIG_VALUE' }, wrong)
 })
 

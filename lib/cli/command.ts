@@ -1,0 +1,84 @@
+// What every command is given, and the first steps they share: settings, then the application.
+import { loadApplication } from '../config/application-file.ts'
+import type { Texts } from '../config/levels.ts'
+import { loadConfig } from '../config/load.ts'
+import { createLoader, type ModuleLoader } from '../config/modules.ts'
+import type { Settings } from '../config/settings.ts'
+import { type ApplicationNode, mqttasgi } from '../core/application.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { asApplication } from '../serve.ts'
+import { ownModules } from './own-modules.ts'
+import type { Invocation } from './program.ts'
+import type { StopSignals } from './signals.ts'
+import type { Terminal } from './terminal.ts'
+
+/** What a command works with. */
+export interface CommandContext {
+  readonly invocation: Invocation
+  readonly terminal: Terminal
+  readonly signals: StopSignals
+  readonly cwd: string
+  readonly env: Texts
+  /** The file that was started, for `dev` to start it again. */
+  readonly bin: string
+}
+
+/** A command: resolves with the exit code. What it throws is printed, and its kind is the exit code. */
+export type Command = (context: CommandContext) => Promise<number>
+
+/** Settings, and the loader that has read their file. */
+export interface Configured {
+  readonly settings: Settings
+  readonly loader: ModuleLoader
+}
+
+/** Reads the configuration for this command line. */
+export async function configure({ invocation, terminal, cwd, env }: CommandContext): Promise<Configured> {
+  const loader = createLoader(ownModules, cwd)
+  const { flags, application } = invocation
+  const command = invocation.command === 'dev-server' ? 'dev' : invocation.command
+  const settings = await loadConfig({ cwd, flags, env, command, application, loader })
+  terminal.hide(settings.broker.password?.reveal())
+  terminal.isDetailed ||= settings.verbosity === 2
+  return { settings, loader }
+}
+
+/** The application of these settings; an empty one when there are only workers. Code: `ERR_APPLICATION_MISSING`. */
+export async function applicationOf({ settings, loader }: Configured): Promise<ApplicationNode> {
+  const { application, workers } = settings
+  if (application !== undefined) return resolved(application, 'The application', loader)
+  if (workers.length > 0) return asApplication(mqttasgi(), 'The application')
+  const message = 'there is no application to run. Name its file, as in mqttasgi ./app.ts,'
+  const config = settings.file ?? 'mqttasgi.config.ts'
+  throw new MqttasgiError(
+    'ERR_APPLICATION_MISSING',
+    `${message} or write application: './app.ts' into ${config}.`,
+  )
+}
+
+/** An application as one receiver has it: under its mount, with its id. */
+export interface Placed {
+  readonly id: string
+  readonly mount: string
+  readonly application: ApplicationNode
+}
+
+/** The application and the workers, loaded and in their places. */
+export async function placedApplications(configured: Configured): Promise<readonly Placed[]> {
+  const { settings, loader } = configured
+  const placed: Placed[] = [{ id: 'application', mount: '', application: await applicationOf(configured) }]
+  for (const { id, mount, application } of settings.workers) {
+    const node = await resolved(application, `The application of worker "${id}"`, loader)
+    placed.push({ id, mount, application: node })
+  }
+  return placed
+}
+
+async function resolved(
+  given: object | string,
+  what: string,
+  loader: ModuleLoader,
+): Promise<ApplicationNode> {
+  const value = typeof given === 'string' ? await loadApplication(given, process.cwd(), loader) : given
+  return asApplication(value, typeof given === 'string' ? given : what)
+}

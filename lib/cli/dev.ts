@@ -1,0 +1,161 @@
+// mqttasgi dev: the application in a process of its own, on an embedded broker, started again on change.
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { dirname, join } from 'node:path'
+import { type EmbeddedBroker, startBroker } from '../broker/index.ts'
+import { parseSpec } from '../config/application-file.ts'
+import { configFileNames } from '../config/file.ts'
+import { flagKey, type Texts } from '../config/levels.ts'
+import { optionAt } from '../config/options.ts'
+import type { Settings } from '../config/settings.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { type Command, type CommandContext, configure } from './command.ts'
+import { isFiles, type StartOrder, type StopOrder } from './dev-messages.ts'
+import { FileWatch } from './watch.ts'
+
+const usualPort = 1883
+// What a restart waits for handlers, and then for the process itself.
+const restartDrainMs = 2_000
+const patienceMs = 2_000
+
+type Happening =
+  | { readonly type: 'changed'; readonly file: string }
+  | { readonly type: 'stop' }
+  | { readonly type: 'ended'; readonly code: number }
+
+/** Runs until it is stopped; the exit code is that of the application's last run. */
+export const dev: Command = async (context) => {
+  const session = new DevSession(context)
+  try {
+    return await session.run()
+  } finally {
+    await session.close()
+  }
+}
+
+class DevSession {
+  readonly #context: CommandContext
+  readonly #watch: FileWatch
+  #broker: EmbeddedBroker | undefined
+  #onChange: (happening: Happening) => void = () => {}
+
+  constructor(context: CommandContext) {
+    this.#context = context
+    this.#watch = new FileWatch((file) => this.#onChange({ type: 'changed', file }))
+    const { cwd } = context
+    this.#watch.add([...configFileNames, '.env'].map((name) => join(cwd, name)))
+  }
+
+  async run(): Promise<number> {
+    const { terminal, signals } = this.#context
+    const stop = signals.first.then((): Happening => ({ type: 'stop' }))
+    for (;;) {
+      const change = new Promise<Happening>((resolve) => {
+        this.#onChange = resolve
+      })
+      const run = await this.#begin()
+      let happening = await Promise.race([change, stop, ...(run === undefined ? [] : [run.ended])])
+      if (happening.type === 'ended') {
+        terminal.say(`the application has ended with exit code ${happening.code}; waiting for a change`)
+        happening = await Promise.race([change, stop])
+      }
+      if (happening.type === 'stop') return (await run?.stop()) ?? 0
+      await run?.stop(restartDrainMs)
+      if (happening.type === 'changed') terminal.say(`${happening.file} has changed: starting again`)
+    }
+  }
+
+  async close(): Promise<void> {
+    this.#watch.close()
+    await this.#broker?.close()
+  }
+
+  // A configuration that is wrong is shown, and its next change awaited.
+  async #begin(): Promise<DevRun | undefined> {
+    const { terminal, invocation } = this.#context
+    let flags: Texts
+    try {
+      const { settings, loader } = await configure(this.#context)
+      this.#watch.add(loader.files())
+      if (typeof settings.application === 'string') this.#watchApplication(settings.application)
+      if (settings.file !== undefined) this.#watch.add([settings.file])
+      flags = await this.#flagsFor(settings)
+    } catch (error) {
+      // On the way to the embedded broker: no change of a file would mend it.
+      if (
+        error instanceof MqttasgiError &&
+        !error.code.startsWith('ERR_CONFIG') &&
+        error.code !== 'ERR_APPLICATION_LOAD'
+      )
+        throw error
+      terminal.fail(error)
+      return undefined
+    }
+    const order: StartOrder = { type: 'start', application: invocation.application, flags }
+    return new DevRun(this.#context, order, (files) => this.#watch.add(files))
+  }
+
+  #watchApplication(spec: string): void {
+    const { file } = parseSpec(spec, this.#context.cwd)
+    this.#watch.add([file])
+    this.#watch.addTree(dirname(file))
+  }
+
+  async #flagsFor(settings: Settings): Promise<Texts> {
+    const { flags } = this.#context.invocation
+    const verbosity = settings.sources['verbosity'] === 'default' ? { verbosity: '1' } : {}
+    if (isBrokerGiven(settings)) return { ...verbosity, ...flags }
+    this.#broker ??= await this.#startBroker()
+    const url = optionAt('broker.url')
+    return { ...verbosity, ...flags, ...(url === undefined ? {} : { [flagKey(url.flag)]: this.#broker.url }) }
+  }
+
+  async #startBroker(): Promise<EmbeddedBroker> {
+    const log = this.#context.terminal.log(1)
+    try {
+      return await startBroker({ port: usualPort, log })
+    } catch (error) {
+      if (!(error instanceof MqttasgiError) || error.code !== 'ERR_BROKER_PORT') throw error
+      return startBroker({ port: 0, log })
+    }
+  }
+}
+
+// Whoever says where the broker is, or how to reach it, has one.
+function isBrokerGiven({ sources }: Settings): boolean {
+  const places = ['broker.host', 'broker.port', 'broker.socketPath', 'broker.transport', 'broker.tls']
+  return places.some((path) => sources[path] !== 'default')
+}
+
+/** One run of the application in its process. */
+class DevRun {
+  readonly ended: Promise<Happening & { readonly type: 'ended' }>
+  readonly #child: ChildProcess
+
+  constructor({ bin, cwd }: CommandContext, order: StartOrder, onFiles: (files: readonly string[]) => void) {
+    this.#child = spawn(process.execPath, [...process.execArgv, bin, 'dev-server'], {
+      cwd,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    })
+    this.ended = once(this.#child, 'exit').then(([code]: unknown[]) => ({
+      type: 'ended',
+      code: typeof code === 'number' ? code : 1,
+    }))
+    this.#child.on('message', (message: unknown) => {
+      if (isFiles(message)) onFiles(message.files)
+    })
+    this.#child.on('error', () => {})
+    this.#child.send(order)
+  }
+
+  /** Asks it to end, and after a while makes it; the exit code. With no limit given, only asks. */
+  async stop(drainTimeoutMs?: number): Promise<number> {
+    const order: StopOrder = { type: 'stop', ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }) }
+    if (this.#child.connected) this.#child.send(order, () => {})
+    const force = (): unknown => this.#child.kill('SIGKILL')
+    const timer = drainTimeoutMs === undefined ? undefined : setTimeout(force, drainTimeoutMs + patienceMs)
+    const { code } = await this.ended
+    clearTimeout(timer)
+    return code
+  }
+}

@@ -1,0 +1,59 @@
+// The command line from its words to its exit code.
+import type { Texts } from '../config/levels.ts'
+import { optionAt } from '../config/options.ts'
+import type { Command } from './command.ts'
+import { type CrashSource, endOnCrash } from './crash.ts'
+import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { type CommandName, parseCommandLine } from './program.ts'
+import { type SignalSource, StopSignals } from './signals.ts'
+import { type Streams, Terminal } from './terminal.ts'
+import { version } from './version.ts'
+
+/** What a process is to the command line. */
+export interface Surroundings extends Streams {
+  readonly cwd: string
+  readonly env: Texts
+  readonly process: SignalSource & CrashSource
+  /** Ends the process at once. */
+  readonly exit: (code: number) => void
+  /** The file that was started. */
+  readonly bin: string
+}
+
+// Each is loaded when it is asked for: --help and --version wait for nothing.
+const commands: Readonly<Record<CommandName, () => Promise<Command>>> = {
+  run: async () => (await import('./run.ts')).run,
+  dev: async () => (await import('./dev.ts')).dev,
+  'dev-server': async () => (await import('./dev-server.ts')).devServer,
+  routes: async () => (await import('./routes.ts')).routes,
+  match: async () => (await import('./match.ts')).match,
+  config: async () => (await import('./config.ts')).config,
+}
+
+/** Does what the words behind `mqttasgi` say; resolves with the exit code and never rejects. */
+export async function main(argv: readonly string[], surroundings: Surroundings): Promise<number> {
+  const { env, cwd, bin, process, exit } = surroundings
+  const terminal = new Terminal(surroundings)
+  terminal.isDetailed = Boolean(env['DEBUG'])
+  terminal.hide(env[optionAt('broker.password')?.env ?? ''])
+  const signals = new StopSignals(process, exit)
+  const stopWatching = endOnCrash(process, terminal, exit)
+  try {
+    const parsed = parseCommandLine(argv, version())
+    if ('text' in parsed) {
+      terminal.print(parsed.text.trimEnd())
+      return exitCodes.clean
+    }
+    const { invocation } = parsed
+    terminal.hide(invocation.flags['password'])
+    terminal.isDetailed ||= invocation.flags['verbosity'] === '2'
+    const command = await commands[invocation.command]()
+    return await command({ invocation, terminal, signals, cwd, env, bin })
+  } catch (error) {
+    terminal.fail(error)
+    return exitCodeOf(error)
+  } finally {
+    stopWatching()
+    signals.dispose()
+  }
+}

@@ -1,0 +1,173 @@
+// The command line, read by commander: its flags, its help and its mistakes all come from the table of options.
+import { Argument, Command, CommanderError, Option } from 'commander'
+import { defaultInWords, flagInWords, type OptionEntry, options } from '../config/options.ts'
+import { flagKey, type Texts } from '../config/levels.ts'
+import { nearest } from '../config/near.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { arrange } from './arguments.ts'
+
+/** The commands there are. `dev-server` is what `dev` starts and starts again; it is not in the help. */
+export type CommandName = 'run' | 'dev' | 'routes' | 'match' | 'config' | 'dev-server'
+
+/** What the command line asks for. */
+export interface Invocation {
+  readonly command: CommandName
+  /** The application as it was named, `./file.ts#export`. */
+  readonly application: string | undefined
+  /** Of `match`. */
+  readonly topic: string | undefined
+  /** The flags that were given, by their long names without dashes. */
+  readonly flags: Texts
+}
+
+/** What was asked for, or the text that answers it: help or the version. */
+export type Parsed = { readonly invocation: Invocation } | { readonly text: string }
+
+interface CommandEntry {
+  readonly name: CommandName
+  readonly summary: string
+  readonly takesTopic?: true
+  readonly hidden?: true
+}
+
+const commands: readonly CommandEntry[] = [
+  { name: 'run', summary: 'connect the application to the broker; without a command, this one' },
+  { name: 'dev', summary: 'run it on a broker of its own, unless one is given, and start again on change' },
+  { name: 'routes', summary: 'show its routes and the filters that will be subscribed' },
+  { name: 'match', summary: 'show which layers run for a topic, with their parameters', takesTopic: true },
+  { name: 'config', summary: 'show each option, its value and where it came from' },
+  { name: 'dev-server', summary: 'one start of the application for dev', hidden: true },
+]
+
+const epilogue = `
+In brackets: the default, and the environment variable of the option. A flag counts before the variable,
+that before .env in this folder, that before the configuration file, that before the default.
+
+  mqttasgi ./app.ts                           run app.ts on localhost:1883
+  mqttasgi dev ./app.ts                       the same, with a broker inside and restarts on change
+  mqttasgi --url mqtts://broker.example.org   run what mqttasgi.config.ts names, on that broker
+  mqttasgi match sensors/hall/temp            say which handlers would run
+`
+
+/** Reads the words behind `mqttasgi`. Codes: `ERR_USAGE`. */
+export function parseCommandLine(argv: readonly string[], version: string): Parsed {
+  const names = [...commands.map(({ name }) => name), 'help']
+  const { command, words } = arrange(argv, names)
+  const isQuestion = words.some((word) => ['-h', '--help', '-V', '--version'].includes(word))
+  const front = command ?? (isQuestion ? undefined : 'run')
+  const output: string[] = []
+  let invocation: Invocation | undefined
+  const program = makeProgram(
+    version,
+    (text) => output.push(text),
+    (found) => (invocation = found),
+  )
+  try {
+    program.parse(front === undefined ? words : [front, ...words], { from: 'user' })
+  } catch (error) {
+    if (!(error instanceof CommanderError)) throw error
+    if (error.exitCode === 0) return { text: output.join('') }
+    throw usageError(error)
+  }
+  if (invocation === undefined) return { text: output.join('') }
+  return { invocation }
+}
+
+function makeProgram(
+  version: string,
+  write: (text: string) => void,
+  found: (invocation: Invocation) => void,
+): Command {
+  const program = new Command('mqttasgi')
+    .description(description())
+    .usage('[command] [options] [./file.ts#export]')
+    .version(version, '-V, --version', 'show the version')
+    .helpOption('-h, --help', 'show this help')
+    .exitOverride()
+    .configureOutput({ writeOut: write, writeErr: () => {} })
+    .configureHelp({ optionTerm: termOf, visibleOptions, visibleCommands: () => [], helpWidth: 110 })
+    .addHelpText('after', epilogue)
+  for (const entry of commands) addCommand(program, entry, found)
+  return program
+}
+
+// Here, for commander lists the commands below all options, where nobody looks.
+function description(): string {
+  const rows = commands
+    .filter(({ hidden }) => !hidden)
+    .map(
+      ({ name, takesTopic, summary }) => `  ${(takesTopic ? `${name} <topic>` : name).padEnd(15)} ${summary}`,
+    )
+  return ['Runs MQTT applications.', '', 'Commands:', ...rows].join('\n')
+}
+
+function addCommand(program: Command, entry: CommandEntry, found: (invocation: Invocation) => void): void {
+  const command = program.command(entry.name, { hidden: entry.hidden ?? false }).summary(entry.summary)
+  command.description(`${entry.summary.charAt(0).toUpperCase()}${entry.summary.slice(1)}.`)
+  command.helpOption('-h, --help', 'show this help')
+  if (entry.takesTopic) command.addArgument(new Argument('<topic>', 'a topic, as it would be published to'))
+  command.addArgument(
+    new Argument(
+      '[application]',
+      'its file and export: ./file.ts#export; without # the default export, else app',
+    ),
+  )
+  for (const option of options) command.addOption(commanderOption(option))
+  command.action(() => {
+    const [first, second] = command.args
+    const [topic, application] = entry.takesTopic ? [first, second] : [undefined, first]
+    refuseMistypedCommand(application)
+    found({ command: entry.name, topic, application, flags: flagsOf(command) })
+  })
+}
+
+function commanderOption(entry: OptionEntry): Option {
+  const { long, short, value, alone } = entry.flag
+  // commander takes short flags of one letter only: -SSL has been written as --use-ssl before.
+  const names = short?.length === 2 ? `${short}, ${long}` : long
+  const written = alone === undefined ? `<${value}>` : `[${value}]`
+  return new Option(`${names} ${written}`, `${entry.sentence} [${defaultInWords(entry)}] [${entry.env}]`)
+}
+
+function flagsOf(command: Command): Texts {
+  const flags: Record<string, string> = {}
+  const given: Readonly<Record<string, unknown>> = command.opts()
+  for (const entry of options) {
+    const value = given[commanderOption(entry).attributeName()]
+    if (typeof value === 'string') flags[flagKey(entry.flag)] = value
+  }
+  return flags
+}
+
+function termOf(option: Option): string {
+  const entry = options.find(({ flag }) => flag.long === option.long)
+  return entry === undefined ? option.flags : flagInWords(entry.flag)
+}
+
+// The program itself has no options but these: those it lists are the options of `run`.
+function visibleOptions(command: Command): Option[] {
+  const of = command.parent === null ? command.commands.find((sub) => sub.name() === 'run') : command
+  const own = command.parent === null ? [new Option('-V, --version', 'show the version')] : []
+  return [...(of?.options ?? []), ...own, new Option('-h, --help', 'show this help')]
+}
+
+// `mqttasgi rutes` would look for an application of that name.
+function refuseMistypedCommand(application: string | undefined): void {
+  if (application === undefined || /[./#\\]/.test(application)) return
+  const near = nearest(
+    application,
+    commands.flatMap(({ name, hidden }) => (hidden ? [] : [name])),
+  )
+  if (near === undefined) return
+  const message = `there is no command ${application}. Did you mean ${near}? A file is written as ./${application}`
+  throw new MqttasgiError('ERR_USAGE', `${message}.`)
+}
+
+// Of a flag that nobody knows the value is not repeated: a misspelt password is a password.
+function usageError(error: CommanderError): MqttasgiError {
+  const message = error.message
+    .replace(/^error: /, '')
+    .replaceAll(/(--?[\w-]+)=[^']*/g, '$1=…')
+    .replaceAll(/\s*\n\s*/g, ' ')
+  return new MqttasgiError('ERR_USAGE', `${message.replace(/\.$/, '')}. See mqttasgi --help.`)
+}

@@ -1,0 +1,65 @@
+// mqttasgi routes: what is registered, as a tree, and what the broker would be told.
+import type { Interest } from '../core/receiver.ts'
+import type { FlatRoute } from '../core/router.ts'
+import { planSubscriptions } from '../server/subscriptions.ts'
+import { type Command, configure, type Placed, placedApplications } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { drawTree } from './tree.ts'
+
+/** Prints the routes of the application and of each worker, and the filters; connects to nothing. */
+export const routes: Command = async (context) => {
+  const { terminal } = context
+  const placed = await placedApplications(await configure(context))
+  for (const one of placed) {
+    terminal.print(titleOf(one))
+    const tree = drawTree(one.application.routes(one.mount).map(entryOf))
+    terminal.print(tree.length === 0 ? '   no routes: app.topic(pattern, handler) adds one' : tree.join('\n'))
+    terminal.print('')
+  }
+  terminal.print('subscribed at the broker')
+  const subscriptions = planSubscriptions(placed.flatMap(interestsOf))
+  const width = Math.max(0, ...subscriptions.map(({ request }) => request.filter.length))
+  for (const { request } of subscriptions) {
+    terminal.print(`   ${request.filter.padEnd(width)}  qos ${request.qos}${flagsOf(request)}`)
+  }
+  if (subscriptions.length === 0) terminal.print('   nothing')
+  return exitCodes.clean
+}
+
+/** The application, or a worker and its mount. */
+export function titleOf({ id, mount }: Placed): string {
+  if (id === 'application') return id
+  return `worker ${id}${mount === '' ? '' : ` at ${mount}`}`
+}
+
+function interestsOf({ id, mount, application }: Placed): readonly Interest[] {
+  const receiver = application.receiver({ id, mount })
+  try {
+    return receiver.interests()
+  } finally {
+    receiver.release()
+  }
+}
+
+function entryOf({ pattern, options, handlers }: FlatRoute): { pattern: string; cells: readonly string[] } {
+  const { qos, share, timeoutMs, description } = options
+  const about = [
+    `qos ${qos}`,
+    ...(share === undefined ? [] : [`share ${share}`]),
+    ...(timeoutMs === 0 ? [] : [`timeout ${timeoutMs} ms`]),
+  ]
+  const flags = flagsOf(options)
+  return { pattern, cells: [about.join(', ') + flags, handlers.join(', '), description ?? ''] }
+}
+
+function flagsOf({
+  noLocal,
+  retainHandling,
+  retainAsPublished,
+}: Pick<Interest, 'noLocal' | 'retainHandling' | 'retainAsPublished'>): string {
+  return [
+    noLocal ? ', noLocal' : '',
+    retainHandling === 0 ? '' : `, retainHandling ${retainHandling}`,
+    retainAsPublished ? ', retainAsPublished' : '',
+  ].join('')
+}

@@ -1,0 +1,71 @@
+// Settings for people: each option with its value and where it came from, secrets unseen.
+import { redactUrl } from './broker-url.ts'
+import { isInFile, type OptionPath, options } from './options.ts'
+import { redacted } from './secret.ts'
+import type { Settings, WorkerSettings } from './settings.ts'
+
+/** One option as it stands. */
+export interface DescribedOption {
+  readonly path: string
+  /** Empty when it has no value. */
+  readonly value: string
+  readonly source: string
+}
+
+/** Every option, in the order of the table, then application and workers. */
+export function describeSettings(settings: Settings): readonly DescribedOption[] {
+  const values = valuesOf(settings)
+  const paths = options.filter((option) => isInFile(option) && option.path !== 'broker.url')
+  const rows = paths.map(({ path }) => ({ path, value: values[path] ?? '' }))
+  const { application, workers } = settings
+  const more = [
+    { path: 'application', value: application === undefined ? '' : inWords(application) },
+    { path: 'workers', value: workers.map(workerInWords).join('; ') },
+  ]
+  return [...rows, ...more].map(({ path, value }) => ({
+    path,
+    value,
+    source: settings.sources[path] ?? 'default',
+  }))
+}
+
+function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
+  const { broker } = settings
+  const { tls } = broker
+  const isNetwork = broker.transport !== 'unix'
+  return {
+    'broker.host': isNetwork ? broker.host : '',
+    'broker.port': isNetwork ? String(broker.port) : '',
+    'broker.socketPath': broker.socketPath,
+    'broker.transport': broker.transport,
+    'broker.wsPath': broker.transport === 'websockets' ? redactUrl(broker.wsPath) : '',
+    'broker.clientId': broker.clientId,
+    'broker.clean': String(broker.clean),
+    'broker.sessionExpiry': String(broker.sessionExpirySeconds),
+    'broker.username': broker.username,
+    'broker.password': broker.password === undefined ? '' : redacted,
+    'broker.tls': String(tls !== undefined),
+    'broker.tls.ca': tls?.files.ca,
+    'broker.tls.cert': tls?.files.cert,
+    'broker.tls.key': tls?.files.key,
+    'broker.tls.servername': tls?.servername,
+    'broker.tls.alpn': tls?.alpn?.join(', '),
+    'broker.protocolVersion': String(broker.protocolVersion),
+    'broker.keepalive': String(broker.keepaliveSeconds),
+    'broker.connectTimeout': String(broker.connectTimeoutMs / 1_000),
+    'broker.retries': String(broker.retries),
+    drainTimeout: String(settings.drainTimeoutMs / 1_000),
+    maxInFlight: String(settings.maxInFlight),
+    maxInFlightBytes: String(settings.maxInFlightBytes),
+    maxPacketBytes: String(settings.maxPacketBytes),
+    verbosity: String(settings.verbosity),
+  }
+}
+
+function workerInWords({ id, mount, application }: WorkerSettings): string {
+  return `${id}${mount === '' ? '' : ` at ${mount}`}: ${inWords(application)}`
+}
+
+function inWords(application: object | string): string {
+  return typeof application === 'string' ? application : 'an application (given as an object)'
+}

@@ -1,0 +1,92 @@
+import test from 'ava'
+import { parseCommandLine } from '../../lib/cli/program.ts'
+import { flagKey } from '../../lib/config/levels.ts'
+import { defaultInWords, flagInWords, options } from '../../lib/config/options.ts'
+
+function parse(line: string) {
+  const parsed = parseCommandLine(line.split(' '), '1.2.3')
+  return 'invocation' in parsed ? parsed.invocation : parsed.text
+}
+
+const nothing = { command: 'run', topic: undefined, application: undefined, flags: {} }
+
+test('without a command the application is run', (t) => {
+  t.deepEqual(parse('./app.ts#app'), { ...nothing, application: './app.ts#app' })
+  t.deepEqual(parse('-H x ./app.ts'), { ...nothing, application: './app.ts', flags: { host: 'x' } })
+  t.deepEqual(parse('./app.ts -H x'), { ...nothing, application: './app.ts', flags: { host: 'x' } })
+  t.deepEqual(parse('run -r 0'), { ...nothing, flags: { retries: '0' } })
+})
+
+test('commands have their words', (t) => {
+  t.deepEqual(parse('dev ./app.ts'), { ...nothing, command: 'dev', application: './app.ts' })
+  t.deepEqual(parse('match a/b'), { ...nothing, command: 'match', topic: 'a/b' })
+  t.deepEqual(parse('match a/b ./app.ts'), {
+    ...nothing,
+    command: 'match',
+    topic: 'a/b',
+    application: './app.ts',
+  })
+  t.deepEqual(parse('-vv config -SSL false'), {
+    ...nothing,
+    command: 'config',
+    flags: { verbosity: '2', 'use-ssl': 'false' },
+  })
+})
+
+for (const option of options) {
+  test(`${option.flag.long} is read by its names, with the value behind it or joined to it`, (t) => {
+    const { flag } = option
+    const value = option.type.kind === 'switch' ? 'false' : '2'
+    const forms = [`${flag.long} ${value}`, `${flag.long}=${value}`]
+    if (flag.short !== undefined) forms.push(`${flag.short} ${value}`)
+    for (const form of forms)
+      t.deepEqual(parse(form), { ...nothing, flags: { [flagKey(flag)]: value } }, form)
+  })
+
+  test(`--help shows ${option.flag.long} with its sentence, default and variable`, (t) => {
+    const text = String(parse('--help')).replaceAll(/\s+/g, ' ')
+    const row = `${flagInWords(option.flag)} ${option.sentence} [${defaultInWords(option)}] [${option.env}]`
+    t.true(text.includes(row), row)
+    for (const command of ['run', 'dev', 'routes', 'match', 'config']) {
+      t.true(
+        String(parse(`${command} --help`))
+          .replaceAll(/\s+/g, ' ')
+          .includes(row),
+      )
+    }
+  })
+}
+
+test('--help names the commands first, and not the one that is none of the user’s', (t) => {
+  const text = String(parse('--help'))
+  for (const command of ['run', 'dev', 'routes', 'match <topic>', 'config'])
+    t.true(text.includes(`  ${command}  `), command)
+  t.true(text.indexOf('Commands:') < text.indexOf('Options:'))
+  t.false(text.includes('dev-server'))
+  t.is(String(parse('-h')), text)
+  t.is(String(parse('-H x --help')), text)
+  t.is(String(parse('help')), text)
+  t.regex(String(parse('help match')), /mqttasgi match \[options\] <topic> \[application\]/)
+})
+
+test('--version is the version', (t) => {
+  t.is(parse('--version'), '1.2.3\n')
+  t.is(parse('-V'), '1.2.3\n')
+})
+
+const refused = test.macro<[string, string]>({
+  exec(t, line, message) {
+    t.throws(() => parse(line), { code: 'ERR_USAGE', message })
+  },
+  title: (_, line) => `mqttasgi ${line} is refused`,
+})
+test(refused, '--hots x', "unknown option '--hots' (Did you mean --host?). See mqttasgi --help.")
+test(refused, '--pasword=canary', "unknown option '--pasword=…'. See mqttasgi --help.")
+test(refused, '-H', "option '-H, --host <HOST>' argument missing. See mqttasgi --help.")
+test(refused, 'match', "missing required argument 'topic'. See mqttasgi --help.")
+test(
+  refused,
+  './a.ts ./b.ts',
+  "too many arguments for 'run'. Expected 1 argument but got 2. See mqttasgi --help.",
+)
+test(refused, 'rutes', 'there is no command rutes. Did you mean routes? A file is written as ./rutes.')
