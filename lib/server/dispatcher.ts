@@ -146,10 +146,10 @@ export class Dispatcher {
   flush(): void {
     this.#flushing = false
     if (this.#released.length === 0) return
-    const released = this.#released
+    // Where they can not be written any more the end of the connection is about to be told.
+    if (!this.#parts.port.acknowledge(this.#released.map(({ packetId }) => packetId))) return
+    this.#parts.counters.acknowledged += this.#released.length
     this.#released = []
-    this.#parts.counters.acknowledged += released.length
-    this.#parts.port.acknowledge(released.map(({ packetId }) => packetId))
   }
 
   // What has not been begun comes again, now in the order of its acknowledgements: a message at the head of

@@ -79,9 +79,10 @@ export class InboundStream extends Duplex {
     this.#flow()
   }
 
-  /** PUBACKs for these packet ids, in one write. */
-  acknowledge(packetIds: readonly number[]): void {
-    if (this.destroyed || this.#goodbye !== undefined || packetIds.length === 0) return
+  /** PUBACKs for these packet ids, in one write. False when the other side, or we, have said the last byte. */
+  acknowledge(packetIds: readonly number[]): boolean {
+    if (this.destroyed || this.#ended || this.#goodbye !== undefined) return false
+    if (packetIds.length === 0) return true
     const bytes = Buffer.allocUnsafe(packetIds.length * 4)
     let offset = 0
     for (const id of packetIds) {
@@ -91,6 +92,7 @@ export class InboundStream extends Duplex {
       offset += 4
     }
     this.write(bytes)
+    return true
   }
 
   /**

@@ -116,8 +116,8 @@ export class MqttTransport implements Transport {
     return this.#ask((requests) => requests.unsubscribe(filters))
   }
 
-  acknowledge(packetIds: readonly number[]): void {
-    if (this.#attempt?.connected === true) this.#attempt.stream.acknowledge(packetIds)
+  acknowledge(packetIds: readonly number[]): boolean {
+    return this.#attempt?.connected === true && this.#attempt.stream.acknowledge(packetIds)
   }
 
   pause(): void {

@@ -36,6 +36,8 @@ export interface Arrival extends Message {
   readonly invalid: string | undefined
   /** The Subscription Identifiers it carries (3.3.2.3.8); empty on 3.1.1. Read without the other properties. */
   readonly subscriptionIdentifiers: readonly number[]
+  /** Left undefined by the transport: the server finds out whose subscription brought it. */
+  share: string | null | undefined
   /** Same topic, payload and properties: the two can be one publication, delivered twice. */
   equals(other: Arrival): boolean
 }
@@ -96,8 +98,11 @@ export interface Transport {
   /** One SUBSCRIBE for each request; resolves with the codes of SUBACK in the same order. */
   subscribe(requests: readonly SubscriptionRequest[]): Promise<readonly number[]>
   unsubscribe(filters: readonly string[]): Promise<void>
-  /** PUBACKs for these packet ids, in this order, in one write, on the connection that is up now. */
-  acknowledge(packetIds: readonly number[]): void
+  /**
+   * PUBACKs for these packet ids, in this order, in one write, on the connection that is up now. False when
+   * nothing was written, because it has ended: `closed` is on its way, or was told.
+   */
+  acknowledge(packetIds: readonly number[]): boolean
   /** Stop reading the socket, so that the broker feels it; the connection is kept alive meanwhile. */
   pause(): void
   resume(): void

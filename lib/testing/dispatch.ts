@@ -121,7 +121,7 @@ async function settlementOf(
   recipients.update([{ recipient: slot, interests: receiver.interests() }])
   let settlement: Settlement = { type: 'unmatched' }
   const dispatcher = new Dispatcher({
-    port: { acknowledge() {}, pause() {}, resume() {}, cut() {}, awaiting: false },
+    port: { acknowledge: () => true, pause() {}, resume() {}, cut() {}, awaiting: false },
     recipients,
     copies: { judge: () => ({ type: 'run', share: options.share }) },
     counters: zeroCounters(),

@@ -180,11 +180,13 @@ export class MemoryTransport implements Transport {
     throw new MqttasgiError('ERR_UNSUBSCRIBE_REFUSED', message)
   }
 
-  acknowledge(packetIds: readonly number[]): void {
-    if (!this.connected) return
+  acknowledge(packetIds: readonly number[]): boolean {
+    if (!this.connected) return false
     const fault = this.#faultOf('acknowledge')
-    if (fault?.type === 'lose') return this.lose(fault.failure)
-    this.acknowledged.push(...packetIds)
+    // They were written, and get lost on the way.
+    if (fault?.type === 'lose') this.lose(fault.failure)
+    else this.acknowledged.push(...packetIds)
+    return true
   }
 
   pause(): void {

@@ -36,6 +36,8 @@ class Stage {
   readonly started: string[] = []
   /** Packet ids as they were acknowledged. */
   readonly acked: number[] = []
+  /** The connection has ended, and the dispatcher has not been told yet. */
+  deaf = false
   readonly #running = new Map<string, Deferred<Outcome>>()
 
   constructor(t: ExecutionContext, maxInFlight: number) {
@@ -43,7 +45,11 @@ class Stage {
     recipients.update([{ recipient: { receiver: this.#receiver(), lanes: new Lanes() }, interests: [] }])
     this.dispatcher = new Dispatcher({
       port: {
-        acknowledge: (ids) => this.acked.push(...ids),
+        acknowledge: (ids) => {
+          if (this.deaf) return false
+          this.acked.push(...ids)
+          return true
+        },
         pause: () => {},
         resume: () => {},
         cut: () => t.fail('The connection was cut.'),
@@ -140,6 +146,21 @@ test('what has not been begun when the session ends is handled all the same, for
   t.deepEqual(stage.started, ['a', 'b'])
   t.deepEqual(stage.acked, [])
   t.is(stage.dispatcher.inHand, 0)
+})
+
+test('what could not be acknowledged, because the connection had just ended, is not handled again', async (t) => {
+  const stage = new Stage(t, 2)
+  stage.dispatcher.connected(true)
+  stage.arrive(arrival(1, 'a'), arrival(2, 'b'))
+  stage.deaf = true
+  await stage.end('a', 'b')
+  stage.deaf = false
+  stage.reconnect()
+  stage.arrive(arrival(1, 'a', true), arrival(2, 'b', true))
+  await stage.end()
+  t.deepEqual(stage.started, ['a', 'b'])
+  t.deepEqual(stage.acked, [1, 2])
+  t.is(stage.counters.acknowledged, 2)
 })
 
 test('what was handled while the broker was away is not handled again, however many tries it took', async (t) => {
