@@ -63,6 +63,11 @@ export class Subscriber {
       this.#ownSession = false
     }
     this.#everConnected = true
+    // Told again: mosquitto 2.0 loses them from a session that survives its restart, and a shared
+    // subscription brings no retained messages a second time (4.8.2).
+    for (const filter of this.#granted.keys()) {
+      if (sharedFilter(filter) !== null) this.#granted.delete(filter)
+    }
     this.#onChange()
   }
 

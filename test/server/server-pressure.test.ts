@@ -1,43 +1,11 @@
 // When more comes than may wait the socket is not read; but never while a handler needs the broker's answer.
-import test, { type ExecutionContext } from 'ava'
+import test from 'ava'
 import { mqttasgi, type Application } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { silentLog } from '../../lib/core/log.ts'
-import { Server } from '../../lib/server/server.ts'
-import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
-import { asApplication } from '../../lib/serve.ts'
+import type { Server } from '../../lib/server/server.ts'
+import { startMemoryServer, turns } from '../helpers/memory-server.ts'
 
-interface Limits {
-  readonly maxInFlight: number
-  readonly maxWaitingBytes: number
-}
-
-/** A started server on a broker in memory. */
-async function started(
-  t: ExecutionContext,
-  app: Application,
-  limits: Limits,
-): Promise<{ server: Server; transport: MemoryTransport }> {
-  const transport = new MemoryTransport()
-  const server = new Server({
-    transport,
-    receivers: [asApplication(app, 'The application').receiver({ id: 'application', log: silentLog })],
-    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
-    window: limits,
-    outbox: { maxMessages: 100, maxBytes: 100_000 },
-    sessionLasts: false,
-    drainTimeoutMs: 0,
-    log: silentLog,
-  })
-  await server.start()
-  t.teardown(() => server.stop())
-  return { server, transport }
-}
-
-/** Lets everything happen that needs no answer of the test's. */
-function turns(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 5))
-}
+const window = { maxInFlight: 1, maxWaitingBytes: 100 }
 
 /** An application whose first message waits for a sign and then does its work; what comes behind it waits. */
 function busy(work: (app: Application) => unknown): { app: Application; go: Deferred; done: Deferred } {
@@ -66,7 +34,7 @@ for (const [what, work] of Object.entries(works)) {
   test(`a handler that ${what} is answered, though so much waits that the socket is not read`, async (t) => {
     let ours: Server | undefined
     const { app, go, done } = busy(() => ours && work(app, ours))
-    const { server, transport } = await started(t, app, { maxInFlight: 1, maxWaitingBytes: 100 })
+    const { server, transport } = await startMemoryServer(t, app, { window })
     ours = server
     await server.subscribe('extra')
     transport.deliver('first')
@@ -81,7 +49,7 @@ for (const [what, work] of Object.entries(works)) {
 
 test('a single message larger than all that may wait is no reason to cut the connection', async (t) => {
   const { app, go } = busy(() => {})
-  const { server, transport } = await started(t, app, { maxInFlight: 1, maxWaitingBytes: 100 })
+  const { server, transport } = await startMemoryServer(t, app, { window })
   transport.deliver('first')
   transport.deliver('later', 'x'.repeat(1_000))
   await turns()
@@ -95,7 +63,7 @@ test('a single message larger than all that may wait is no reason to cut the con
 
 test('what waits from an older connection does not cut the next one before it could do anything', async (t) => {
   const { app, go } = busy(() => {})
-  const { server, transport } = await started(t, app, { maxInFlight: 1, maxWaitingBytes: 100 })
+  const { server, transport } = await startMemoryServer(t, app, { window })
   transport.deliver('first')
   transport.deliver('later', 'x'.repeat(1_000))
   await turns()
@@ -111,7 +79,7 @@ test('what waits from an older connection does not cut the next one before it co
 
 test('more than four times what may wait cuts the connection while an answer is awaited', async (t) => {
   const { app } = busy(() => {})
-  const { server, transport } = await started(t, app, { maxInFlight: 1, maxWaitingBytes: 100 })
+  const { server, transport } = await startMemoryServer(t, app, { window })
   transport.holdAnswers = true
   void server.publish('out', 'x').catch(() => {})
   transport.deliver('first')

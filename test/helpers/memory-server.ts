@@ -1,0 +1,50 @@
+// A started server on a broker in memory, gone when the test ends.
+import type { ExecutionContext } from 'ava'
+import type { Application } from '../../lib/core/application.ts'
+import type { Clock } from '../../lib/core/clock.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import { asApplication } from '../../lib/serve.ts'
+import { Server, type ServerParts } from '../../lib/server/server.ts'
+import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
+
+/** All that is waited for is over in the next turn. */
+const impatientClock: Clock = {
+  now: () => performance.now(),
+  after: (_ms, callback) => {
+    const immediate = setImmediate(callback)
+    return () => clearImmediate(immediate)
+  },
+}
+
+export interface MemoryServer {
+  readonly server: Server
+  readonly transport: MemoryTransport
+}
+
+export async function startMemoryServer(
+  t: ExecutionContext,
+  app: Application,
+  parts: Partial<ServerParts> = {},
+): Promise<MemoryServer> {
+  const transport = new MemoryTransport()
+  const server = new Server({
+    transport,
+    receivers: [asApplication(app, 'The application').receiver({ id: 'application', log: silentLog })],
+    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
+    window: { maxInFlight: 32, maxWaitingBytes: 1_000_000 },
+    outbox: { maxMessages: 100, maxBytes: 100_000 },
+    sessionLasts: false,
+    drainTimeoutMs: 0,
+    log: silentLog,
+    clock: impatientClock,
+    ...parts,
+  })
+  await server.start()
+  t.teardown(() => server.stop())
+  return { server, transport }
+}
+
+/** Lets everything happen that needs nobody from outside. */
+export async function turns(): Promise<void> {
+  for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
+}

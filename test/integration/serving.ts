@@ -1,0 +1,44 @@
+// Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
+import type { ExecutionContext } from 'ava'
+import { serve, type Application, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
+
+/** What was logged, a line each: `warn The broker …`. */
+export class KeptLog implements Logger {
+  readonly lines: string[] = []
+
+  debug(message: string): void {
+    this.lines.push(`debug ${message}`)
+  }
+
+  info(message: string): void {
+    this.lines.push(`info ${message}`)
+  }
+
+  warn(message: string): void {
+    this.lines.push(`warn ${message}`)
+  }
+
+  error(message: string): void {
+    this.lines.push(`error ${message}`)
+  }
+}
+
+/** `serve`, and a stop at the end of the test that waits for nobody. */
+export async function serving(t: ExecutionContext, app: Application, options: ServeOptions): Promise<Server> {
+  const server = await serve(app, { log: new KeptLog(), ...options })
+  t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
+  return server
+}
+
+let clients = 0
+
+/** A client id nobody else has. */
+export function newClientId(): string {
+  return `test-${process.pid}-${++clients}`
+}
+
+/** Between the two, both included: how long a handler is to take. */
+export function latency(fromMs: number, toMs: number): Promise<void> {
+  const ms = fromMs + Math.random() * (toMs - fromMs)
+  return new Promise((resolve) => setTimeout(resolve, ms))
+}

@@ -1,0 +1,167 @@
+// Kills a consumer again and again while messages come, and counts what became of them.
+import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { startMosquitto } from '../helpers/mosquitto.ts'
+import { startPublisher, type Publisher } from '../helpers/publisher.ts'
+import type { VictimOptions } from './victim.ts'
+import { Victim } from './victims.ts'
+
+export interface KillOptions {
+  /** How often a consumer is killed. */
+  readonly cycles: number
+  readonly messages: number
+  readonly protocolVersion: 4 | 5
+  /** A handler takes a random time up to this. */
+  readonly handlerMs: number
+  readonly maxInFlight: number
+}
+
+/** What became of the messages: Jepsen's six numbers. */
+export interface Account {
+  readonly attempted: number
+  /** The broker said that it has them. */
+  readonly acknowledged: number
+  /** Acknowledged, and never handled. */
+  readonly lost: number
+  /** Runs of the handler beyond the first for a message. */
+  readonly duplicated: number
+  /** Handled, and never published. */
+  readonly unexpected: number
+  /** Handled, though the broker never acknowledged the publication. */
+  readonly recovered: number
+}
+
+export interface KillReport extends Account {
+  readonly kills: number
+  readonly seconds: number
+}
+
+// Without a word from the consumer for so long, what is missing counts as lost.
+const PATIENCE_MS = 10_000
+
+/** Runs on a mosquitto of its own, whose queue has no limit. */
+export async function killHarness(options: KillOptions): Promise<KillReport> {
+  const folder = await mkdtemp(join(tmpdir(), 'mqttasgi-kill-'))
+  const file = join(folder, 'handled')
+  await writeFile(file, '')
+  const broker = await startMosquitto({ maxQueuedMessages: 0 })
+  const publisher = await startPublisher(broker.url)
+  const { protocolVersion, handlerMs, maxInFlight } = options
+  const victim = { url: broker.url, clientId: 'victim', file, protocolVersion, handlerMs, maxInFlight }
+  const run = new Run(options, publisher, victim)
+  try {
+    return await run.report()
+  } finally {
+    await run.end()
+    await publisher.close()
+    await broker.stop()
+    await rm(folder, { recursive: true, force: true })
+  }
+}
+
+class Run {
+  readonly #options: KillOptions
+  readonly #publisher: Publisher
+  readonly #victim: VictimOptions
+  readonly #alive = new Set<Victim>()
+  readonly #attempted = new Set<string>()
+  readonly #acknowledged = new Set<string>()
+  /** What the victims say. What they wrote down is what counts in the end. */
+  readonly #said = new Set<string>()
+  readonly #published: Promise<void>[] = []
+
+  constructor(options: KillOptions, publisher: Publisher, victim: VictimOptions) {
+    this.#options = options
+    this.#publisher = publisher
+    this.#victim = victim
+  }
+
+  async report(): Promise<KillReport> {
+    const { cycles, messages } = this.#options
+    const begun = performance.now()
+    let victim = this.#launch()
+    // The session begins here: what is published from now on the broker keeps.
+    await victim.serve()
+    for (let cycle = 0; cycle < cycles; cycle++) {
+      const next = this.#launch()
+      this.#publish(Math.ceil(messages / (cycles + 1)))
+      const point = this.#said.size + (messages / (cycles + 1)) * (0.25 + Math.random() / 2)
+      await this.#patient(victim.until(() => this.#said.size >= point))
+      await victim.kill()
+      this.#alive.delete(victim)
+      await next.serve()
+      victim = next
+    }
+    this.#publish(messages)
+    await Promise.all(this.#published)
+    await this.#patient(victim.until(() => this.#said.size >= messages))
+    await victim.stop()
+    return this.#report((performance.now() - begun) / 1000)
+  }
+
+  async end(): Promise<void> {
+    await Promise.all([...this.#alive].map((victim) => victim.kill()))
+  }
+
+  #launch(): Victim {
+    const victim = new Victim(this.#victim, (number) => this.#said.add(number))
+    this.#alive.add(victim)
+    return victim
+  }
+
+  /** So many more, as long as there are any. */
+  #publish(count: number): void {
+    const from = this.#attempted.size
+    for (let i = from; i < Math.min(from + count, this.#options.messages); i++) {
+      const number = String(i)
+      this.#attempted.add(number)
+      const published = this.#publisher.publish(`kill/${number}`, number)
+      this.#published.push(published.then(() => void this.#acknowledged.add(number)))
+    }
+  }
+
+  /** Ends without complaint when no message has been handled for a while: the report tells. */
+  async #patient(done: Promise<void>): Promise<void> {
+    let before = -1
+    let timer: NodeJS.Timeout | undefined
+    const silence = new Promise<void>((resolve) => {
+      timer = setInterval(() => {
+        if (this.#said.size === before) resolve()
+        before = this.#said.size
+      }, PATIENCE_MS)
+    })
+    await Promise.race([done, silence])
+    clearInterval(timer)
+  }
+
+  async #report(seconds: number): Promise<KillReport> {
+    const runs = (await readFile(this.#victim.file, 'utf8')).split('\n').filter((line) => line !== '')
+    return {
+      ...account({ attempted: this.#attempted, acknowledged: this.#acknowledged, runs }),
+      kills: this.#options.cycles,
+      seconds: Math.round(seconds * 10) / 10,
+    }
+  }
+}
+
+/** What is known in the end: each number that was published, was acknowledged, and once for each run was handled. */
+export interface Evidence {
+  readonly attempted: ReadonlySet<string>
+  readonly acknowledged: ReadonlySet<string>
+  readonly runs: readonly string[]
+}
+
+export function account({ attempted, acknowledged, runs }: Evidence): Account {
+  const handled = new Set(runs)
+  const count = (of: Iterable<string>, isSo: (number: string) => boolean): number =>
+    [...of].filter(isSo).length
+  return {
+    attempted: attempted.size,
+    acknowledged: acknowledged.size,
+    lost: count(acknowledged, (number) => !handled.has(number)),
+    duplicated: runs.length - handled.size,
+    unexpected: count(handled, (number) => !attempted.has(number)),
+    recovered: count(handled, (number) => attempted.has(number) && !acknowledged.has(number)),
+  }
+}

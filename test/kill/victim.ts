@@ -1,0 +1,40 @@
+// The victim of the kill harness: handles numbered messages and writes each one down before its handler ends.
+import { openSync, writeSync } from 'node:fs'
+import { mqttasgi, serve } from '../../lib/index.ts'
+
+/** What the harness hands over, as JSON in the first argument. */
+export interface VictimOptions {
+  readonly url: string
+  readonly clientId: string
+  readonly protocolVersion: 4 | 5
+  /** One line for each run of the handler is appended here. */
+  readonly file: string
+  /** A run takes a random time up to this. */
+  readonly handlerMs: number
+  readonly maxInFlight: number
+}
+
+const { url, clientId, protocolVersion, maxInFlight, file, handlerMs } = JSON.parse(
+  process.argv[2] ?? '{}',
+) as VictimOptions
+const record = openSync(file, 'a')
+
+const app = mqttasgi()
+app.topic('kill/+number', async (ctx) => {
+  await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMs))
+  // What has been written survives SIGKILL: it is with the kernel. A power cut would need fsync as well.
+  writeSync(record, `${ctx.params.number}\n`)
+  process.stdout.write(`${ctx.params.number}\n`)
+})
+
+async function begin(): Promise<void> {
+  const broker = { url, clientId, protocolVersion, clean: false, retries: 0 }
+  const server = await serve(app, { broker, maxInFlight })
+  process.stdout.write('serving\n')
+  process.once('SIGTERM', () => void server.stop().then(() => process.exit()))
+}
+
+// All is loaded. The next victim waits here while this one still runs, so that little time is lost between them.
+process.stdout.write('loaded\n')
+process.stdin.once('data', () => void begin())
+process.stdin.once('end', () => process.exit())
