@@ -136,6 +136,17 @@ test('a certificate for another name is told with the names it is for', (t) => {
   )
 })
 
+test('EPROTO of older versions of Node.js is told by its message', (t) => {
+  const wrong = Object.assign(new Error('write EPROTO 8:error:0A00010B:SSL routines::wrong version number'), {
+    code: 'EPROTO',
+  })
+  t.regex(failureOf(wrong, progress(tls)).message, /does not answer in TLS \(EPROTO\)/)
+  const alert = Object.assign(new Error('SSL routines::tlsv13 alert certificate required'), {
+    code: 'EPROTO',
+  })
+  t.regex(failureOf(alert, progress(tls)).message, /client certificate/)
+})
+
 test('an error without a code is told in its own words', (t) => {
   t.regex(failureOf(new Error('no\nidea'), progress(tcp)).message, /failed \(no idea\)\.$/)
   t.regex(failureOf('thrown', progress(tcp)).message, /failed \(unknown error\)\.$/)

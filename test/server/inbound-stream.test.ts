@@ -276,6 +276,25 @@ test('hold() stops the reading until release(), whatever MQTT.js does', async (t
   stream.destroy()
 })
 
+test('hold() stays when MQTT.js asks for more', async (t) => {
+  const { arrivals, socket, stream } = setup()
+  socket.push(connack)
+  await turn()
+  socket.push(encode(message('q2', 'x'.repeat(100_000), { qos: 2, messageId: 1 })))
+  await turn()
+  stream.hold()
+  socket.push(qos(1, 1))
+  stream.resume()
+  await turn()
+  t.is(stream.readableLength, 0)
+  t.true(socket.isPaused())
+  t.deepEqual(arrivals, [])
+  stream.release()
+  await turn()
+  t.is(arrivals.length, 1)
+  stream.destroy()
+})
+
 test('release() does not read on while MQTT.js does not', async (t) => {
   const { socket, stream } = setup()
   socket.push(connack)
@@ -319,6 +338,27 @@ test('the end of the other side destroys both, without an error', async (t) => {
   t.is(passed, connack.length + pingresp.length)
   t.is(stream.errored, null)
   t.true(socket.destroyed)
+})
+
+test('what came before the end is still taken by whoever takes it in a later tick', async (t) => {
+  const { socket, stream } = setup()
+  let passed = 0
+  stream.on('data', (bytes: Buffer) => (passed += bytes.length))
+  stream.pause()
+  socket.push(Buffer.concat([connack, pingresp]))
+  socket.push(null)
+  socket.once('end', () => process.nextTick(() => stream.resume()))
+  await once(stream, 'close')
+  t.is(passed, connack.length + pingresp.length)
+})
+
+test('an error right behind the end is the cause, as TLS gives it', async (t) => {
+  const { socket, stream } = setup()
+  const fault = new Error('before secure')
+  const failed = once(stream, 'error')
+  socket.once('end', () => socket.destroy(fault))
+  socket.push(null)
+  t.deepEqual(await failed, [fault])
 })
 
 test('what is written when the other side has gone is dropped in silence', async (t) => {

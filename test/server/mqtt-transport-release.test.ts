@@ -40,7 +40,7 @@ test('after close() nothing keeps the process up: connected, connecting, failed,
     console.log(await all[0], await all[2])
     connected.publish('a', Buffer.from('x'), {}).catch((error) => console.log(error.code))
     connected.pause()
-    await Promise.all([connected.close(200), connecting.close(200), failed.close(200)])
+    await Promise.all([connected.close(60_000), connecting.close(60_000), failed.close(60_000)])
     console.log('done')
   `)
   t.is(printed, 'connected network\nERR_CONNECTION_CLOSED\ndone\n')

@@ -275,8 +275,15 @@ test('QoS 0 that still waits for the socket when the connection ends is rejected
     results.push(sent.catch((error: unknown) => error))
     await turn()
   }
+  const warnings: Error[] = []
+  const warn = (warning: Error): unknown => warnings.push(warning)
+  process.on('warning', warn)
+  t.teardown(() => process.off('warning', warn))
+  for (let i = 0; i < 1_100; i++)
+    results.push(transport.publish('a', payload, { qos: 0 }).catch((error: unknown) => error))
   transport.cut({ type: 'overflow', message: 'x' })
   await recorder.nth(recorder.failures, 1)
+  t.deepEqual(warnings, [])
   const outcomes = await Promise.all(results)
   t.like(outcomes.at(-1), { code: 'ERR_CONNECTION_CLOSED' })
   t.like(outcomes[0], { reasonCode: 0 })
@@ -322,6 +329,29 @@ test('stored publications are sent again with their packet ids, and new requests
     link.all('publish').map(({ messageId }) => messageId),
   )
   t.false(transport.awaiting)
+})
+
+test('a stored publication outlasts attempts that are refused', async (t) => {
+  let code = 0
+  const script: Script = {
+    connect: (link) => link.welcome({ reasonCode: code }),
+    publish: (link, packet) => {
+      if (packet.dup) link.answer(packet)
+    },
+  }
+  const { broker, connect, fail, recorder, transport } = await setupScripted(t, script)
+  await connect()
+  const open = transport.publish('a', payload, {})
+  const link = await broker.link()
+  await link.next('publish')
+  link.stream.destroy()
+  await recorder.nth(recorder.failures, 1)
+  code = 0x89
+  for (let i = 0; i < 3; i++) t.is((await fail()).type, 'refused')
+  t.true(transport.awaiting)
+  code = 0
+  await connect()
+  t.deepEqual(await open, { reasonCode: 0 })
 })
 
 test('a request that waited for stored publications fails, or waits on, when that connection ends too', async (t) => {
@@ -551,7 +581,8 @@ test('after cut() the rest of the chunk is not handed on', async (t) => {
 })
 
 test('while paused nothing arrives and the connection is kept, for longer than one and a half keepalives', async (t) => {
-  const { broker, connect, recorder, transport } = await setupScripted(t, {}, { keepaliveSeconds: 1 })
+  const options = { keepaliveSeconds: 1, connectTimeoutMs: 1_000 }
+  const { broker, connect, recorder, transport } = await setupScripted(t, {}, options)
   await connect()
   const link = await broker.link()
   transport.pause()
