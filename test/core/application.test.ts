@@ -247,7 +247,7 @@ test('what is no handler throws at registration and says what came', (t) => {
   // @ts-expect-error a string is no handler
   throwsCode(t, () => app.topic('a', 'b'), 'ERR_HANDLER_INVALID', /string/)
   // @ts-expect-error an object is no middleware
-  throwsCode(t, () => app.use({}), 'ERR_HANDLER_INVALID', /object/)
+  throwsCode(t, () => app.use({ a: 1 }), 'ERR_HANDLER_INVALID', /object/)
   // @ts-expect-error null is no middleware
   throwsCode(t, () => app.use(null), 'ERR_HANDLER_INVALID', /null/)
   throwsCode(t, () => app.use(), 'ERR_HANDLER_INVALID')
