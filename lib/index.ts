@@ -39,3 +39,6 @@ export {
   sharedFilter,
   type SharedFilter,
 } from './core/topic.ts'
+export { serve, type ServeOptions } from './serve.ts'
+export { type Counters } from './server/counters.ts'
+export { type Closed, type Server, type StopResult } from './server/server.ts'

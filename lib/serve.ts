@@ -1,0 +1,166 @@
+// Puts a server together: introduces settings, transport, application and workers to each other.
+import { pathToFileURL } from 'node:url'
+import { ApplicationNode, mqttasgi, type Application } from './core/application.ts'
+import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
+import { reconnectBackoff } from './core/backoff.ts'
+import { MqttasgiError } from './core/errors.ts'
+import type { Logger } from './core/log.ts'
+import { RouterNode, type Mountable } from './core/router.ts'
+import type { Scope } from './core/scope.ts'
+import { loadApplication } from './config/application-file.ts'
+import type { ServeInput } from './config/input.ts'
+import { resolveOptions } from './config/load.ts'
+import type { ModuleLoader } from './config/modules.ts'
+import type { BrokerSettings, Settings, TlsSettings } from './config/settings.ts'
+import { lineLog } from './observe/line-log.ts'
+import { MqttTransport } from './server/mqtt-transport.ts'
+import { Server } from './server/server.ts'
+import type { BrokerAddress, TlsOptions } from './server/socket.ts'
+
+/** The configuration of a server in a program, and where its words go. */
+export interface ServeOptions extends ServeInput {
+  /** Default: warnings and errors as lines on stderr, more with `verbosity`. */
+  readonly log?: Logger
+}
+
+// Publications that wait for the broker; more are refused.
+const OUTBOX = { maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 }
+
+/**
+ * Runs an application: connects to the broker, subscribes to all of its routes and hands it each message,
+ * which is acknowledged when its handlers are done.
+ *
+ * Resolves when messages can come. Rejects with `ERR_CONFIG_*` for wrong options, with `ERR_CONNECT_*`
+ * when the broker can not be reached within the retries, with `ERR_SUBSCRIBE_REFUSED` when it refuses a
+ * route. Nothing is read from files, flags or the environment.
+ *
+ * @example
+ * const server = await serve(app, { broker: { url: 'mqtt://localhost:1883' } })
+ * await server.publish('status/greenhouse', 'online', { retain: true })
+ * await server.stop()
+ */
+export async function serve(app: Application, options: ServeOptions = {}): Promise<Server> {
+  const { log, ...input } = options
+  const settings = resolveOptions(input)
+  const server = await createServer(app, settings, {
+    log: log ?? lineLog({ verbosity: settings.verbosity }),
+    loader: nativeLoader,
+  })
+  await server.start()
+  return server
+}
+
+/** What a server is put together with besides its settings. */
+export interface ServerSurroundings {
+  readonly log: Logger
+  /** Loads the application files of workers. */
+  readonly loader: ModuleLoader
+}
+
+/** A server that has not been started: the command line watches it from the first moment on. */
+export async function createServer(
+  app: unknown,
+  settings: Settings,
+  { log, loader }: ServerSurroundings,
+): Promise<Server> {
+  const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
+  const applications = [
+    asApplication(app, 'The application'),
+    ...workers.map(({ application }) => application),
+  ]
+  const receivers = applications.map((application, i) =>
+    application.receiver({ id: 'application', log, ...workers[i - 1]?.identity }),
+  )
+  refuseDuplicates(receivers)
+  const { broker } = settings
+  const server = new Server({
+    transport: new MqttTransport({
+      address: addressOf(broker),
+      clientId: broker.clientId,
+      clean: broker.clean,
+      credentials: () => ({ username: broker.username, password: broker.password?.reveal() }),
+      keepaliveSeconds: broker.keepaliveSeconds,
+      sessionExpirySeconds: broker.sessionExpirySeconds,
+      receiveMaximum: settings.maxInFlight,
+      maxPacketBytes: settings.maxPacketBytes,
+      connectTimeoutMs: broker.connectTimeoutMs,
+    }),
+    receivers,
+    policy: {
+      retries: broker.retries,
+      protocolVersion: broker.protocolVersion,
+      backoff: reconnectBackoff(Math.random),
+    },
+    window: { maxInFlight: settings.maxInFlight, maxWaitingBytes: settings.maxInFlightBytes },
+    outbox: OUTBOX,
+    sessionLasts: !broker.clean,
+    drainTimeoutMs: settings.drainTimeoutMs,
+    log,
+  })
+  for (const warning of settings.warnings) log.warn(warning)
+  for (const notice of settings.notices) log.warn(notice)
+  const detachments = applications.map((application) => application.attach(server))
+  void server.closed.then(() => {
+    for (const detach of detachments) detach()
+    for (const receiver of receivers) receiver.release()
+  })
+  return server
+}
+
+/** The application behind what a user exports or hands over: an application, or a router. */
+export function asApplication(value: unknown, what: string): ApplicationNode {
+  if (value instanceof ApplicationNode) return value
+  if (value instanceof RouterNode) return mqttasgi().use(value as Mountable<object>) as ApplicationNode
+  throw new MqttasgiError(
+    'ERR_APPLICATION_INVALID',
+    `${what} is expected to be made by mqttasgi() or Router(), and is ${value === null ? 'null' : `a value of type ${typeof value}`}. If it looks right, two copies of mqttasgi may be installed.`,
+  )
+}
+
+interface LoadedWorker {
+  readonly application: ApplicationNode
+  readonly identity: Pick<ReceiverIdentity, 'id' | 'mount' | 'scope'>
+}
+
+async function loadWorker(worker: Settings['workers'][number], loader: ModuleLoader): Promise<LoadedWorker> {
+  const { id, mount, params } = worker
+  const loaded =
+    typeof worker.application === 'string'
+      ? await loadApplication(worker.application, process.cwd(), loader)
+      : worker.application
+  const scope: Scope = { type: 'mqtt', appId: id, instanceType: 'worker', params }
+  return {
+    application: asApplication(loaded, `The application of worker "${id}"`),
+    identity: { id, mount, scope },
+  }
+}
+
+function refuseDuplicates(receivers: readonly ApplicationReceiver[]): void {
+  const ids = receivers.map(({ id }) => id)
+  const twice = ids.find((id, i) => ids.indexOf(id) !== i)
+  if (twice === undefined) return
+  throw new MqttasgiError(
+    'ERR_RECEIVER_DUPLICATE',
+    `Two receivers have the id "${twice}". Give each worker an id of its own.`,
+  )
+}
+
+function addressOf(broker: BrokerSettings): BrokerAddress {
+  const { host, port } = broker
+  if (broker.transport === 'unix') return { type: 'unix', path: broker.socketPath ?? '' }
+  const tls = broker.tls === undefined ? undefined : tlsOptions(broker.tls)
+  if (broker.transport === 'tcp') return { type: 'tcp', host, port, tls }
+  return { type: 'websocket', host, port, path: broker.wsPath, tls }
+}
+
+function tlsOptions({ ca, cert, key, servername, alpn }: TlsSettings): TlsOptions {
+  const bytes = (text: string | undefined): Buffer | undefined =>
+    text === undefined ? undefined : Buffer.from(text)
+  return { ca: bytes(ca), cert: bytes(cert), key: bytes(key?.reveal()), servername, alpn }
+}
+
+// In a program, files are loaded as the program itself was: TypeScript where the runtime reads it.
+const nativeLoader: ModuleLoader = {
+  load: (file) => import(pathToFileURL(file).href) as Promise<unknown>,
+  files: () => [],
+}
