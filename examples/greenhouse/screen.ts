@@ -5,11 +5,13 @@ import type { Logger } from 'mqttasgi'
 type Style = Parameters<typeof styleText>[0]
 
 const TOPIC_WIDTH = 24
+// Whether colours are wanted has been decided by then.
+const always = { validateStream: false }
 
 /** Writes lines with the seconds since the start; `colours` for a terminal. */
 export function screen(write: (line: string) => void, colours: boolean): Logger {
   const start = performance.now()
-  const paint = (style: Style, text: string): string => (colours ? styleText(style, text) : text)
+  const paint = (style: Style, text: string): string => (colours ? styleText(style, text, always) : text)
   const line = (mark: string, topic: unknown, text: string, style: Style): void => {
     const seconds = ((performance.now() - start) / 1_000).toFixed(1).padStart(6)
     const about = typeof topic === 'string' ? `${paint('cyan', topic.padEnd(TOPIC_WIDTH))}  ` : ''
