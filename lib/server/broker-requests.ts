@@ -2,7 +2,15 @@
 import { MqttasgiError } from '../core/errors.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { assertTopic, quote } from '../core/topic.ts'
-import { publishPacket, type PublishPacket, type WireProperties } from './outgoing-publish.ts'
+import {
+  limitFault,
+  noLimits,
+  publishPacket,
+  tooLarge,
+  type PublishLimits,
+  type PublishPacket,
+  type WireProperties,
+} from './outgoing-publish.ts'
 import { reasonText } from './reason-codes.ts'
 import type { SubscriptionRequest } from './transport.ts'
 
@@ -42,15 +50,6 @@ export interface RequestClient {
     get(packet: { messageId: number }, callback: (error?: Error, packet?: Answer) => void): unknown
   }
 }
-
-/** What CONNACK allows us to publish (3.2.2.3). */
-export interface PublishLimits {
-  readonly maximumPacketSize: number | undefined
-  readonly maximumQoS: number
-  readonly retainAvailable: boolean
-}
-
-const noLimits: PublishLimits = { maximumPacketSize: undefined, maximumQoS: 2, retainAvailable: true }
 
 /** The first call counts: the answer, the end of the connection, or MQTT.js's own opinion of that. */
 interface Settle<T> {
@@ -260,32 +259,6 @@ export class BrokerRequests {
       })
     }
   }
-}
-
-function limitFault(
-  topic: string,
-  publication: { readonly qos: number; readonly retain: boolean; readonly bytes: number },
-  limits: PublishLimits,
-): MqttasgiError | undefined {
-  const what = `the publication to ${quote(topic)}`
-  const { maximumPacketSize, maximumQoS, retainAvailable } = limits
-  if (maximumPacketSize !== undefined && publication.bytes > maximumPacketSize) {
-    return tooLarge(what, publication.bytes, maximumPacketSize, topic)
-  }
-  const refused = (reason: string): MqttasgiError =>
-    new MqttasgiError('ERR_PUBLISH_REFUSED', `Not sent: ${what}, for the broker ${reason}.`, { topic })
-  // To send it nevertheless would end the connection [MQTT-3.2.2-11, MQTT-3.2.2-14].
-  if (publication.qos > maximumQoS) return refused(`takes QoS ${maximumQoS} at most`)
-  if (publication.retain && !retainAvailable) return refused('keeps no retained messages')
-  return undefined
-}
-
-function tooLarge(what: string, bytes: number, limit: number, topic?: string): MqttasgiError {
-  return new MqttasgiError(
-    'ERR_PUBLISH_TOO_LARGE',
-    `Not sent: ${what} takes ${bytes} bytes, and the broker takes ${limit} at most. Publish less at once, or raise the broker's limit.`,
-    topic === undefined ? {} : { topic },
-  )
 }
 
 function notConnected(what: string): MqttasgiError {

@@ -1,4 +1,4 @@
-// What a publication looks like on the wire: its properties as MQTT.js takes them, and the size of its frame.
+// What a publication looks like on the wire, and whether it may go there: its properties, its size, the broker's limits.
 import { MqttasgiError } from '../core/errors.ts'
 import type { PublishOptions, PublishProperties } from '../core/message.ts'
 import { quote } from '../core/topic.ts'
@@ -15,6 +15,15 @@ export interface WireProperties {
   correlationData?: Buffer
   userProperties?: Record<string, string[]>
 }
+
+/** What CONNACK allows us to publish (3.2.2.3). */
+export interface PublishLimits {
+  readonly maximumPacketSize: number | undefined
+  readonly maximumQoS: number
+  readonly retainAvailable: boolean
+}
+
+export const noLimits: PublishLimits = { maximumPacketSize: undefined, maximumQoS: 2, retainAvailable: true }
 
 /** A publication that can be encoded. */
 export interface PublishPacket {
@@ -41,6 +50,33 @@ export function publishPacket(
     properties: bytes === 0 ? undefined : properties,
     bytes: frameBytes(topic, body + integerBytes(bytes) + bytes),
   }
+}
+
+/** Why the broker would not take it; to send it nevertheless would end the connection. */
+export function limitFault(
+  topic: string,
+  publication: { readonly qos: number; readonly retain: boolean; readonly bytes: number },
+  limits: PublishLimits,
+): MqttasgiError | undefined {
+  const what = `the publication to ${quote(topic)}`
+  const { maximumPacketSize, maximumQoS, retainAvailable } = limits
+  if (maximumPacketSize !== undefined && publication.bytes > maximumPacketSize) {
+    return tooLarge(what, publication.bytes, maximumPacketSize, topic)
+  }
+  const refused = (reason: string): MqttasgiError =>
+    new MqttasgiError('ERR_PUBLISH_REFUSED', `Not sent: ${what}, for the broker ${reason}.`, { topic })
+  // [MQTT-3.2.2-11], [MQTT-3.2.2-14]
+  if (publication.qos > maximumQoS) return refused(`takes QoS ${maximumQoS} at most`)
+  if (publication.retain && !retainAvailable) return refused('keeps no retained messages')
+  return undefined
+}
+
+export function tooLarge(what: string, bytes: number, limit: number, topic?: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_PUBLISH_TOO_LARGE',
+    `Not sent: ${what} takes ${bytes} bytes, and the broker takes ${limit} at most. Publish less at once, or raise the broker's limit.`,
+    topic === undefined ? {} : { topic },
+  )
 }
 
 function frameBytes(topic: string, remaining: number): number {
