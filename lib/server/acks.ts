@@ -8,14 +8,17 @@ export interface Owed {
   readonly settled: boolean
 }
 
+const PAGE = 256
+
 /**
  * The unacknowledged QoS 1 messages of one connection. What an older connection still owed is abandoned
  * with it, so an acknowledgement of an older one has nowhere to go.
  */
 export class AckQueue<O extends Owed> {
   readonly #queue = new Fifo<O>()
-  // One place for each packet id, for a look-up per message: a Map costs several times as much.
-  readonly #byId: (O | undefined)[] = Array.from({ length: 65_536 })
+  // One place for each packet id, for a look-up per message: a Map costs several times as much. In pages
+  // that are made when they are needed, for all 65,536 at once take milliseconds.
+  readonly #pages: ((O | undefined)[] | undefined)[] = Array.from({ length: 65_536 / PAGE })
 
   get size(): number {
     return this.#queue.size
@@ -23,20 +26,20 @@ export class AckQueue<O extends Owed> {
 
   /** The unacknowledged message with this packet id: a PUBLISH with it is the same message again. */
   find(packetId: number): O | undefined {
-    return this.#byId[packetId]
+    return this.#pages[Math.trunc(packetId / PAGE)]?.[packetId % PAGE]
   }
 
   /** Notes the place of a message that has just arrived. */
   arrived(owed: O): void {
     this.#queue.push(owed)
-    this.#byId[owed.packetId] = owed
+    this.#note(owed.packetId, owed)
   }
 
   /** Takes out, oldest first, every message up to the first that is not settled. */
   release(released: (owed: O) => void): void {
     for (let owed = this.#queue.peek(); owed?.settled === true; owed = this.#queue.peek()) {
       this.#queue.shift()
-      this.#byId[owed.packetId] = undefined
+      this.#note(owed.packetId, undefined)
       released(owed)
     }
   }
@@ -44,7 +47,12 @@ export class AckQueue<O extends Owed> {
   /** Forgets everything and says what it was: the connection is gone. */
   abandon(): readonly O[] {
     const left = this.#queue.clear()
-    for (const owed of left) this.#byId[owed.packetId] = undefined
+    for (const owed of left) this.#note(owed.packetId, undefined)
     return left
+  }
+
+  #note(packetId: number, owed: O | undefined): void {
+    const page = (this.#pages[Math.trunc(packetId / PAGE)] ??= Array.from({ length: PAGE }))
+    page[packetId % PAGE] = owed
   }
 }

@@ -153,28 +153,29 @@ export class Dispatcher {
   }
 
   // What has not been begun comes again, now in the order of its acknowledgements: a message at the head of
-  // that order must never stand behind those that can only be acknowledged after it.
+  // that order must never stand behind those that can only be acknowledged after it. What came in a session
+  // that the broker has lost since, or at QoS 0, is nobody else's.
   #leaveToTheBroker(): void {
-    const kept: Delivery[] = []
+    const expected = new Set(this.#redeliveries.clear())
     for (const delivery of this.#waiting.clear()) {
-      if (delivery.packetId === 0) kept.push(delivery)
-      else this.#window.admit(delivery.arrival.bytes)
+      if (expected.delete(delivery)) this.#window.admit(delivery.arrival.bytes)
+      else this.#waiting.push(delivery)
     }
-    for (const delivery of kept) this.#waiting.push(delivery)
-    this.#redeliveries.expect(
-      this.#redeliveries.clear().filter(({ inWindow, settled }) => inWindow || settled),
-    )
+    this.#redeliveries.expect(expected)
   }
 
   // The message with this packet id on this connection, or an unacknowledged one of an older connection,
   // is in hand already: it runs once and is acknowledged once.
   #joins(arrival: Arrival): boolean {
     const { counters } = this.#parts
-    if (this.#acks.find(arrival.packetId)?.arrival.equals(arrival) === true) {
+    const same = this.#acks.find(arrival.packetId)
+    if (same !== undefined) {
+      if (!same.arrival.equals(arrival)) return false
       counters.joined++
       return true
     }
-    const older = this.#redeliveries.take(arrival)
+    // Once the broker has gone on to new messages a packet id says nothing any more: it is used again.
+    const older = this.#caughtUp && !arrival.dup ? undefined : this.#redeliveries.take(arrival)
     if (older === undefined) return false
     counters.joined++
     older.packetId = arrival.packetId

@@ -8,11 +8,17 @@ export interface Comparable {
   equals(other: this): boolean
 }
 
+/** A delivery, with the packet id it had on the last connection on which it came. */
+export interface Expected<A> {
+  readonly arrival: A
+  readonly packetId: number
+}
+
 /**
  * The deliveries of older connections whose acknowledgement the broker never got. Each of them can be
  * taken by one redelivery: two equal messages are two messages.
  */
-export class Redeliveries<D extends { readonly arrival: A }, A extends Comparable> {
+export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   readonly #byTopic = new Map<string, D[]>()
 
   get size(): number {
@@ -40,7 +46,7 @@ export class Redeliveries<D extends { readonly arrival: A }, A extends Comparabl
     const list = this.#byTopic.get(arrival.topic)
     if (list === undefined) return undefined
     const at = list.findIndex(
-      ({ arrival: older }) => (arrival.dup || arrival.packetId === older.packetId) && older.equals(arrival),
+      (older) => (arrival.dup || arrival.packetId === older.packetId) && older.arrival.equals(arrival),
     )
     if (at === -1) return undefined
     const [delivery] = list.splice(at, 1)

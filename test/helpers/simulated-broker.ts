@@ -1,0 +1,182 @@
+// A broker as a model, with the bad habits of real ones: what it holds for one session, and what is on the wire.
+import type { Arrival } from '../../lib/server/transport.ts'
+import type { SeededRandom } from './seeded-random.ts'
+
+/** What real brokers were seen to do (renumber: RabbitMQ, aedes; no DUP: aedes; late: NATS). */
+export interface Habits {
+  /** A redelivery has another packet id. */
+  readonly renumbers: boolean
+  readonly dropsDup: boolean
+  /** Redeliveries come some time after new messages, not before them. */
+  readonly late: boolean
+  readonly ignoresWindow: boolean
+  /** What was sent may expire while the client is away. */
+  readonly expires: boolean
+}
+
+/** A publication of QoS 1, and what has become of it. */
+export interface Publication {
+  readonly number: number
+  readonly topic: string
+  readonly payload: string
+  readonly bytes: number
+  /** To be acknowledged without a run: not allowed, or another copy's turn. */
+  readonly unwanted: 'invalid' | 'copy' | undefined
+  /** Unacknowledged on this connection. */
+  packetId: number | undefined
+  /** Sent on an older connection, and not again on this one. */
+  toSendAgain: boolean
+  everSent: boolean
+  /** When it first arrived at the client. */
+  firstArrival: number | undefined
+  /** The connection on which it arrived last. */
+  arrivedOn: number | undefined
+  acknowledged: boolean
+  /** Lost with the session, or expired. */
+  forgotten: boolean
+}
+
+export interface SimulatedArrival extends Arrival {
+  readonly publication: Publication
+}
+
+const IDS = 12
+
+export class SimulatedBroker {
+  readonly publications: Publication[] = []
+  connection = 0
+  /** PUBLISH packets on their way to the client. */
+  inbound: SimulatedArrival[] = []
+  /** PUBACKs on their way to the broker. */
+  outbound: number[] = []
+  readonly #random: SeededRandom
+  readonly #habits: Habits
+  readonly #receiveMaximum: number
+  #lastId = 0
+  #avoid = new Set<number>()
+
+  constructor(random: SeededRandom, habits: Habits, receiveMaximum: number) {
+    this.#random = random
+    this.#habits = habits
+    this.#receiveMaximum = receiveMaximum
+  }
+
+  publish(publication: Pick<Publication, 'topic' | 'payload' | 'bytes' | 'unwanted'>): void {
+    this.publications.push({
+      ...publication,
+      number: this.publications.length,
+      packetId: undefined,
+      toSendAgain: false,
+      everSent: false,
+      firstArrival: undefined,
+      arrivedOn: undefined,
+      acknowledged: false,
+      forgotten: false,
+    })
+  }
+
+  /** Still the broker's to send, or sent and unacknowledged. */
+  get open(): Publication[] {
+    return this.publications.filter(({ acknowledged, forgotten }) => !acknowledged && !forgotten)
+  }
+
+  /** The connection breaks, and what is on the wire with it; in order, so that some of it may have got there. */
+  lose(): void {
+    this.inbound = []
+    this.outbound = []
+    for (const publication of this.open) {
+      if (publication.packetId === undefined) continue
+      publication.toSendAgain = true
+      publication.everSent = true
+    }
+  }
+
+  /** Returns Session Present. */
+  accept(keepsSession: boolean): boolean {
+    this.connection++
+    this.#avoid = new Set()
+    for (const publication of this.open) {
+      if (!keepsSession) publication.forgotten = true
+      else if (publication.toSendAgain) this.#resume(publication)
+    }
+    return keepsSession
+  }
+
+  #resume(publication: Publication): void {
+    if (this.#habits.expires && publication.firstArrival !== undefined && this.#random.chance(0.3)) {
+      publication.forgotten = true
+      // A broker does not begin again with the very id it gave up last.
+      if (publication.packetId !== undefined) this.#avoid.add(publication.packetId)
+    }
+    if (this.#habits.renumbers) publication.packetId = undefined
+  }
+
+  /** Puts the next PUBLISH on the wire; false when there is none, or the window of the client is full. */
+  send(): boolean {
+    const again = this.open.find(({ toSendAgain }) => toSendAgain)
+    const fresh = this.open.find(({ packetId, toSendAgain }) => packetId === undefined && !toSendAgain)
+    const late = this.#habits.late && fresh !== undefined && this.#random.chance(0.7)
+    const next = late ? fresh : (again ?? fresh)
+    if (next === undefined || (!this.#habits.ignoresWindow && this.#inFlight >= this.#receiveMaximum))
+      return false
+    const id = next.packetId ?? this.#freeId()
+    if (id === undefined) return false
+    next.packetId = id
+    next.toSendAgain = false
+    // Where messages expire, one that never arrived could not be told from an equal one that did and expired.
+    this.#wire(next, this.#habits.expires ? next.firstArrival !== undefined : next.everSent)
+    next.everSent = true
+    return true
+  }
+
+  /** Sends again what it has sent on this connection, as NATS does after a while. */
+  resend(): void {
+    const sent = this.open.filter(
+      ({ arrivedOn, packetId, toSendAgain }) =>
+        packetId !== undefined && !toSendAgain && arrivedOn === this.connection,
+    )
+    const publication = this.#random.pick(sent)
+    // What is being acknowledged is not sent again in this model: nobody could tell it from a new message.
+    if (publication?.packetId === undefined || this.outbound.includes(publication.packetId)) return
+    this.#wire(publication, true)
+  }
+
+  /** The unacknowledged publication with this id on this connection. */
+  find(packetId: number): Publication | undefined {
+    return this.open.find((publication) => publication.packetId === packetId && !publication.toSendAgain)
+  }
+
+  get #inFlight(): number {
+    return this.open.filter(({ packetId, toSendAgain }) => packetId !== undefined && !toSendAgain).length
+  }
+
+  #freeId(): number | undefined {
+    const taken = new Set([...this.open.map(({ packetId }) => packetId), ...this.#avoid])
+    for (let i = 0; i < IDS; i++) {
+      this.#lastId = (this.#lastId % IDS) + 1
+      if (taken.has(this.#lastId)) continue
+      this.#avoid = new Set()
+      return this.#lastId
+    }
+    return undefined
+  }
+
+  #wire(publication: Publication, again: boolean): void {
+    const { bytes, packetId = 0, payload, topic, unwanted } = publication
+    this.inbound.push({
+      publication,
+      topic,
+      payload: Buffer.from(payload),
+      qos: 1,
+      retain: false,
+      dup: again && !this.#habits.dropsDup,
+      properties: {},
+      packetId,
+      bytes,
+      invalid: unwanted === 'invalid' ? 'made so' : undefined,
+      subscriptionIdentifiers: unwanted === 'copy' ? [1] : [],
+      share: undefined,
+      equals: (other) => other.topic === topic && other.payload.toString() === payload,
+    })
+  }
+}
