@@ -14,9 +14,12 @@ const RUN: CopyVerdict = Object.freeze({ type: 'run', share: undefined })
 
 /** The subscriptions that match one topic, sorted by who asked for them. */
 interface Matching {
-  /** The first of our own; messages of one's own publishing do not come over a noLocal one, so those come last. */
+  /**
+   * The oldest of our own, for a younger one does not bring what was queued before it; messages of one's own
+   * publishing do not come over a noLocal one, so those come last.
+   */
   readonly own: Subscription | undefined
-  /** The first of each share group. */
+  /** The oldest of each share group. */
   readonly shared: ReadonlyMap<string, Subscription>
   readonly withoutIdentifiers: CopyVerdict
 }
@@ -44,17 +47,20 @@ export class Copies {
     this.#matching = new WeakMap()
   }
 
-  /**
-   * These filters were granted together. `proven`: from now on every publication that matches one comes
-   * with its identifier. It is not so in a session that an older process began: it may hold messages for
-   * other filters, and a copy that looks like the second of two may be the only one.
-   */
-  granted(filters: readonly string[], proven: boolean): void {
+  /** These filters are about to be asked for together: what is retained comes as soon as the broker knows them. */
+  asked(filters: readonly string[]): void {
     this.#batch++
-    for (const filter of filters) {
-      this.#since.set(filter, this.#batch)
-      if (proven) this.#proven.add(filter)
-    }
+    for (const filter of filters) this.#since.set(filter, this.#batch)
+    this.#matching = new WeakMap()
+  }
+
+  /**
+   * These filters were granted, and from now on every publication that matches one comes with its
+   * identifier. It is not so in a session that an older process began: it may hold messages for other
+   * filters, and a copy that looks like the second of two may be the only one.
+   */
+  granted(filters: readonly string[]): void {
+    for (const filter of filters) this.#proven.add(filter)
   }
 
   judge(topic: string, identifiers: readonly number[], retain: boolean): CopyVerdict {
@@ -79,8 +85,11 @@ export class Copies {
   // A retained message comes for each new subscription on its own: the first filter had it earlier, or never.
   #bringsRetainedAlone(subscription: Subscription, first: Subscription): boolean {
     if (first.request.retainHandling === 2) return subscription.request.retainHandling !== 2
-    const since = (of: Subscription): number => this.#since.get(of.request.filter) ?? 0
-    return since(subscription) > since(first)
+    return this.#sinceOf(subscription) > this.#sinceOf(first)
+  }
+
+  #sinceOf({ request }: Subscription): number {
+    return this.#since.get(request.filter) ?? 0
   }
 
   #carried(identifiers: readonly number[]): Subscription[] {
@@ -98,7 +107,8 @@ export class Copies {
     const matched = this.#tree.match(topic)
     let matching = this.#matching.get(matched)
     if (matching === undefined) {
-      matching = sort(matched)
+      // Sorting is stable: what was asked for together stays in the order of registration.
+      matching = sort(matched.toSorted((one, other) => this.#sinceOf(one) - this.#sinceOf(other)))
       this.#matching.set(matched, matching)
     }
     return matching

@@ -145,7 +145,12 @@ export class Subscriber {
       recipient: slot,
       interests: [...slot.receiver.interests(), ...(this.#added.get(slot)?.values() ?? [])],
     }))
-    this.#wanted = planSubscriptions(wishes.flatMap(({ interests }) => interests))
+    // Without identifiers its copies could not be told apart from those of the filter that covers it.
+    const held = this.#connection?.subscriptionIdentifiers === true ? this.#granted : undefined
+    this.#wanted = planSubscriptions(
+      wishes.flatMap(({ interests }) => interests),
+      held,
+    )
     recipients.update(wishes)
     copies.update(this.#wanted)
   }
@@ -180,6 +185,7 @@ export class Subscriber {
     this.#sayNotices(connection)
     const { subscribe, unsubscribe } = difference(this.#wanted, this.#granted)
     const refused: string[] = []
+    this.#parts.copies.asked(subscribe.map(({ filter }) => filter))
     for (let at = 0; at < subscribe.length; at += FILTERS_PER_PACKET) {
       refused.push(...(await this.#subscribe(subscribe.slice(at, at + FILTERS_PER_PACKET), connection)))
     }
@@ -206,7 +212,7 @@ export class Subscriber {
       else granted.push(request.filter)
       if (code < 0x80) this.#granted.set(request.filter, request)
     }
-    this.#parts.copies.granted(granted, this.#ownSession)
+    if (this.#ownSession) this.#parts.copies.granted(granted)
     return refused
   }
 

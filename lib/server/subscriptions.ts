@@ -16,12 +16,16 @@ export interface Subscription {
 
 /**
  * The subscriptions for these interests. Identical filters become one with the highest QoS; a filter
- * that another one covers is left out where both are subscribed alike. Throws
+ * that another one covers is left out where both are subscribed alike, unless it is `held` already: to put
+ * one in the place of the other would bring each message twice meanwhile, or not at all. Throws
  * `ERR_SUBSCRIBE_OPTIONS_DIFFER` where one filter is wanted with different options.
  */
-export function planSubscriptions(interests: readonly Interest[]): readonly Subscription[] {
+export function planSubscriptions(
+  interests: readonly Interest[],
+  held: ReadonlyMap<string, unknown> = new Map(),
+): readonly Subscription[] {
   const taken = new Set<number>()
-  return mergeContained(mergeIdentical(interests)).map((interest) => {
+  return mergeContained(mergeIdentical(interests), held).map((interest) => {
     const filter = wireFilter(interest)
     const identifier = subscriptionIdentifier(filter, taken)
     taken.add(identifier)
@@ -74,7 +78,7 @@ function mergeIdentical(interests: readonly Interest[]): Interest[] {
 }
 
 // Only what is subscribed alike, in the same share group, can stand for one another.
-function mergeContained(interests: readonly Interest[]): Interest[] {
+function mergeContained(interests: readonly Interest[], held: ReadonlyMap<string, unknown>): Interest[] {
   const groups = new Map<string, Interest[]>()
   for (const interest of interests) {
     const key = `${interest.share ?? ''}\n${optionsOf(interest)}`
@@ -87,7 +91,8 @@ function mergeContained(interests: readonly Interest[]): Interest[] {
     const byFilter = new Map(group.map((interest) => [interest.filter, interest]))
     const covering = coveringFilters([...byFilter.keys()])
     for (const interest of group) {
-      const cover = byFilter.get(covering.get(interest.filter) ?? interest.filter) ?? interest
+      const covered = held.has(wireFilter(interest)) ? undefined : covering.get(interest.filter)
+      const cover = byFilter.get(covered ?? interest.filter) ?? interest
       kept.set(cover, Math.max(kept.get(cover) ?? 0, interest.qos) as QoS)
     }
   }
