@@ -146,6 +146,10 @@ class DevRun {
     })
     this.#child.on('error', () => {})
     this.#child.send(order)
+    // At the second signal this process ends at once; a handler that never lets go would outlive it.
+    const kill = (): unknown => this.#child.kill('SIGKILL')
+    process.once('exit', kill)
+    this.#child.once('exit', () => process.off('exit', kill))
   }
 
   /** Asks it to end, and after a while makes it; the exit code. With no limit given, only asks. */

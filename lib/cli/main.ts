@@ -13,7 +13,8 @@ import { version } from './version.ts'
 export interface Surroundings extends Streams {
   readonly cwd: string
   readonly env: Texts
-  readonly process: SignalSource & CrashSource
+  /** Its title is what other users of the machine see of the command line. */
+  readonly process: SignalSource & CrashSource & { title: string }
   /** Ends the process at once. */
   readonly exit: (code: number) => void
   /** The file that was started. */
@@ -46,6 +47,8 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     }
     const { invocation } = parsed
     terminal.hide(invocation.flags['password'])
+    // Other users had a moment to read it, and a warning says so; they need not have for ever.
+    if (isSecretIn(invocation.flags)) process.title = `mqttasgi ${invocation.command}`
     terminal.isDetailed ||= invocation.flags['verbosity'] === '2'
     const command = await commands[invocation.command]()
     return await command({ invocation, terminal, signals, cwd, env, bin })
@@ -56,4 +59,8 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     stopWatching()
     signals.dispose()
   }
+}
+
+function isSecretIn({ password, url }: Texts): boolean {
+  return password !== undefined || (url?.includes('@') ?? false)
 }

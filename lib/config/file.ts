@@ -1,7 +1,7 @@
 // Finds and reads the configuration file, in the working directory only, through cosmiconfig with our own loaders.
 import { accessSync, constants, readdirSync, statSync } from 'node:fs'
 import { basename, extname, join, resolve } from 'node:path'
-import { cosmiconfig, type CosmiconfigResult, defaultLoaders } from 'cosmiconfig'
+import type { CosmiconfigResult, Loader, PublicExplorer } from 'cosmiconfig'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { defaultOf, hasDefault, loadAs, type ModuleLoader } from './modules.ts'
 import { reasonOf } from './tls.ts'
@@ -60,20 +60,24 @@ async function read(
   requireReadable(file, source)
   const isKnown = [...moduleTypes, ...dataTypes].includes(extname(file).slice(1))
   if (!isKnown) refuseType(file)
-  const result = await asked(makeExplorer(loader).load(file))
+  const explorer = await makeExplorer(loader)
+  const result = await asked(explorer.load(file))
   if (result === null) return undefined
+  refuseUnsafe(file)
   const exported: unknown = result.config
   if (exported === undefined) refuseEmpty(file)
   return { file, exported, others }
 }
 
-function makeExplorer(loader: ModuleLoader): ReturnType<typeof cosmiconfig> {
+// cosmiconfig is loaded when there is a file to read: a program without one does not wait for it.
+async function makeExplorer(loader: ModuleLoader): Promise<PublicExplorer> {
+  const { cosmiconfig, defaultLoaders } = await import('cosmiconfig')
   const asModule = (file: string): Promise<unknown> => loadModule(file, loader)
   const loaders = {
     ...Object.fromEntries(moduleTypes.map((type) => [`.${type}`, guarded(asModule)])),
     '.json': guarded(parseJson),
-    '.yaml': guarded(parseYaml),
-    '.yml': guarded(parseYaml),
+    '.yaml': guarded(parseYamlWith(defaultLoaders['.yaml'])),
+    '.yml': guarded(parseYamlWith(defaultLoaders['.yaml'])),
   }
   try {
     const searchPlaces = [...configFileNames]
@@ -93,16 +97,19 @@ function makeExplorer(loader: ModuleLoader): ReturnType<typeof cosmiconfig> {
 
 type Load = (file: string, content: string) => unknown
 
-// What is loaded here is run: nobody but its owner and group may have written it.
 function guarded(load: Load): (file: string, content: string) => Promise<unknown> {
   return async (file, content) => {
-    const isWindows = process.platform === 'win32'
-    if (!isWindows && basename(file) !== 'package.json' && (statSync(file).mode & 0o002) !== 0) {
-      const message = `${file} may be written by every user of this machine, and it decides what is run.`
-      throw new MqttasgiError('ERR_CONFIG_UNSAFE', `${message} Run: chmod o-w ${file}`)
-    }
+    // Every folder of a project has a package.json: whether it is ours is known when it has been read.
+    if (basename(file) !== 'package.json') refuseUnsafe(file)
     return load(file, content)
   }
+}
+
+// What is loaded is run, or names what is: nobody but its owner and group may have written it.
+function refuseUnsafe(file: string): void {
+  if (process.platform === 'win32' || (statSync(file).mode & 0o002) === 0) return
+  const message = `${file} may be written by every user of this machine, and it decides what is run.`
+  throw new MqttasgiError('ERR_CONFIG_UNSAFE', `${message} Run: chmod o-w ${file}`)
 }
 
 async function loadModule(file: string, loader: ModuleLoader): Promise<unknown> {
@@ -131,14 +138,16 @@ function parseJson(file: string, content: string): unknown {
   }
 }
 
-function parseYaml(file: string, content: string): unknown {
-  try {
-    return defaultLoaders['.yaml'](file, content)
-  } catch (error) {
-    throw new MqttasgiError(
-      'ERR_CONFIG_FILE',
-      `${file} is not YAML: it can not be read on${positionOf(error)}.`,
-    )
+function parseYamlWith(loader: Loader): Load {
+  return (file, content) => {
+    try {
+      return loader(file, content)
+    } catch (error) {
+      throw new MqttasgiError(
+        'ERR_CONFIG_FILE',
+        `${file} is not YAML: it can not be read on${positionOf(error)}.`,
+      )
+    }
   }
 }
 

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { drawTree } from '../../lib/cli/tree.ts'
@@ -23,6 +24,19 @@ const files = {
   'climate.ts': `import { mqttasgi } from 'mqttasgi'\nexport default mqttasgi().topic('fan/+id', function fan() {})`,
   'mqttasgi.config.ts': `export default { application: './app.ts', workers: [{ id: 'climate', mount: 'house/+name', application: './climate.ts' }] }`,
 }
+
+test('help and version are answers: on stdout, with 0', async (t) => {
+  const cwd = temporaryFolder(t)
+  const help = runHere(['--help'], { cwd })
+  t.is(await help.ended, 0)
+  t.regex(help.stdout(), /^Usage: mqttasgi \[command\] \[options\]/)
+  const version = runHere(['--version'], { cwd })
+  t.is(await version.ended, 0)
+  const { version: expected } = JSON.parse(
+    readFileSync(join(import.meta.dirname, '../../package.json'), 'utf8'),
+  )
+  t.is(version.stdout(), `${expected}\n`)
+})
 
 test('routes draws the tree of the application and of each worker, and the filters', async (t) => {
   const command = runHere(['routes'], { cwd: temporaryFolder(t, files) })

@@ -1,4 +1,4 @@
-import { chmodSync, mkdirSync } from 'node:fs'
+import { chmodSync, mkdirSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test from 'ava'
 import { loadApplication } from '../../lib/config/application-file.ts'
@@ -242,6 +242,21 @@ test('of another type', named, 'a.toml', /the type of .*a\.toml is not known: na
 test('without an ending', named, 'noending', /is not known/)
 test('a directory', named, 'folder.ts', /is not a file/)
 test('a package.json without the key', named, 'package.json', /package\.json has no key mqttasgi/)
+
+test('a package.json that everybody may write is refused when it is the configuration', async (t) => {
+  const folder = temporaryFolder(t, { 'package.json': '{}' })
+  const file = join(folder, 'package.json')
+  chmodSync(file, 0o666)
+  await t.notThrowsAsync(load(folder))
+  writeFileSync(file, '{ "mqttasgi": {} }')
+  await t.throwsAsync(load(folder), { code: 'ERR_CONFIG_UNSAFE' })
+})
+
+test('a .env that can not be read is refused, not passed over', async (t) => {
+  const folder = temporaryFolder(t)
+  symlinkSync('.env', join(folder, '.env'))
+  await t.throwsAsync(load(folder), { code: 'ERR_CONFIG_FILE', message: /\.env can not be read: .*ELOOP/ })
+})
 
 test('a configuration that everybody may write is not run', async (t) => {
   const folder = temporaryFolder(t, {

@@ -3,7 +3,13 @@ import { join } from 'node:path'
 import test from 'ava'
 import { createLoader } from '../../lib/config/modules.ts'
 import * as config from '../../lib/config/index.ts'
-import { flagInWords, isInFile, options, renderOptionsTable } from '../../lib/config/options.ts'
+import {
+  flagInWords,
+  isInFile,
+  type OptionPath,
+  options,
+  renderOptionsTable,
+} from '../../lib/config/options.ts'
 import { readConfigFile } from '../../lib/config/file.ts'
 import { validateConfig } from '../../lib/config/validate.ts'
 
@@ -18,6 +24,41 @@ test('no two options share a path, a flag, a variable or an alias', (t) => {
     options.flatMap((option) => option.aliases ?? []),
   ]
   for (const list of names) t.deepEqual([...new Set(list)], [...list])
+})
+
+// The compiler asks for every path that the types of a configuration allow, and for no other.
+const paths: Readonly<Record<OptionPath, true>> = {
+  'broker.url': true,
+  'broker.host': true,
+  'broker.port': true,
+  'broker.socketPath': true,
+  'broker.transport': true,
+  'broker.wsPath': true,
+  'broker.clientId': true,
+  'broker.clean': true,
+  'broker.sessionExpiry': true,
+  'broker.username': true,
+  'broker.password': true,
+  'broker.tls': true,
+  'broker.tls.ca': true,
+  'broker.tls.cert': true,
+  'broker.tls.key': true,
+  'broker.tls.servername': true,
+  'broker.tls.alpn': true,
+  'broker.protocolVersion': true,
+  'broker.keepalive': true,
+  'broker.connectTimeout': true,
+  'broker.retries': true,
+  drainTimeout: true,
+  maxInFlight: true,
+  maxInFlightBytes: true,
+  maxPacketBytes: true,
+  verbosity: true,
+  config: true,
+}
+
+test('the table has a row for every key that the types of a configuration allow', (t) => {
+  t.deepEqual(options.map(({ path }) => path).sort(), Object.keys(paths).sort())
 })
 
 test('every flag and variable of the original server has its name and its short form', (t) => {

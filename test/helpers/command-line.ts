@@ -26,6 +26,14 @@ export interface RunningCommand {
   readonly ended: Promise<number>
 }
 
+/** A command within this process. */
+export interface CommandHere extends RunningCommand {
+  /** The codes with which it would have ended the process at once. */
+  readonly exits: readonly number[]
+  /** What a process does with an error that nobody caught. */
+  crash(error: unknown): void
+}
+
 /** Collects what is printed, and lets tests wait for it. */
 class Output {
   text = ''
@@ -51,12 +59,9 @@ class Output {
 }
 
 /** Runs the command line in this process. */
-export function runHere(
-  argv: readonly string[],
-  { cwd, env = {} }: CommandOptions,
-): RunningCommand & { readonly exits: readonly number[] } {
+export function runHere(argv: readonly string[], { cwd, env = {} }: CommandOptions): CommandHere {
   const output = new Output()
-  const process = new EventEmitter()
+  const process = Object.assign(new EventEmitter(), { title: '' })
   const exits: number[] = []
   const ended = main(argv, {
     cwd,
@@ -74,6 +79,7 @@ export function runHere(
     stdout: () => output.stdout,
     seen: (pattern) => output.seen(pattern, ended),
     signal: (signal) => void process.emit(signal),
+    crash: (error) => void process.emit('uncaughtException', error),
   }
 }
 
