@@ -70,5 +70,5 @@ test('each wrong step says what to do next', async (t) => {
   t.regex(mistyped.output(), /Did you mean dev\?/)
   const elsewhere = runHere(['routes', './ap.ts'], { cwd: walked(t, ['app.ts']) })
   t.is(await elsewhere.ended, 78)
-  t.regex(elsewhere.output(), /\.\/ap\.ts can not be read: .* there is no such file/)
+  t.regex(elsewhere.output(), /ap\.ts can not be read: there is no such file/)
 })
