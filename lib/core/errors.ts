@@ -214,6 +214,11 @@ export const errorCodes = {
     means: 'A chain took longer than timeoutMs.',
     mend: 'Raise timeoutMs, or heed ctx.signal and end sooner.',
   },
+  ERR_APPLICATION_INVALID: {
+    kind: 'config',
+    means: 'What was given as an application is none.',
+    mend: 'Export what mqttasgi() or Router() returned, and install one copy of mqttasgi.',
+  },
   ERR_RECEIVER_DUPLICATE: {
     kind: 'config',
     means: 'Two receivers of one server have the same id.',
