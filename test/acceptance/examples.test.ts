@@ -1,13 +1,14 @@
 // Every example does what its first lines say, and every file in examples/ is looked at here.
 import test from 'ava'
+// By its name, as the examples have it: two copies of the package would not know each other's applications.
+import { serve, type Logger } from 'mqttasgi'
+import { startBroker } from 'mqttasgi/broker'
+import { dispatch } from 'mqttasgi/testing'
 import { existsSync, readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { app as hello } from '../../examples/hello.ts'
 import { app as routers } from '../../examples/routers.ts'
 import { app as shared } from '../../examples/shared.ts'
-import { startBroker } from '../../lib/broker/index.ts'
-import { serve, type Logger } from '../../lib/index.ts'
-import { dispatch } from '../../lib/testing/index.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { root } from './code-blocks.ts'
@@ -100,6 +101,7 @@ serverTest('mosquitto')('shared: two members share the orders, and both hear the
     })
   })
   const [first, second] = await Promise.all(members)
+  t.teardown(() => Promise.all([first?.stop(), second?.stop()]))
   for (const id of orders) await first?.publish(`orders/${id}`, '')
   await first?.publish('announcements', 'lunch')
   await printed

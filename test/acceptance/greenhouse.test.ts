@@ -1,11 +1,12 @@
 // The greenhouse, which is the first thing a newcomer runs: it tells its story, and it ends as it is asked to.
 import test from 'ava'
+// By its name, as the example has it: two copies of the package would not know each other's applications.
+import { serve } from 'mqttasgi'
+import { startBroker } from 'mqttasgi/broker'
 import { app } from '../../examples/greenhouse/app.ts'
 import { readDuration } from '../../examples/greenhouse/arguments.ts'
 import { startDevices } from '../../examples/greenhouse/devices.ts'
 import { screen } from '../../examples/greenhouse/screen.ts'
-import { startBroker } from '../../lib/broker/index.ts'
-import { serve } from '../../lib/index.ts'
 import { startScript } from './script.ts'
 
 const main = 'examples/greenhouse/main.ts'
@@ -30,12 +31,14 @@ test('a warm house is aired, a dry bed is watered, and a stuck valve fails one m
   }, false)
 
   const broker = await startBroker({ port: 0 })
+  t.teardown(() => broker.close())
   const server = await serve(app, { broker: { url: broker.url, clientId: 'greenhouse', clean: false }, log })
+  t.teardown(() => server.stop())
   const devices = await startDevices(broker.url, 20)
+  t.teardown(() => devices.stop())
   await wholeStory
   await devices.stop()
   t.true((await server.stop()).clean)
-  await broker.close()
 
   t.is(server.counters.failed, 1)
   const topicColumns = lines
