@@ -214,15 +214,3 @@ withMosquitto(
     t.is(server.counters.acknowledged, 100)
   },
 )
-
-withMosquitto(
-  'two servers with one client id: the later one stays, the other ends and says why',
-  async (t) => {
-    const { serve } = await scene(t)
-    const first = await serve(mqttasgi().topic('a', () => {}))
-    const second = await serve(mqttasgi().topic('a', () => {}))
-    const { error } = await within(5_000, 'the end of the first', first.closed)
-    t.is(error?.code, 'ERR_CLIENT_ID_TAKEN_OVER')
-    t.is(second.state, 'connected')
-  },
-)
