@@ -45,9 +45,10 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
     if (this.#byTopic.size === 0) return undefined
     const list = this.#byTopic.get(arrival.topic)
     if (list === undefined) return undefined
-    const at = list.findIndex(
-      (older) => (arrival.dup || arrival.packetId === older.packetId) && older.arrival.equals(arrival),
+    const same = list.findIndex(
+      (older) => older.packetId === arrival.packetId && older.arrival.equals(arrival),
     )
+    const at = same === -1 && arrival.dup ? list.findIndex((older) => older.arrival.equals(arrival)) : same
     if (at === -1) return undefined
     const [delivery] = list.splice(at, 1)
     if (list.length === 0) this.#byTopic.delete(arrival.topic)

@@ -41,6 +41,8 @@ export interface SimulatedArrival extends Arrival {
 }
 
 const IDS = 12
+// Fewer than there are ids, so that there is always one that was not in use just now.
+const MOST_IN_FLIGHT = 8
 
 export class SimulatedBroker {
   readonly publications: Publication[] = []
@@ -51,14 +53,15 @@ export class SimulatedBroker {
   outbound: number[] = []
   readonly #random: SeededRandom
   readonly #habits: Habits
-  readonly #receiveMaximum: number
+  readonly #window: number
   #lastId = 0
+  // Packet ids that were given up, for the first message after a reconnect.
   #avoid = new Set<number>()
 
   constructor(random: SeededRandom, habits: Habits, receiveMaximum: number) {
     this.#random = random
     this.#habits = habits
-    this.#receiveMaximum = receiveMaximum
+    this.#window = habits.ignoresWindow ? MOST_IN_FLIGHT : receiveMaximum
   }
 
   publish(publication: Pick<Publication, 'topic' | 'payload' | 'bytes' | 'unwanted'>): void {
@@ -103,12 +106,24 @@ export class SimulatedBroker {
   }
 
   #resume(publication: Publication): void {
-    if (this.#habits.expires && publication.firstArrival !== undefined && this.#random.chance(0.3)) {
+    if (this.#habits.expires && !this.#hasTwin(publication) && this.#random.chance(0.3)) {
       publication.forgotten = true
-      // A broker does not begin again with the very id it gave up last.
-      if (publication.packetId !== undefined) this.#avoid.add(publication.packetId)
     }
-    if (this.#habits.renumbers) publication.packetId = undefined
+    if (!this.#habits.renumbers && !publication.forgotten) return
+    // A broker does not begin again with the very id it gave up last: nobody could tell it from a redelivery.
+    if (publication.packetId !== undefined) this.#avoid.add(publication.packetId)
+    publication.packetId = undefined
+  }
+
+  // The redelivery of one could not be told from that of the other, so nobody could tell which has expired.
+  #hasTwin(publication: Publication): boolean {
+    return this.open.some(
+      (other) =>
+        other !== publication &&
+        other.everSent &&
+        other.topic === publication.topic &&
+        other.payload === publication.payload,
+    )
   }
 
   /** Puts the next PUBLISH on the wire; false when there is none, or the window of the client is full. */
@@ -117,8 +132,7 @@ export class SimulatedBroker {
     const fresh = this.open.find(({ packetId, toSendAgain }) => packetId === undefined && !toSendAgain)
     const late = this.#habits.late && fresh !== undefined && this.#random.chance(0.7)
     const next = late ? fresh : (again ?? fresh)
-    if (next === undefined || (!this.#habits.ignoresWindow && this.#inFlight >= this.#receiveMaximum))
-      return false
+    if (next === undefined || this.#inFlight >= this.#window) return false
     const id = next.packetId ?? this.#freeId()
     if (id === undefined) return false
     next.packetId = id
