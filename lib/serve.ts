@@ -1,11 +1,10 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
 import { pathToFileURL } from 'node:url'
-import { ApplicationNode, mqttasgi, type Application } from './core/application.ts'
+import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import { MqttasgiError } from './core/errors.ts'
 import type { Logger } from './core/log.ts'
-import { RouterNode, type Mountable } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
@@ -105,16 +104,6 @@ export async function createServer(
     for (const receiver of receivers) receiver.release()
   })
   return server
-}
-
-/** The application behind what a user exports or hands over: an application, or a router. */
-export function asApplication(value: unknown, what: string): ApplicationNode {
-  if (value instanceof ApplicationNode) return value
-  if (value instanceof RouterNode) return mqttasgi().use(value as Mountable<object>) as ApplicationNode
-  throw new MqttasgiError(
-    'ERR_APPLICATION_INVALID',
-    `${what} is expected to be made by mqttasgi() or Router(), and is ${value === null ? 'null' : `a value of type ${typeof value}`}. If it looks right, two copies of mqttasgi may be installed.`,
-  )
 }
 
 interface LoadedWorker {

@@ -110,6 +110,16 @@ export function mqttasgi(): Application {
   return new ApplicationNode()
 }
 
+/** The application behind what a user exports or hands over: an application, or a router. */
+export function asApplication(value: unknown, what: string): ApplicationNode {
+  if (value instanceof ApplicationNode) return value
+  if (value instanceof RouterNode) return new ApplicationNode().use(value)
+  throw new MqttasgiError(
+    'ERR_APPLICATION_INVALID',
+    `${what} is expected to be made by mqttasgi() or Router(), and is ${value === null ? 'null' : `a value of type ${typeof value}`}. If it looks right, two copies of mqttasgi may be installed.`,
+  )
+}
+
 function checked<H>(handler: H, where: string): H {
   if (typeof handler === 'function') return handler
   throw new MqttasgiError(

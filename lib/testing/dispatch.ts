@@ -1,7 +1,6 @@
 // Runs an application with no broker at all: the same way through the same code, minus the network.
 import type { ApplicationReceiver } from '../core/application-receiver.ts'
-import { ApplicationNode, type Application } from '../core/application.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import { asApplication, type Application } from '../core/application.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type {
   MessageProperties,
@@ -14,6 +13,7 @@ import type {
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import type { Client } from '../core/receiver.ts'
+import type { Router } from '../core/router.ts'
 import { masterScope, type Scope } from '../core/scope.ts'
 import { assertFilter, assertTopic } from '../core/topic.ts'
 import { zeroCounters } from '../server/counters.ts'
@@ -76,19 +76,13 @@ export interface DispatchResult {
  * const { handled, published } = await dispatch(app, 'sensors/hall/temp', { celsius: 85 })
  */
 export async function dispatch(
-  app: Application,
+  app: Application | Router,
   topic: string,
   payload?: Payload,
   options: DispatchOptions = {},
 ): Promise<DispatchResult> {
-  if (!(app instanceof ApplicationNode)) {
-    throw new MqttasgiError(
-      'ERR_HANDLER_INVALID',
-      'dispatch() expects an application made by mqttasgi() first.',
-    )
-  }
   assertTopic(topic)
-  const receiver = app.receiver({
+  const receiver = asApplication(app, 'What dispatch() was given').receiver({
     mount: options.mount ?? '',
     scope: { ...masterScope, ...options.scope },
     log: options.log ?? silentLog,

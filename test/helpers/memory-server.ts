@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava'
 import type { Application } from '../../lib/core/application.ts'
 import type { Clock } from '../../lib/core/clock.ts'
 import { silentLog } from '../../lib/core/log.ts'
-import { asApplication } from '../../lib/serve.ts'
+import { asApplication } from '../../lib/core/application.ts'
 import { Server, type ServerParts } from '../../lib/server/server.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 
