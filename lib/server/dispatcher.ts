@@ -126,20 +126,24 @@ export class Dispatcher {
    */
   drain(waiting: 'finish' | 'drop'): Promise<void> {
     this.#draining = waiting
-    if (waiting === 'drop') {
-      for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
-      for (const job of this.#running) job.slot.lanes.clearWaiting()
-    }
-    this.#balance()
+    if (waiting === 'drop') this.#dropWaiting()
     return new Promise((resolve) => {
       this.#idle.push(resolve)
       this.#wake()
     })
   }
 
-  /** Tells every handler that still runs that nobody waits for it any more. */
+  /** Tells every handler that still runs that nobody waits for it any more, and begins nothing behind them. */
   abort(reason: MqttasgiError): void {
+    this.#draining = 'drop'
+    this.#dropWaiting()
     for (const job of this.#running) job.abort(reason)
+  }
+
+  /** Hears no more of what still runs, and leaves no timer of it. Returns how many handlers that are. */
+  leave(): number {
+    for (const job of this.#running) job.end()
+    return this.#running.size
   }
 
   /** Writes the acknowledgements that are due now instead of at the end of the turn. */
@@ -150,6 +154,12 @@ export class Dispatcher {
     if (!this.#parts.port.acknowledge(this.#released.map(({ packetId }) => packetId))) return
     this.#parts.counters.acknowledged += this.#released.length
     this.#released = []
+  }
+
+  #dropWaiting(): void {
+    for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
+    for (const job of this.#running) job.slot.lanes.clearWaiting()
+    this.#balance()
   }
 
   // What has not been begun comes again, now in the order of its acknowledgements: a message at the head of

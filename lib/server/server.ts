@@ -246,7 +246,7 @@ export class Server implements Client {
     await Promise.race([this.#drain(), deadline.passed])
     deadline.cancel()
     if (deadline.isOver()) await this.#abort()
-    const stop = { clean: !deadline.isOver(), unsettled: this.#dispatcher.running }
+    const stop = { clean: !deadline.isOver(), unsettled: this.#dispatcher.leave() }
     this.#subscriber.close(error)
     this.#dispatcher.flush()
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)
