@@ -8,6 +8,7 @@ import { encodePayload } from '../core/payload.ts'
 import { assertTopic } from '../core/topic.ts'
 import { capQos, type Granted } from './granted-qos.ts'
 import { brokerUrl, checkOptions, refusal, type BrokerOptions } from './listen-options.ts'
+import { nameSubscriptions, type Identified } from './subscription-identifiers.ts'
 
 /** How the embedded broker publishes by itself. */
 export type BrokerPublishOptions = Pick<PublishOptions, 'qos' | 'retain'>
@@ -85,7 +86,9 @@ const settings: AedesOptions = {
   // A client that stops reading stalls all others until then; the default is a minute.
   drainTimeout: 5_000,
   authorizeForward: (client, packet) => {
-    capQos(grantedTo(client), packet)
+    const subscriptions = subscriptionsOf(client)
+    capQos(subscriptions, packet)
+    nameSubscriptions({ id: client.id, subscriptions }, packet)
     return packet
   },
   // aedes grants a shared subscription to a 3.1.1 client and then delivers nothing (its issue 228).
@@ -95,7 +98,9 @@ const settings: AedesOptions = {
 }
 
 /** Public on the client, but not in its types. */
-function grantedTo(client: Client & { readonly subscriptions?: Granted }): Granted {
+function subscriptionsOf(
+  client: Client & { readonly subscriptions?: Granted & Identified },
+): Granted & Identified {
   return client.subscriptions ?? {}
 }
 

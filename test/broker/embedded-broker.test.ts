@@ -105,6 +105,25 @@ for (const protocolVersion of [4, 5] as const) {
   })
 }
 
+for (const isQueued of [false, true]) {
+  const when = isQueued ? 'queued for a session' : 'that comes at once'
+  test(`a message ${when} names all subscriptions that match it`, async (t) => {
+    const broker = await start(t)
+    const session = { protocolVersion: 5, clientId: 'keeper', clean: false, reconnectPeriod: 0 } as const
+    const options = { ...session, properties: { sessionExpiryInterval: 60 } }
+    const before = await client(t, broker.url, options)
+    for (const [index, filter] of ['+/b', 'a/+', 'c'].entries())
+      await before.subscribeAsync(filter, { qos: 1, properties: { subscriptionIdentifier: index + 1 } })
+    if (isQueued) await before.endAsync()
+    const after = isQueued ? connect(broker.url, { ...options, manualConnect: true }) : before
+    t.teardown(() => after.endAsync(true))
+    const arrived = next(after)
+    await broker.publish('a/b', 'x')
+    if (isQueued) after.connect()
+    t.deepEqual((await arrived).properties?.subscriptionIdentifier, [1, 2])
+  })
+}
+
 test('a retained message comes to a wildcard subscription of QoS 0 with QoS 0', async (t) => {
   const broker = await start(t)
   await broker.publish('a/b', { celsius: 21 }, { retain: true })
