@@ -1,4 +1,4 @@
-// The one error class of the project and the table of its codes; docs/errors.md says more about each.
+// The one error class of the project and, what makes it long, the table of its codes; docs/errors.md says more about each.
 
 /** What a code means and what usually mends it. `kind` decides the exit code of the command line. */
 export interface ErrorEntry {

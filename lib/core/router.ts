@@ -2,6 +2,7 @@
 import type { ErrorHandler, Handler } from './context.ts'
 import { MqttasgiError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
+import { warnOfLeadingSlash } from './leading-slash.ts'
 import { joinPatterns, pattern, type Pattern, type TopicParams } from './pattern.ts'
 import { resolveRouteOptions, type ResolvedRouteOptions, type RouteOptions } from './route.ts'
 
@@ -294,17 +295,5 @@ function handlerInvalid(where: string, got: unknown): MqttasgiError {
   return new MqttasgiError(
     'ERR_HANDLER_INVALID',
     `${where} expects functions (ctx, next) => …${where.startsWith('use') ? ' or routers' : ''}, and got ${what}.`,
-  )
-}
-
-let warned = false
-
-// MQTT knows no root: "/a" is the level "" and then "a" [MQTT-4.7.3]. Allowed, but seldom meant.
-function warnOfLeadingSlash(text: string): void {
-  if (warned || !text.startsWith('/')) return
-  warned = true
-  process.emitWarning(
-    `"${text}" begins with "/": in MQTT that is an empty first level, and "${text.slice(1)}" is another topic. Leave the slash out unless you mean it.`,
-    { type: 'MqttasgiWarning', code: 'MQTTASGI_LEADING_SLASH' },
   )
 }

@@ -7,7 +7,7 @@ import type { Message } from './message.ts'
 export type Trace = (format: string, ...values: unknown[]) => void
 
 /** A debug log of this package; `name` is the file or part that speaks. */
-export function trace(name: string): Trace {
+export function tracer(name: string): Trace {
   return debug(`mqttasgi:${name}`)
 }
 

@@ -1,5 +1,6 @@
-// A server: keeps one connection to a broker up for its receivers, from start to drained stop.
+// A server: keeps one connection to a broker up for its receivers, from start to drained stop; long, because all parts meet here.
 import type { Clock } from '../core/clock.ts'
+import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
@@ -13,7 +14,7 @@ import type {
 import { encodePayload } from '../core/payload.ts'
 import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
 import { assertTopic } from '../core/topic.ts'
-import { traceSettled } from '../core/trace.ts'
+import { traceSettled, tracer } from '../core/trace.ts'
 import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
 import { Copies } from './copies.ts'
 import { zeroCounters, type Counters } from './counters.ts'
@@ -22,7 +23,7 @@ import type { Job, Slot } from './job.ts'
 import { Lanes } from './lanes.ts'
 import { Outbox, type OutboxLimits } from './outbox.ts'
 import { Recipients } from './recipients.ts'
-import type { Settlement } from './settlement.ts'
+import { settlementLine, type Settlement } from './settlement.ts'
 import { Subscriber } from './subscriber.ts'
 import { systemClock } from './system-clock.ts'
 import type { ConnectionFailure, ConnectionInfo, Transport } from './transport.ts'
@@ -58,6 +59,8 @@ export interface Closed {
   readonly stop: StopResult
 }
 
+const trace = tracer('server')
+
 type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'closed'
 
 const DISCONNECT_TIMEOUT_MS = 1_000
@@ -79,6 +82,8 @@ export class Server implements Client {
   #error: MqttasgiError | undefined = undefined
   #stopping: Promise<StopResult> | undefined = undefined
   #cancelRetry: (() => void) | undefined = undefined
+  // The receivers were told of a connection, and not yet of its end.
+  #receiversConnected = false
 
   /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
   constructor(parts: ServerParts) {
@@ -199,18 +204,20 @@ export class Server implements Client {
     this.#state = 'connected'
     this.#counters.connects++
     this.#policy.connected()
+    trace('connected: %o', info)
     this.#parts.log.info(
       `Connected with MQTT ${info.protocolVersion === 5 ? '5' : '3.1.1'}${info.sessionPresent ? ', the session goes on' : ''}.`,
     )
     this.#dispatcher.connected(info.sessionPresent)
     this.#subscriber.connected(info)
     this.#outbox.open(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY))
-    for (const slot of this.#slots)
+    this.#receiversConnected = true
+    for (const slot of this.#slots) {
       void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent })
+    }
   }
 
   #disconnected(failure: ConnectionFailure): void {
-    const wasConnected = this.#state === 'connected'
     this.#outbox.open(0)
     this.#subscriber.disconnected()
     this.#dispatcher.disconnected()
@@ -218,14 +225,17 @@ export class Server implements Client {
     if (this.#state === 'stopping') return this.#letGo()
     this.#state = 'waiting'
     const verdict = this.#policy.failed(failure)
-    if (wasConnected) void this.#tellDisconnected({ type: 'lost', error: new Error(failure.message) })
+    trace('closed (%s), verdict %s', failure.type, verdict.type)
+    void this.#tellDisconnected({ type: 'lost', error: new Error(failure.message) })
     if (verdict.type === 'stop') return this.#fail(verdict.error)
     this.#parts.log.warn(`${failure.message} Next try in ${Math.round(verdict.afterMs)} ms.`)
     this.#cancelRetry = this.#clock.after(verdict.afterMs, () => this.#connect())
   }
 
-  #tellDisconnected(reason: DisconnectReason): Promise<void[]> {
-    return Promise.all(this.#slots.map(({ receiver }) => receiver.disconnected(reason)))
+  async #tellDisconnected(reason: DisconnectReason): Promise<void> {
+    if (!this.#receiversConnected) return
+    this.#receiversConnected = false
+    await Promise.all(this.#slots.map(({ receiver }) => receiver.disconnected(reason)))
   }
 
   // The end that nobody asked for.
@@ -242,11 +252,10 @@ export class Server implements Client {
     this.#state = 'stopping'
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()
-    const deadline = this.#deadline(drainTimeoutMs)
-    await Promise.race([this.#drain(), deadline.passed])
-    deadline.cancel()
-    if (deadline.isOver()) await this.#abort()
-    const stop = { clean: !deadline.isOver(), unsettled: this.#dispatcher.leave() }
+    const deadline = new Deadline(this.#clock, drainTimeoutMs)
+    await deadline.within(this.#drain())
+    if (deadline.isOver) await this.#abort()
+    const stop = { clean: !deadline.isOver, unsettled: this.#dispatcher.leave() }
     this.#subscriber.close(error)
     this.#dispatcher.flush()
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)
@@ -278,16 +287,6 @@ export class Server implements Client {
     await this.#outbox.idle()
   }
 
-  #deadline(ms: number): { passed: Promise<void>; isOver: () => boolean; cancel: () => void } {
-    const passed = new Deferred()
-    let over = false
-    const cancel = this.#clock.after(ms, () => {
-      over = true
-      passed.resolve()
-    })
-    return { passed: passed.promise, isOver: () => over, cancel }
-  }
-
   #clientOf(slot: Slot): Client {
     return {
       publish: (topic, payload, options) => this.publish(topic, payload, options),
@@ -300,13 +299,10 @@ export class Server implements Client {
     const { arrival } = job.delivery
     this.#counters[settlement.type]++
     traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
-    if (settlement.error === undefined) return
-    const { topic } = arrival
     const { error, route } = settlement
-    this.#parts.log.error(
-      `The chain for "${topic}" ${settlement.type}${route === undefined ? '' : ` in route "${route}"`}: ${error.message}`,
-      { topic, route, receiver: job.slot.receiver.id, error },
-    )
+    if (error === undefined) return
+    const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
+    this.#parts.log.error(settlementLine(arrival.topic, settlement), fields)
   }
 
   #send(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {

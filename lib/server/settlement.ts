@@ -28,3 +28,9 @@ export function settle(outcome: Outcome): Settlement {
       return { type: 'dropped', error: new Error(outcome.reason), route: outcome.route }
   }
 }
+
+/** What is said of a message that failed or was dropped. */
+export function settlementLine(topic: string, { type, error, route }: Settlement): string {
+  const where = route === undefined ? '' : ` in route "${route}"`
+  return `The chain for "${topic}" ${type === 'dropped' ? 'was dropped' : 'failed'}${where}: ${error?.message ?? 'no reason given'}`
+}

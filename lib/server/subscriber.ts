@@ -5,6 +5,7 @@ import type { Logger } from '../core/log.ts'
 import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
 import { assertFilter, sharedFilter } from '../core/topic.ts'
+import { tracer } from '../core/trace.ts'
 import type { Copies } from './copies.ts'
 import type { Slot } from './job.ts'
 import { reasonText } from './reason-codes.ts'
@@ -21,6 +22,8 @@ export interface SubscriberParts {
   readonly copies: Copies
   readonly log: Logger
 }
+
+const trace = tracer('subscriptions')
 
 // One SUBSCRIBE may hold many filters, but a broker has a limit for the packet.
 const FILTERS_PER_PACKET = 100
@@ -184,6 +187,7 @@ export class Subscriber {
   async #tell(connection: ConnectionInfo): Promise<void> {
     this.#sayNotices(connection)
     const { subscribe, unsubscribe } = difference(this.#wanted, this.#granted)
+    trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused: string[] = []
     this.#parts.copies.asked(subscribe.map(({ filter }) => filter))
     for (let at = 0; at < subscribe.length; at += FILTERS_PER_PACKET) {
