@@ -1,7 +1,7 @@
 // What does it cost to read a PUBLISH off the wire, beside mqtt-packet's parser on the same bytes? CPU time, one run.
 import { generate, parser } from 'mqtt-packet'
-import { PacketReader, type PacketSink } from '../lib/server/packet-reader.ts'
-import type { Arrival } from '../lib/server/transport.ts'
+import { PacketReader, type PacketSink } from '../lib/transport/packet-reader.ts'
+import type { Arrival } from '../lib/transport/transport.ts'
 
 interface Load {
   readonly name: string

@@ -12,9 +12,9 @@ import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, Settings, TlsSettings } from './config/settings.ts'
 import { lineLog } from './observe/line-log.ts'
-import { MqttTransport } from './server/mqtt-transport.ts'
+import { MqttTransport } from './transport/mqtt-transport.ts'
 import { Server } from './server/server.ts'
-import type { BrokerAddress, TlsOptions } from './server/socket.ts'
+import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
 
 /** The configuration of a server in a program, and where its words go. */
 export interface ServeOptions extends ServeInput {

@@ -1,7 +1,7 @@
 // What follows when a connection fails: try again, and when, or give up, and with which error.
 import type { Backoff } from '../core/backoff.ts'
 import { MqttasgiError, type ErrorCode } from '../core/errors.ts'
-import type { ConnectionFailure } from './transport.ts'
+import type { ConnectionFailure } from '../transport/transport.ts'
 
 /** What to do next. */
 export type Verdict =

@@ -1,6 +1,8 @@
 // Copies: where filters overlap a broker may send one publication several times; one copy runs the chain.
+import type { QoS } from '../core/message.ts'
 import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
 import type { Subscription } from './subscriptions.ts'
+import type { Arrival } from '../transport/transport.ts'
 
 /** What one arriving copy is. */
 export type CopyVerdict =
@@ -12,16 +14,22 @@ export type CopyVerdict =
 const COPY: CopyVerdict = Object.freeze({ type: 'copy' })
 const RUN: CopyVerdict = Object.freeze({ type: 'run', share: undefined })
 
+/** What is looked at of an arrival. */
+export type CopyArrival = Pick<Arrival, 'topic' | 'subscriptionIdentifiers' | 'retain' | 'qos'>
+
 /** The subscriptions that match one topic, sorted by who asked for them. */
 interface Matching {
-  /**
-   * The oldest of our own, for a younger one does not bring what was queued before it; messages of one's own
-   * publishing do not come over a noLocal one, so those come last.
-   */
-  readonly own: Subscription | undefined
-  /** The oldest of each share group. */
-  readonly shared: ReadonlyMap<string, Subscription>
+  /** Of our own, and of each share group, the one whose copy runs the chain. */
+  readonly firsts: ReadonlyMap<string | undefined, Subscription>
   readonly withoutIdentifiers: CopyVerdict
+}
+
+/** When a filter was asked for: by the number of the batch. */
+interface Age {
+  /** For the first time: what was published before does not come with its identifier. */
+  readonly since: number
+  /** For the last time: that brought what is retained. */
+  readonly last: number
 }
 
 /**
@@ -34,9 +42,10 @@ export class Copies {
   #byIdentifier: ReadonlyMap<number, Subscription> = new Map()
   #anyShared = false
   #matching = new WeakMap<readonly Subscription[], Matching>()
-  // Both by the filter on the wire, so that they outlive a new plan.
-  readonly #proven = new Set<string>()
-  readonly #since = new Map<string, number>()
+  // Both by the filter on the wire, so that they outlive a new plan. A filter has proved itself for all that
+  // comes with this quality of service or a lower one.
+  readonly #proven = new Map<string, QoS>()
+  readonly #ages = new Map<string, Age>()
   #batch = 0
 
   /** The subscriptions have changed. */
@@ -45,12 +54,16 @@ export class Copies {
     this.#byIdentifier = new Map(subscriptions.map((value) => [value.request.identifier ?? 0, value]))
     this.#anyShared = subscriptions.some(({ share }) => share !== undefined)
     this.#matching = new WeakMap()
+    const filters = new Set(subscriptions.map(({ request }) => request.filter))
+    for (const known of [this.#ages, this.#proven]) {
+      for (const filter of known.keys()) if (!filters.has(filter)) known.delete(filter)
+    }
   }
 
   /** These filters are about to be asked for together: what is retained comes as soon as the broker knows them. */
   asked(filters: readonly string[]): void {
-    this.#batch++
-    for (const filter of filters) this.#since.set(filter, this.#batch)
+    const last = ++this.#batch
+    for (const filter of filters) this.#ages.set(filter, { since: this.#ageOf(filter)?.since ?? last, last })
     this.#matching = new WeakMap()
   }
 
@@ -60,44 +73,54 @@ export class Copies {
    * filters, and a copy that looks like the second of two may be the only one.
    */
   granted(filters: readonly string[]): void {
-    for (const filter of filters) this.#proven.add(filter)
+    for (const filter of filters) this.#proven.set(filter, 2)
   }
 
-  judge(topic: string, identifiers: readonly number[], retain: boolean): CopyVerdict {
-    if (identifiers.length === 0) return this.#anyShared ? this.#lookUp(topic).withoutIdentifiers : RUN
+  judge(arrival: CopyArrival): CopyVerdict {
+    const { subscriptionIdentifiers, topic } = arrival
+    if (subscriptionIdentifiers.length === 0) {
+      return this.#anyShared ? this.#lookUp(topic).withoutIdentifiers : RUN
+    }
     const matching = this.#lookUp(topic)
-    const carried = this.#carried(identifiers)
+    const carried = this.#carried(arrival)
     // A number nobody here gave out is of an older process: its filter is not known, so nothing is known.
     if (carried.length === 0) return matching.withoutIdentifiers
-    const firsts = carried.filter((subscription) => firstOf(matching, subscription.share) === subscription)
-    if (firsts.length === 1 && firsts[0]?.share === undefined) return RUN
-    if (firsts.length > 0) return { type: 'run', share: firsts.length === 1 ? firsts[0]?.share : null }
-    if (carried.some((subscription) => this.#isCopy(subscription, matching, retain))) return COPY
-    return { type: 'run', share: carried[0]?.share }
+    const shares = new Set<string | undefined>()
+    for (const subscription of carried) {
+      if (!this.#isCopy(subscription, matching, arrival)) shares.add(subscription.share)
+    }
+    if (shares.size === 0) return COPY
+    const [share] = shares
+    return shares.size === 1 && share === undefined
+      ? RUN
+      : { type: 'run', share: shares.size === 1 ? share : null }
   }
 
-  #isCopy(subscription: Subscription, matching: Matching, retain: boolean): boolean {
-    const first = firstOf(matching, subscription.share)
-    if (first === undefined || !this.#proven.has(first.request.filter)) return false
+  #isCopy(subscription: Subscription, { firsts }: Matching, { qos, retain }: CopyArrival): boolean {
+    const first = firsts.get(subscription.share)
+    if (first === undefined || first === subscription) return false
+    // QoS 0 overtakes what waits in the session: it proves nothing for the others.
+    if ((this.#proven.get(first.request.filter) ?? -1) < qos) return false
     return !(retain && this.#bringsRetainedAlone(subscription, first))
   }
 
   // A retained message comes for each new subscription on its own: the first filter had it earlier, or never.
-  #bringsRetainedAlone(subscription: Subscription, first: Subscription): boolean {
-    if (first.request.retainHandling === 2) return subscription.request.retainHandling !== 2
-    return this.#sinceOf(subscription) > this.#sinceOf(first)
+  #bringsRetainedAlone({ request }: Subscription, first: Subscription): boolean {
+    if (first.request.retainHandling === 2) return request.retainHandling !== 2
+    return (this.#ageOf(request.filter)?.last ?? 0) > (this.#ageOf(first.request.filter)?.last ?? 0)
   }
 
-  #sinceOf({ request }: Subscription): number {
-    return this.#since.get(request.filter) ?? 0
+  #ageOf(filter: string): Age | undefined {
+    return this.#ages.get(filter)
   }
 
-  #carried(identifiers: readonly number[]): Subscription[] {
+  #carried({ qos, subscriptionIdentifiers }: CopyArrival): Subscription[] {
     const carried: Subscription[] = []
-    for (const identifier of identifiers) {
+    for (const identifier of subscriptionIdentifiers) {
       const subscription = this.#byIdentifier.get(identifier)
       if (subscription === undefined) continue
-      this.#proven.add(subscription.request.filter)
+      const { filter } = subscription.request
+      if ((this.#proven.get(filter) ?? -1) < qos) this.#proven.set(filter, qos)
       carried.push(subscription)
     }
     return carried
@@ -107,37 +130,37 @@ export class Copies {
     const matched = this.#tree.match(topic)
     let matching = this.#matching.get(matched)
     if (matching === undefined) {
-      // Sorting is stable: what was asked for together stays in the order of registration.
-      matching = sort(matched.toSorted((one, other) => this.#sinceOf(one) - this.#sinceOf(other)))
+      matching = this.#sort(matched)
       this.#matching.set(matched, matching)
     }
     return matching
   }
-}
 
-function firstOf(matching: Matching, share: string | undefined): Subscription | undefined {
-  return share === undefined ? matching.own : matching.shared.get(share)
-}
-
-function sort(matched: readonly Subscription[]): Matching {
-  const own = matched.filter(({ share }) => share === undefined)
-  const shared = new Map<string, Subscription>()
-  for (const subscription of matched) {
-    if (subscription.share !== undefined && !shared.has(subscription.share))
-      shared.set(subscription.share, subscription)
+  #sort(matched: readonly Subscription[]): Matching {
+    const firsts = new Map<string | undefined, Subscription>()
+    for (const subscription of matched) {
+      const first = firsts.get(subscription.share)
+      if (first === undefined || this.#goesBefore(subscription, first))
+        firsts.set(subscription.share, subscription)
+    }
+    return { firsts, withoutIdentifiers: { type: 'run', share: shareWithoutIdentifiers(firsts) } }
   }
-  return {
-    own: own.find(({ request }) => !request.noLocal) ?? own[0],
-    shared,
-    withoutIdentifiers: { type: 'run', share: shareWithoutIdentifiers(own.length, shared) },
+
+  // The surest copy is the first one: what we publish ourselves does not come over a noLocal filter, what
+  // comes with QoS 0 may be lost, and a younger filter does not bring what was queued before it.
+  #goesBefore(one: Subscription, other: Subscription): boolean {
+    const [a, b] = [one.request, other.request]
+    if (a.noLocal !== b.noLocal) return b.noLocal
+    if (a.qos !== b.qos) return a.qos > b.qos
+    const age = (filter: string): number => this.#ageOf(filter)?.since ?? Number.POSITIVE_INFINITY
+    return age(a.filter) < age(b.filter)
   }
 }
 
 function shareWithoutIdentifiers(
-  own: number,
-  shared: ReadonlyMap<string, Subscription>,
+  firsts: ReadonlyMap<string | undefined, Subscription>,
 ): string | null | undefined {
-  if (shared.size === 0) return undefined
-  const [group] = shared.keys()
-  return own === 0 && shared.size === 1 ? group : null
+  if (firsts.size > 1) return null
+  const [share] = firsts.keys()
+  return share
 }

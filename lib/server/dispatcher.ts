@@ -12,7 +12,7 @@ import { Delivery, Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
 import { settle, type Settlement } from './settlement.ts'
-import type { Arrival, SkippedPacket, Transport } from './transport.ts'
+import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { Window, type WindowLimits } from './window.ts'
 
 /** What the dispatcher works with. It calls the connection only through `port`. */
@@ -44,6 +44,8 @@ export class Dispatcher {
   #paused = false
   // A new message came on this connection: the broker has sent again what it still had to.
   #caughtUp = false
+  // It marks what it sends again [MQTT-3.3.1-1], as all do but aedes.
+  #setsDup = false
   #draining: 'no' | 'finish' | 'drop' = 'no'
   #idle: (() => void)[] = []
 
@@ -184,8 +186,10 @@ export class Dispatcher {
       counters.joined++
       return true
     }
-    // Once the broker has gone on to new messages a packet id says nothing any more: it is used again.
-    const older = this.#caughtUp && !arrival.dup ? undefined : this.#redeliveries.take(arrival)
+    this.#setsDup ||= arrival.dup
+    // A packet id alone says nothing where the broker sets DUP, nor once it has gone on to new messages.
+    const isNew = !arrival.dup && (this.#setsDup || this.#caughtUp)
+    const older = isNew ? undefined : this.#redeliveries.take(arrival)
     if (older === undefined) return false
     counters.joined++
     older.packetId = arrival.packetId
@@ -211,7 +215,7 @@ export class Dispatcher {
       counters.invalidTopics++
       return false
     }
-    const verdict = copies.judge(arrival.topic, arrival.subscriptionIdentifiers, arrival.retain)
+    const verdict = copies.judge(arrival)
     if (verdict.type === 'copy') {
       counters.copies++
       return false

@@ -5,7 +5,7 @@ import type { Attempt, Plan, Receiver } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
 import type { Member } from './crowd.ts'
 import type { Lanes } from './lanes.ts'
-import type { Arrival } from './transport.ts'
+import type { Arrival } from '../transport/transport.ts'
 
 /** A message with an acknowledgement owed for it, until all its receivers are done with it. */
 export class Delivery implements Owed {

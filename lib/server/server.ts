@@ -26,7 +26,7 @@ import { Recipients } from './recipients.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
 import { Subscriber } from './subscriber.ts'
 import { systemClock } from './system-clock.ts'
-import type { ConnectionFailure, ConnectionInfo, Transport } from './transport.ts'
+import type { ConnectionFailure, ConnectionInfo, Transport } from '../transport/transport.ts'
 import type { WindowLimits } from './window.ts'
 
 /** What a server is made of. */

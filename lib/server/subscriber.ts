@@ -8,11 +8,11 @@ import { assertFilter, sharedFilter } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
 import type { Copies } from './copies.ts'
 import type { Slot } from './job.ts'
-import { reasonText } from './reason-codes.ts'
+import { reasonText } from '../transport/reason-codes.ts'
 import type { Recipients } from './recipients.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { difference, planSubscriptions, type Subscription } from './subscriptions.ts'
-import type { ConnectionInfo, SubscriptionRequest, Transport } from './transport.ts'
+import type { ConnectionInfo, SubscriptionRequest, Transport } from '../transport/transport.ts'
 
 /** What the subscriber works with. */
 export interface SubscriberParts {

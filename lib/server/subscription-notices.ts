@@ -1,7 +1,7 @@
 // What people should hear about their subscriptions before it surprises them.
 import type { Interest } from '../core/receiver.ts'
 import type { Subscription } from './subscriptions.ts'
-import type { ConnectionInfo } from './transport.ts'
+import type { ConnectionInfo } from '../transport/transport.ts'
 
 /** One sentence for each thing that will not be as it was written. */
 export function subscriptionNotices(

@@ -4,7 +4,7 @@ import type { QoS } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
 import { coveringFilters } from '../core/filter-cover.ts'
 import { subscriptionIdentifier } from './subscription-identifier.ts'
-import type { SubscriptionRequest } from './transport.ts'
+import type { SubscriptionRequest } from '../transport/transport.ts'
 
 /** A subscription that the server wants to hold at the broker. */
 export interface Subscription {

@@ -23,7 +23,7 @@ import { Lanes } from '../server/lanes.ts'
 import { Recipients } from '../server/recipients.ts'
 import type { Settlement } from '../server/settlement.ts'
 import { systemClock } from '../server/system-clock.ts'
-import type { Arrival } from '../server/transport.ts'
+import type { Arrival } from '../transport/transport.ts'
 import { memoryArrival } from './memory-arrival.ts'
 
 /** How the message came, and to whom. */

@@ -1,6 +1,6 @@
 // A message as if it had come off the wire.
 import type { MessageProperties, QoS } from '../core/message.ts'
-import type { Arrival } from '../server/transport.ts'
+import type { Arrival } from '../transport/transport.ts'
 
 /** What comes with topic and payload; QoS 1, everything else unset. */
 export interface MemoryDelivery {

@@ -8,7 +8,7 @@ import type {
   SubscriptionRequest,
   Transport,
   TransportListener,
-} from '../server/transport.ts'
+} from '../transport/transport.ts'
 import { memoryArrival, type MemoryDelivery } from './memory-arrival.ts'
 
 /** A publication that reached the broker. */

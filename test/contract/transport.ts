@@ -9,7 +9,7 @@ import type {
   SubscriptionRequest,
   Transport,
   TransportListener,
-} from '../../lib/server/transport.ts'
+} from '../../lib/transport/transport.ts'
 
 /** The broker's side, as little of it as the promises need. */
 export interface ContractBroker {

@@ -9,7 +9,7 @@ import type { Slot } from '../../lib/server/job.ts'
 import { Lanes } from '../../lib/server/lanes.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import type { Settlement } from '../../lib/server/settlement.ts'
-import type { Arrival, ConnectionFailure } from '../../lib/server/transport.ts'
+import type { Arrival, ConnectionFailure } from '../../lib/transport/transport.ts'
 import type { WindowLimits } from '../../lib/server/window.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 
@@ -52,7 +52,7 @@ export class Stage {
     this.dispatcher = new Dispatcher({
       port: this.#port(),
       recipients: this.#recipients(options.receivers ?? 1),
-      copies: { judge: (topic) => judge?.(topic) ?? { type: 'run', share: undefined } },
+      copies: { judge: ({ topic }) => judge?.(topic) ?? { type: 'run', share: undefined } },
       counters: this.counters,
       limits: { maxInFlight, maxWaitingBytes },
       clock: this.clock,

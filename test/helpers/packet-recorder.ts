@@ -1,6 +1,6 @@
 // Feeds a PacketReader and writes down what it said, in a form that does not depend on how the bytes were cut.
-import { PacketReader } from '../../lib/server/packet-reader.ts'
-import type { Arrival, SkippedPacket } from '../../lib/server/transport.ts'
+import { PacketReader } from '../../lib/transport/packet-reader.ts'
+import type { Arrival, SkippedPacket } from '../../lib/transport/transport.ts'
 
 /** A message with everything that is made when it is read. */
 export function plain(arrival: Arrival): Record<string, unknown> {

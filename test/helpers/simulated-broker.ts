@@ -1,5 +1,5 @@
 // A broker as a model, with the bad habits of real ones: what it holds for one session, and what is on the wire.
-import type { Arrival } from '../../lib/server/transport.ts'
+import type { Arrival } from '../../lib/transport/transport.ts'
 import type { SeededRandom } from './seeded-random.ts'
 
 /** What real brokers were seen to do (renumber: RabbitMQ, aedes; no DUP: aedes; late: NATS). */
@@ -24,6 +24,8 @@ export interface Publication {
   readonly unwanted: 'invalid' | 'copy' | undefined
   /** Unacknowledged on this connection. */
   packetId: number | undefined
+  /** All it ever had. */
+  readonly packetIds: Set<number>
   /** Sent on an older connection, and not again on this one. */
   toSendAgain: boolean
   everSent: boolean
@@ -40,7 +42,7 @@ export interface SimulatedArrival extends Arrival {
   readonly publication: Publication
 }
 
-const IDS = 12
+const IDS = 20
 // Fewer than there are ids, so that there is always one that was not in use just now.
 const MOST_IN_FLIGHT = 8
 
@@ -55,8 +57,10 @@ export class SimulatedBroker {
   readonly #habits: Habits
   readonly #window: number
   #lastId = 0
-  // Packet ids that were given up, for the first message after a reconnect.
-  #avoid = new Set<number>()
+  // Packet ids that no new message gets yet, for nobody could tell it from a redelivery without DUP: those of
+  // what is still to be sent again with another one, and, for the first new message, of what has expired.
+  #givenUp = new Set<number>()
+  #expired = new Set<number>()
 
   constructor(random: SeededRandom, habits: Habits, receiveMaximum: number) {
     this.#random = random
@@ -69,6 +73,7 @@ export class SimulatedBroker {
       ...publication,
       number: this.publications.length,
       packetId: undefined,
+      packetIds: new Set(),
       toSendAgain: false,
       everSent: false,
       firstArrival: undefined,
@@ -97,7 +102,8 @@ export class SimulatedBroker {
   /** Returns Session Present. */
   accept(keepsSession: boolean): boolean {
     this.connection++
-    this.#avoid = new Set()
+    this.#givenUp = new Set()
+    this.#expired = new Set()
     for (const publication of this.open) {
       if (!keepsSession) publication.forgotten = true
       else if (publication.toSendAgain) this.#resume(publication)
@@ -106,13 +112,14 @@ export class SimulatedBroker {
   }
 
   #resume(publication: Publication): void {
+    const { packetId, packetIds } = publication
     if (this.#habits.expires && !this.#hasTwin(publication) && this.#random.chance(0.3)) {
       publication.forgotten = true
+      if (packetId !== undefined) this.#expired.add(packetId)
+    } else if (this.#habits.renumbers) {
+      for (const id of packetIds) this.#givenUp.add(id)
+      publication.packetId = undefined
     }
-    if (!this.#habits.renumbers && !publication.forgotten) return
-    // A broker does not begin again with the very id it gave up last: nobody could tell it from a redelivery.
-    if (publication.packetId !== undefined) this.#avoid.add(publication.packetId)
-    publication.packetId = undefined
   }
 
   // The redelivery of one could not be told from that of the other, so nobody could tell which has expired.
@@ -133,9 +140,12 @@ export class SimulatedBroker {
     const late = this.#habits.late && fresh !== undefined && this.#random.chance(0.7)
     const next = late ? fresh : (again ?? fresh)
     if (next === undefined || this.#inFlight >= this.#window) return false
-    const id = next.packetId ?? this.#freeId()
+    if (again === undefined) this.#givenUp.clear()
+    const id = next.packetId ?? this.#freeId(next === fresh ? [...this.#givenUp, ...this.#expired] : [])
     if (id === undefined) return false
+    if (next === fresh) this.#expired.clear()
     next.packetId = id
+    next.packetIds.add(id)
     next.toSendAgain = false
     // Where messages expire, one that never arrived could not be told from an equal one that did and expired.
     this.#wire(next, this.#habits.expires ? next.firstArrival !== undefined : next.everSent)
@@ -164,13 +174,11 @@ export class SimulatedBroker {
     return this.open.filter(({ packetId, toSendAgain }) => packetId !== undefined && !toSendAgain).length
   }
 
-  #freeId(): number | undefined {
-    const taken = new Set([...this.open.map(({ packetId }) => packetId), ...this.#avoid])
+  #freeId(avoid: readonly number[]): number | undefined {
+    const taken = new Set([...this.open.map(({ packetId }) => packetId), ...avoid])
     for (let i = 0; i < IDS; i++) {
       this.#lastId = (this.#lastId % IDS) + 1
-      if (taken.has(this.#lastId)) continue
-      this.#avoid = new Set()
-      return this.#lastId
+      if (!taken.has(this.#lastId)) return this.#lastId
     }
     return undefined
   }

@@ -1,7 +1,7 @@
 // An MqttTransport with a recorder as its listener, for tests against scripted and real brokers.
 import type { ExecutionContext } from 'ava'
-import { MqttTransport, type MqttTransportOptions } from '../../lib/server/mqtt-transport.ts'
-import type { ConnectionFailure, ConnectionInfo } from '../../lib/server/transport.ts'
+import { MqttTransport, type MqttTransportOptions } from '../../lib/transport/mqtt-transport.ts'
+import type { ConnectionFailure, ConnectionInfo } from '../../lib/transport/transport.ts'
 import { Recorder } from '../contract/transport.ts'
 import { startScriptedBroker, type Listen, type Script, type ScriptedBroker } from './scripted-broker.ts'
 

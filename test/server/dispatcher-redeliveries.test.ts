@@ -9,7 +9,7 @@ import type { Slot } from '../../lib/server/job.ts'
 import { Lanes } from '../../lib/server/lanes.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { systemClock } from '../../lib/server/system-clock.ts'
-import type { Arrival } from '../../lib/server/transport.ts'
+import type { Arrival } from '../../lib/transport/transport.ts'
 
 function arrival(packetId: number, payload: string, dup = false, topic = `t/${payload}`): Arrival {
   return {

@@ -412,3 +412,16 @@ test('what is left behind keeps no timer, is counted, and is heard of no more', 
   t.deepEqual(stage.acked, [])
   t.is(stage.settlements.length, 1)
 })
+
+test('where the broker sets DUP, a message without it is a new one, whatever its packet id', async (t) => {
+  const stage = new Stage()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(true)
+  stage.dispatcher.arrived(arrival(2, 'b', { dup: true }))
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  t.is(stage.counters.joined, 1)
+  await stage.end('a')
+  t.deepEqual(stage.running, ['b', 'a'])
+})

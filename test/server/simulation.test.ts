@@ -296,8 +296,8 @@ class Simulation {
         port: this.#port(() => life),
         recipients: this.#recipients(() => life),
         copies: {
-          judge: (_topic, identifiers) =>
-            identifiers.length > 0 ? { type: 'copy' } : { type: 'run', share: undefined },
+          judge: ({ subscriptionIdentifiers }) =>
+            subscriptionIdentifiers.length > 0 ? { type: 'copy' } : { type: 'run', share: undefined },
         },
         counters,
         limits: { maxInFlight: this.#maxInFlight, maxWaitingBytes: 40 },

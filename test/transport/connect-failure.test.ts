@@ -9,10 +9,10 @@ import {
   refusal,
   silence,
   type Progress,
-} from '../../lib/server/connect-failure.ts'
-import { plain, reasonText } from '../../lib/server/reason-codes.ts'
-import type { BrokerAddress } from '../../lib/server/socket.ts'
-import type { ConnectionFailure } from '../../lib/server/transport.ts'
+} from '../../lib/transport/connect-failure.ts'
+import { plain, reasonText } from '../../lib/transport/reason-codes.ts'
+import type { BrokerAddress } from '../../lib/transport/socket.ts'
+import type { ConnectionFailure } from '../../lib/transport/transport.ts'
 
 const tcp: BrokerAddress = { type: 'tcp', host: '127.0.0.1', port: 1 }
 const tls: BrokerAddress = { type: 'tcp', host: 'localhost', port: 8883, tls: {} }

@@ -2,7 +2,7 @@ import test from 'ava'
 import fc from 'fast-check'
 import { generate } from 'mqtt-packet'
 import type { PublishProperties } from '../../lib/core/message.ts'
-import { publishPacket } from '../../lib/server/outgoing-publish.ts'
+import { publishPacket } from '../../lib/transport/outgoing-publish.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((one) => !one.includes('\0'))
 const properties: fc.Arbitrary<PublishProperties> = fc.record(

@@ -11,7 +11,7 @@ const root = new URL('../../', import.meta.url)
 /** Runs a program in a process of its own, which must end by itself; resolves with all it printed. */
 async function run(program: string, env: Record<string, string> = {}): Promise<string> {
   const imports = `
-    import { MqttTransport } from './lib/server/mqtt-transport.ts'
+    import { MqttTransport } from './lib/transport/mqtt-transport.ts'
     const make = (port, more = {}) => new MqttTransport({ address: { type: 'tcp', host: '127.0.0.1', port },
       clientId: 'child', clean: true, keepaliveSeconds: 60, sessionExpirySeconds: 0, receiveMaximum: 10, maxPacketBytes: 10000,
       credentials: () => ({ username: 'user', password: 'canary-7f3a' }), ...more })

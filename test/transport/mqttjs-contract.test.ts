@@ -1,4 +1,4 @@
-// What lib/server/mqtt-transport.ts relies on in MQTT.js. A failure here after an upgrade says what has to be looked at.
+// What lib/transport/mqtt-transport.ts relies on in MQTT.js. A failure here after an upgrade says what has to be looked at.
 import { connect as connectTcp } from 'node:net'
 import { Duplex } from 'node:stream'
 import test, { type ExecutionContext } from 'ava'

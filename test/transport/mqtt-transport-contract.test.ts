@@ -1,6 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Packet } from 'mqtt-packet'
-import { MqttTransport } from '../../lib/server/mqtt-transport.ts'
+import { MqttTransport } from '../../lib/transport/mqtt-transport.ts'
 import { transportContract, type ContractBroker, type ContractSetup } from '../contract/transport.ts'
 import {
   startScriptedBroker,

@@ -2,7 +2,7 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet'
-import { PacketReader } from '../../lib/server/packet-reader.ts'
+import { PacketReader } from '../../lib/transport/packet-reader.ts'
 import { topicFault } from '../../lib/core/topic.ts'
 import { plain, record, type Recorded } from '../helpers/packet-recorder.ts'
 

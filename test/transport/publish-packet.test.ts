@@ -1,7 +1,7 @@
 // One message: its topic, its properties when they are read, and whether another is the same publication again.
 import test from 'ava'
 import { generate, parser, type IPublishPacket } from 'mqtt-packet'
-import type { Arrival } from '../../lib/server/transport.ts'
+import type { Arrival } from '../../lib/transport/transport.ts'
 import { record } from '../helpers/packet-recorder.ts'
 
 const base = {

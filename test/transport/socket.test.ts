@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { TLSSocket } from 'node:tls'
 import test, { type ExecutionContext } from 'ava'
-import { addressText, openSocket, type BrokerAddress } from '../../lib/server/socket.ts'
+import { addressText, openSocket, type BrokerAddress } from '../../lib/transport/socket.ts'
 import { certificates } from '../helpers/certificates.ts'
 import { startScriptedBroker, type Listen, type ScriptedBroker } from '../helpers/scripted-broker.ts'
 

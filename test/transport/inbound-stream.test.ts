@@ -3,8 +3,8 @@ import { Duplex } from 'node:stream'
 import test from 'ava'
 import fc from 'fast-check'
 import { generate, parser, writeToStream, type Packet } from 'mqtt-packet'
-import { InboundStream } from '../../lib/server/inbound-stream.ts'
-import type { Arrival, SkippedPacket } from '../../lib/server/transport.ts'
+import { InboundStream } from '../../lib/transport/inbound-stream.ts'
+import type { Arrival, SkippedPacket } from '../../lib/transport/transport.ts'
 import { message } from '../helpers/scripted-broker.ts'
 
 /** A socket whose other side is the test. */
