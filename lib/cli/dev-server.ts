@@ -4,7 +4,10 @@ import type { Server } from '../server/server.ts'
 import { type Command, type CommandContext, type Configured, configure } from './command.ts'
 import { type FilesReport, isStart, isStop, type StartOrder } from './dev-messages.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
-import { type Prepared, prepareServer, runningLine } from './run.ts'
+import { leftRunning, type Prepared, prepareServer, runningLine } from './run.ts'
+
+// Killed, dev could not say that it is over, and leaves its broker and its terminal to others.
+const orphanDrainMs = 2_000
 
 /** Started by `dev` only: takes its orders from there, and ends when nobody is there any more. */
 export const devServer: Command = async (context) => {
@@ -16,13 +19,16 @@ export const devServer: Command = async (context) => {
   // Ctrl-C reaches this process as well; what follows from it is for `dev` to say.
   context.signals.dispose()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.on(signal, () => {})
-  process.once('disconnect', () => process.exit(exitCodes.fatal))
   let server: Server | undefined
-  process.on('message', (message: unknown) => {
-    if (!isStop(message)) return
+  const stop = (drainTimeoutMs: number | undefined): void => {
     if (server === undefined) process.exit(exitCodes.clean)
-    const { drainTimeoutMs } = message
     void server.stop(drainTimeoutMs === undefined ? {} : { drainTimeoutMs })
+  }
+  process.on('message', (message: unknown) => isStop(message) && stop(message.drainTimeoutMs))
+  process.once('disconnect', () => {
+    // Nobody reads any more, and that must not end a handler early.
+    for (const stream of [process.stdout, process.stderr]) stream.on('error', () => {})
+    stop(orphanDrainMs)
   })
   const prepared = await prepare(context, order)
   server = prepared.server
@@ -51,7 +57,11 @@ async function serve(
     () => {},
   )
   const { error, stop } = await server.closed
-  if (error === undefined) return stop.clean ? exitCodes.clean : exitCodes.drainLimit
-  terminal.fail(error)
-  return exitCodeOf(error)
+  if (error !== undefined) {
+    terminal.fail(error)
+    return exitCodeOf(error)
+  }
+  if (stop.clean) return exitCodes.clean
+  terminal.say(`stopped: ${leftRunning(stop.unsettled)}`)
+  return exitCodes.drainLimit
 }

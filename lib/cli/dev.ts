@@ -11,6 +11,7 @@ import type { Settings } from '../config/settings.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { type Command, type CommandContext, configure } from './command.ts'
 import { isFiles, type StartOrder, type StopOrder } from './dev-messages.ts'
+import type { StopSignal } from './signals.ts'
 import { FileWatch } from './watch.ts'
 
 const usualPort = 1883
@@ -20,7 +21,7 @@ const patienceMs = 2_000
 
 type Happening =
   | { readonly type: 'changed'; readonly file: string }
-  | { readonly type: 'stop' }
+  | { readonly type: 'stop'; readonly signal: StopSignal }
   | { readonly type: 'ended'; readonly code: number }
 
 /** Runs until it is stopped; the exit code is that of the application's last run. */
@@ -48,7 +49,7 @@ class DevSession {
 
   async run(): Promise<number> {
     const { terminal, signals } = this.#context
-    const stop = signals.first.then((): Happening => ({ type: 'stop' }))
+    const stop = signals.first.then((signal): Happening => ({ type: 'stop', signal }))
     for (;;) {
       const change = new Promise<Happening>((resolve) => {
         this.#onChange = resolve
@@ -59,9 +60,14 @@ class DevSession {
         terminal.say(`the application has ended with exit code ${happening.code}; waiting for a change`)
         happening = await Promise.race([change, stop])
       }
-      if (happening.type === 'stop') return (await run?.stop()) ?? 0
-      await run?.stop(restartDrainMs)
+      if (happening.type === 'stop') {
+        terminal.say(
+          `${happening.signal}: stopping, waits for running handlers; a second signal ends at once`,
+        )
+        return (await run?.stop()) ?? 0
+      }
       if (happening.type === 'changed') terminal.say(`${happening.file} has changed: starting again`)
+      await run?.stop(restartDrainMs)
     }
   }
 
@@ -116,7 +122,11 @@ class DevSession {
       return await startBroker({ port: usualPort, log })
     } catch (error) {
       if (!(error instanceof MqttasgiError) || error.code !== 'ERR_BROKER_PORT') throw error
-      return startBroker({ port: 0, log })
+      const broker = await startBroker({ port: 0, log })
+      log.warn(
+        `port ${usualPort} is taken, most likely by another broker: this one takes port ${broker.port}. To work with the other one, add --host localhost.`,
+      )
+      return broker
     }
   }
 }

@@ -32,17 +32,21 @@ interface CommandEntry {
 
 const commands: readonly CommandEntry[] = [
   { name: 'run', summary: 'connect the application to the broker; without a command, this one' },
-  { name: 'dev', summary: 'run it on a broker of its own, unless one is given, and start again on change' },
-  { name: 'routes', summary: 'show its routes and the filters that will be subscribed' },
+  {
+    name: 'dev',
+    summary: 'run the application on a broker of its own, unless one is given, and again on each change',
+  },
+  { name: 'routes', summary: 'show the routes and the filters that will be subscribed' },
   { name: 'match', summary: 'show which layers run for a topic, with their parameters', takesTopic: true },
   { name: 'config', summary: 'show each option, its value and where it came from' },
   { name: 'dev-server', summary: 'one start of the application for dev', hidden: true },
 ]
 
-const epilogue = `
+const brackets = `
 In brackets: the default, and the environment variable of the option. A flag counts before the variable,
-that before .env in this folder, that before the configuration file, that before the default.
+that before .env in this folder, that before the configuration file, that before the default.`
 
+const examples = `
   mqttasgi ./app.ts                           run app.ts on localhost:1883
   mqttasgi dev ./app.ts                       the same, with a broker inside and restarts on change
   mqttasgi --url mqtts://broker.example.org   run what mqttasgi.config.ts names, on that broker
@@ -86,7 +90,8 @@ function makeProgram(
     .exitOverride()
     .configureOutput({ writeOut: write, writeErr: () => {} })
     .configureHelp({ optionTerm: termOf, visibleOptions, visibleCommands: () => [], helpWidth: 110 })
-    .addHelpText('after', epilogue)
+    .addHelpText('after', brackets)
+    .addHelpText('after', examples)
   for (const entry of commands) addCommand(program, entry, found)
   return program
 }
@@ -104,7 +109,8 @@ function description(): string {
 function addCommand(program: Command, entry: CommandEntry, found: (invocation: Invocation) => void): void {
   const command = program.command(entry.name, { hidden: entry.hidden ?? false }).summary(entry.summary)
   command.description(`${entry.summary.charAt(0).toUpperCase()}${entry.summary.slice(1)}.`)
-  command.helpOption('-h, --help', 'show this help')
+  command.helpOption('-h, --help', 'show this help').allowExcessArguments()
+  command.addHelpText('after', brackets)
   if (entry.takesTopic) command.addArgument(new Argument('<topic>', 'a topic, as it would be published to'))
   command.addArgument(
     new Argument(
@@ -114,9 +120,11 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
   )
   for (const option of options) command.addOption(commanderOption(option))
   command.action(() => {
-    const [first, second] = command.args
-    const [topic, application] = entry.takesTopic ? [first, second] : [undefined, first]
-    refuseMistypedCommand(application)
+    const [topic, ...operands] = entry.takesTopic ? command.args : [undefined, ...command.args]
+    const [application] = operands
+    refuseMistypedCommand(operands)
+    refuseOthers(entry.name, operands)
+    if (topic !== undefined && application === undefined) refuseMissingTopic(topic)
     found({ command: entry.name, topic, application, flags: flagsOf(command) })
   })
 }
@@ -152,15 +160,30 @@ function visibleOptions(command: Command): Option[] {
 }
 
 // `mqttasgi rutes` would look for an application of that name.
-function refuseMistypedCommand(application: string | undefined): void {
-  if (application === undefined || /[./#\\]/.test(application)) return
-  const near = nearest(
-    application,
-    commands.flatMap(({ name, hidden }) => (hidden ? [] : [name])),
+function refuseMistypedCommand([first, ...others]: readonly (string | undefined)[]): void {
+  if (first === undefined || /[./#\\]/.test(first)) return
+  const names = commands.flatMap(({ name, hidden }) => (hidden ? [] : [name]))
+  const near = nearest(first, names)
+  if (near === undefined && others.length === 0) return
+  const hint = near === undefined ? `There are ${names.join(', ')}.` : `Did you mean ${near}?`
+  throw new MqttasgiError(
+    'ERR_USAGE',
+    `there is no command ${first}. ${hint} A file is written as ./${first}.`,
   )
-  if (near === undefined) return
-  const message = `there is no command ${application}. Did you mean ${near}? A file is written as ./${application}`
-  throw new MqttasgiError('ERR_USAGE', `${message}.`)
+}
+
+function refuseOthers(command: CommandName, operands: readonly unknown[]): void {
+  if (operands.length <= 1) return
+  const message = `too many arguments for ${command}: expected one application, got ${operands.length}.`
+  throw new MqttasgiError('ERR_USAGE', `${message} See mqttasgi --help.`)
+}
+
+function refuseMissingTopic(first: string): void {
+  if (!/^\.{0,2}\/.*\.[cm]?[jt]s(#|$)/.test(first)) return
+  throw new MqttasgiError(
+    'ERR_USAGE',
+    `match takes the topic first, as in mqttasgi match sensors/hall/temp ${first}.`,
+  )
 }
 
 // Of a flag that nobody knows the value is not repeated: a misspelt password is a password.

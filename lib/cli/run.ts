@@ -1,6 +1,8 @@
 // mqttasgi run: connects the application, keeps it running, and ends it as the signals and the broker say.
 import type { Settings } from '../config/settings.ts'
+import { isLoopback } from '../config/warnings.ts'
 import type { ApplicationNode } from '../core/application.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import { createServer } from '../serve.ts'
 import type { Closed, Server } from '../server/server.ts'
 import { applicationOf, type Command, type CommandContext, type Configured, configure } from './command.ts'
@@ -52,13 +54,19 @@ export async function serveUntilStopped(
     terminal.say(stopping(signal, settings))
     return server.stop()
   })
+  let hasRun = false
   server.start().then(
-    () => asked ?? terminal.say(runningLine(settings, application)),
+    () => {
+      hasRun = true
+      if (asked === undefined) terminal.say(runningLine(settings, application))
+    },
     // `closed` says it too.
     () => {},
   )
   const closed = await server.closed
-  return ended(closed, { terminal, settings })
+  const { error } = closed
+  const hinted = error === undefined || hasRun ? closed : { ...closed, error: withDevHint(error, settings) }
+  return ended(hinted, { terminal, settings })
 }
 
 function ended(
@@ -74,9 +82,22 @@ function ended(
     return exitCodes.clean
   }
   const seconds = settings.drainTimeoutMs / 1_000
-  const handlers = stop.unsettled === 1 ? '1 handler was' : `${stop.unsettled} handlers were`
-  terminal.say(`stopped at the drain limit of ${seconds} s: ${handlers} still running, not acknowledged`)
+  terminal.say(`stopped at the drain limit of ${seconds} s: ${leftRunning(stop.unsettled)}`)
   return exitCodes.drainLimit
+}
+
+/** What a stop has left behind. */
+export function leftRunning(handlers: number): string {
+  const were = handlers === 1 ? '1 handler was' : `${handlers} handlers were`
+  return `${were} still running, not acknowledged`
+}
+
+// Where nothing listens on one's own machine, most likely no broker was started yet.
+function withDevHint(error: MqttasgiError, { broker }: Settings): MqttasgiError {
+  const isRefused = /ECONNREFUSED/.test(error.message) && isLoopback(broker.host)
+  if (error.code !== 'ERR_CONNECT_NETWORK' || !isRefused) return error
+  const hint = 'Without a broker, mqttasgi dev runs the application on one of its own.'
+  return new MqttasgiError(error.code, `${error.message} ${hint}`, { cause: error })
 }
 
 function stopping(signal: StopSignal, { drainTimeoutMs }: Settings): string {

@@ -10,6 +10,9 @@ export interface SignalSource {
   off(signal: StopSignal, listener: () => void): unknown
 }
 
+// npm hands Ctrl-C on to a process that had it from the terminal already: nobody is that quick.
+const samePressMs = 100
+
 /** Listens from the moment it is made, so that no signal meets the default, which is to die. */
 export class StopSignals {
   /** Resolves with the first signal. */
@@ -18,12 +21,18 @@ export class StopSignals {
   readonly #exit: (code: number) => void
   readonly #listeners: readonly (readonly [StopSignal, () => void])[]
   #resolve: (signal: StopSignal) => void = () => {}
-  #isAsked = false
+  readonly #now: () => number
+  #asked: { readonly signal: StopSignal; readonly at: number } | undefined
 
   /** `exit` is called with 130 or 143 at the second signal, whichever of the two it is. */
-  constructor(source: SignalSource, exit: (code: number) => void) {
+  constructor(
+    source: SignalSource,
+    exit: (code: number) => void,
+    now: () => number = () => performance.now(),
+  ) {
     this.#source = source
     this.#exit = exit
+    this.#now = now
     this.first = new Promise((resolve) => {
       this.#resolve = resolve
     })
@@ -37,11 +46,13 @@ export class StopSignals {
   }
 
   #received(signal: StopSignal): void {
-    if (this.#isAsked) {
-      this.#exit(exitCodes[signal])
+    const at = this.#now()
+    if (this.#asked !== undefined) {
+      const isCtrlC = signal === 'SIGINT' && this.#asked.signal === 'SIGINT'
+      if (!isCtrlC || at - this.#asked.at >= samePressMs) this.#exit(exitCodes[signal])
       return
     }
-    this.#isAsked = true
+    this.#asked = { signal, at }
     this.#resolve(signal)
   }
 }

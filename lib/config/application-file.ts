@@ -1,6 +1,6 @@
 // Finds the application a spec such as `./file.ts#export` means: loads the file, picks the export.
-import { existsSync, statSync } from 'node:fs'
-import { basename, dirname, join, resolve } from 'node:path'
+import { existsSync, readdirSync, statSync } from 'node:fs'
+import { basename, dirname, extname, join, relative, resolve } from 'node:path'
 import { MqttasgiError } from '../core/errors.ts'
 import { defaultOf, hasDefault, loadAs, type ModuleLoader } from './modules.ts'
 import { nearest } from './near.ts'
@@ -38,7 +38,7 @@ export function absoluteSpec(spec: string, directory: string): string {
  */
 export async function loadApplication(spec: string, from: string, loader: ModuleLoader): Promise<unknown> {
   const { file, name } = parseSpec(spec, from)
-  requireFile(spec, file)
+  requireFile(spec, file, from)
   return pickExport(await loadAs(loader, file), name, file)
 }
 
@@ -85,26 +85,44 @@ function isInstance(value: unknown): boolean {
   return prototype !== null && prototype !== Object.prototype
 }
 
-function requireFile(spec: string, file: string): void {
+function requireFile(spec: string, file: string, from: string): void {
   const what = `the application ${spec.startsWith(file) ? file : `${spec} (${file})`}`
   try {
     if (statSync(file).isFile()) return
   } catch (error) {
-    const message = `${what} can not be read: ${reasonOf(error)}.${suggestion(file, spec)}`
+    const message = `${what} can not be read: ${reasonOf(error)}.${suggestion(file, from)}`
     throw new MqttasgiError('ERR_APPLICATION_FILE', message, { cause: error })
   }
-  throw new MqttasgiError('ERR_APPLICATION_FILE', `${what} is not a file.${suggestion(file, spec)}`)
+  throw new MqttasgiError('ERR_APPLICATION_FILE', `${what} is not a file.${suggestion(file, from)}`)
 }
 
-function suggestion(file: string, spec: string): string {
-  const ending = endings.find((candidate) => existsSync(file + candidate))
-  if (ending !== undefined) return ` Did you mean ${basename(file)}${ending}?`
-  const other = endings.find((candidate) => existsSync(withEnding(file, candidate)))
-  if (other !== undefined) return ` Did you mean ${basename(withEnding(file, other))}?`
-  if (/^[\w.]+:[\w.]+$/.test(spec)) return ' An application is written as ./file.ts#export.'
-  return ''
+function suggestion(file: string, from: string): string {
+  const other = [file, withoutEnding(file)]
+    .flatMap((start) => endings.map((ending) => start + ending))
+    .find((candidate) => existsSync(candidate))
+  const near = other ?? nearFile(file)
+  if (near !== undefined) return ` Did you mean ${asWritten(near, from)}?`
+  return endings.includes(extname(file)) ? '' : ' An application is written as ./file.ts#export.'
 }
 
-function withEnding(file: string, ending: string): string {
-  return join(dirname(file), basename(file).replace(/\.[cm]?[jt]s$/, '') + ending)
+function withoutEnding(file: string): string {
+  return file.replace(/\.[cm]?[jt]s$/, '')
+}
+
+function nearFile(file: string): string | undefined {
+  const name = nearest(basename(file), codeIn(dirname(file)))
+  return name === undefined ? undefined : join(dirname(file), name)
+}
+
+function asWritten(file: string, from: string): string {
+  const path = relative(from, file)
+  return path.startsWith('..') ? file : `./${path}`
+}
+
+function codeIn(folder: string): readonly string[] {
+  try {
+    return readdirSync(folder).filter((name) => endings.includes(extname(name)))
+  } catch {
+    return []
+  }
 }

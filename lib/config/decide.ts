@@ -20,7 +20,7 @@ type Transport = BrokerSettings['transport']
 const keptSessionSeconds = 3_600
 const cleanNotice =
   'clean session: what is published while this process is away is lost; ' +
-  'clean: false with a client id (--cleansession false --id NAME) keeps it'
+  'clean: false with a clientId keeps it (on the command line -c false -i ID)'
 
 /**
  * Settings from levels, the strongest first. Codes: `ERR_CONFIG_VALUE`, `ERR_CONFIG_CONFLICT`,

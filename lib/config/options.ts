@@ -273,8 +273,7 @@ export const options: readonly OptionEntry[] = [
     default: 16_777_216,
     flag: { long: '--max-packet-bytes', value: 'BYTES' },
     env: 'MQTTASGI_MAX_PACKET_BYTES',
-    sentence:
-      'The largest packet that is accepted; the broker is told, and larger ones are skipped and counted.',
+    sentence: 'The largest packet that is handled; larger ones are skipped, acknowledged and counted.',
     aliases: ['maximumPacketSize', 'maxPacketSize'],
   },
   {

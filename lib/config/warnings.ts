@@ -47,7 +47,8 @@ function aboutSession({ protocolVersion }: BrokerSettings, choice: Choice): read
   ]
 }
 
-function isLoopback(host: string): boolean {
+/** Whether a host is this machine, by its name. */
+export function isLoopback(host: string): boolean {
   return (
     host === 'localhost' || host.endsWith('.localhost') || host === '::1' || /^127(\.\d{1,3}){3}$/.test(host)
   )

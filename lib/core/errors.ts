@@ -187,7 +187,7 @@ export const errorCodes = {
     kind: 'connection',
     means:
       'More came than may wait in front of the handlers; the connection was cut, nothing was acknowledged.',
-    mend: 'Raise maxWaitingBytes, or make the handlers faster.',
+    mend: 'Raise maxInFlightBytes, or make the handlers faster.',
   },
   ERR_STOPPED: {
     kind: 'connection',

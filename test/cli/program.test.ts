@@ -88,6 +88,27 @@ test(refused, 'match', "missing required argument 'topic'. See mqttasgi --help."
 test(
   refused,
   './a.ts ./b.ts',
-  "too many arguments for 'run'. Expected 1 argument but got 2. See mqttasgi --help.",
+  'too many arguments for run: expected one application, got 2. See mqttasgi --help.',
+)
+test(
+  refused,
+  'match a/b ./a.ts x',
+  'too many arguments for match: expected one application, got 2. See mqttasgi --help.',
+)
+test(refused, 'dve ./app.ts', 'there is no command dve. Did you mean dev? A file is written as ./dve.')
+test(
+  refused,
+  'start ./app.ts',
+  'there is no command start. There are run, dev, routes, match, config. A file is written as ./start.',
+)
+test(
+  refused,
+  'match ./app.ts#app',
+  'match takes the topic first, as in mqttasgi match sensors/hall/temp ./app.ts#app.',
+)
+test(
+  refused,
+  '--pasword canary ./app.ts',
+  "unknown option '--pasword' (Did you mean --password?). See mqttasgi --help.",
 )
 test(refused, 'rutes', 'there is no command rutes. Did you mean routes? A file is written as ./rutes.')

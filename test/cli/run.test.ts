@@ -123,8 +123,16 @@ test('a broker that is not there is given up after the retries, with 1 and a lin
   t.is(await command.ended, 1)
   t.regex(
     command.output(),
-    /mqttasgi: .*127\.0\.0\.1:\d+.*Gave up after 1 retry\. \(ERR_CONNECT_NETWORK\)\n$/,
+    /mqttasgi: .*127\.0\.0\.1:\d+.*Gave up after 1 retry\. Without a broker, mqttasgi dev runs .* of its own\. \(ERR_CONNECT_NETWORK\)\n$/,
   )
+})
+
+test('a broker that goes away for longer than the retries is no reason to speak of mqttasgi dev', async (t) => {
+  const { broker, command } = await start(t, ['-r', '1'])
+  await command.seen(/running/)
+  await broker.close()
+  t.is(await command.ended, 1)
+  t.regex(command.output(), /Gave up after 1 retry\. \(ERR_CONNECT_NETWORK\)\n$/)
 })
 
 test('a signal between two attempts to connect ends with 0', async (t) => {

@@ -75,8 +75,9 @@ test(
   'ERR_APPLICATION_FILE',
   /^the application \.\/missing\.ts \(\S+missing\.ts\) can not be read: there is no such file \(ENOENT\)\.$/,
 )
-test(refused, './named', 'ERR_APPLICATION_FILE', /Did you mean named\.ts\?/)
-test(refused, './named.js', 'ERR_APPLICATION_FILE', /Did you mean named\.ts\?/)
+test(refused, './named', 'ERR_APPLICATION_FILE', /Did you mean \.\/named\.ts\?$/)
+test(refused, './nmaed.ts', 'ERR_APPLICATION_FILE', /Did you mean \.\/named\.ts\?$/)
+test(refused, './named.js', 'ERR_APPLICATION_FILE', /Did you mean \.\/named\.ts\?$/)
 test(refused, 'my_app.consumers:Consumer', 'ERR_APPLICATION_FILE', /written as \.\/file\.ts#export/)
 test(refused, '.', 'ERR_APPLICATION_FILE', /is not a file/)
 test(
