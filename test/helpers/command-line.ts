@@ -4,6 +4,7 @@ import { EventEmitter, once } from 'node:events'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { main } from '../../lib/cli/main.ts'
+import { endWithUs } from './guard.ts'
 
 const root = join(import.meta.dirname, '../..')
 const bin = join(root, 'bin/mqttasgi.ts')
@@ -96,6 +97,7 @@ export function runProcess(
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  endWithUs(child)
   const ended = once(child, 'close').then(([code, signal]: unknown[]) => {
     if (typeof code !== 'number')
       throw new Error(`The command was ended by ${String(signal)}:\n${output.text}`)

@@ -1,0 +1,21 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import test from 'ava'
+
+test('a process that is guarded ends with the one that has started it, even when that is killed', async (t) => {
+  const script = `
+    import { spawn } from 'node:child_process'
+    import { endWithUs } from ${JSON.stringify(new URL('guard.ts', import.meta.url).href)}
+    const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000)'], { stdio: ['ignore', 'inherit', 'ignore'] })
+    endWithUs(child)
+  `
+  const argv = ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', script]
+  const parent = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] })
+  t.teardown(() => parent.kill('SIGKILL'))
+  const [text]: unknown[] = await once(parent.stdout.setEncoding('utf8'), 'data')
+  t.is(text, 'up\n')
+  parent.kill('SIGKILL')
+  // Both hold this stream: it ends with the last of them.
+  await once(parent.stdout, 'close')
+  t.is(parent.signalCode, 'SIGKILL')
+})
