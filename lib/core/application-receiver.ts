@@ -109,7 +109,9 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
 
   receive(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
     const ctx = new MessageContext(this.#host, message, plan.layers, attempt)
-    return run(plan.layers, ctx, plan.ending)
+    const outcome = run(plan.layers, ctx, plan.ending)
+    if (plan.timeoutMs === 0 || !(outcome instanceof Promise)) return outcome
+    return orAborted(outcome, attempt.signal, ctx, plan)
   }
 
   /** What contexts publish and subscribe with from now on. */
@@ -220,6 +222,28 @@ function unmatchedLayer(source: ChainSource): Layer {
 
 async function eachUnmatched(handlers: readonly UnmatchedHandler[], ctx: Context): Promise<void> {
   for (const handler of handlers) await handler(ctx)
+}
+
+// A chain that is out of time has failed, wherever it stands: onError hears of it, and no layer is entered
+// any more. The handler itself may go on; what it ends in is nobody's concern then.
+function orAborted(
+  outcome: Promise<Outcome>,
+  signal: AbortSignal,
+  ctx: MessageContext,
+  plan: ChainPlan,
+): Promise<Outcome> {
+  return new Promise((resolve) => {
+    const abort = (): void => {
+      ctx.ended = true
+      ctx.failure = { error: signal.reason, at: Math.max(ctx.at, 0) }
+      resolve(plan.ending.failed(signal.reason, ctx))
+    }
+    signal.addEventListener('abort', abort, { once: true })
+    void outcome.then((value) => {
+      signal.removeEventListener('abort', abort)
+      resolve(value)
+    })
+  })
 }
 
 // onError observes from the router of the failing layer outwards; only what it throws changes the error.

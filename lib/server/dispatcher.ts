@@ -1,18 +1,19 @@
 // The way of a message through the server: arrival, window, lane, receivers, settlement, acknowledgement.
 import type { Clock } from '../core/clock.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import type { MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
-import type { Outcome, Plan } from '../core/receiver.ts'
+import type { Outcome } from '../core/receiver.ts'
+import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
 import type { Copies } from './copies.ts'
 import type { Counters } from './counters.ts'
-import { Crowd } from './crowd.ts'
 import { Fifo } from './fifo.ts'
-import { Delivery, Job, type Slot } from './job.ts'
+import { Delivery, type Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
+import { Runner } from './runner.ts'
 import { settle, type Settlement } from './settlement.ts'
-import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
+import { skippedArrival } from './skipped-arrival.ts'
 import { Window, type WindowLimits } from './window.ts'
 
 /** What the dispatcher works with. It calls the connection only through `port`. */
@@ -37,26 +38,31 @@ export class Dispatcher {
   readonly #redeliveries = new Redeliveries<Delivery, Arrival>()
   // In front of the window, in the order of arrival.
   readonly #waiting = new Fifo<Delivery>()
-  readonly #running = new Crowd<Job>()
+  readonly #runner: Runner
   #released: Delivery[] = []
   #flushing = false
   #pumping = false
   #paused = false
-  // A new message came on this connection: the broker has sent again what it still had to.
-  #caughtUp = false
-  // It marks what it sends again [MQTT-3.3.1-1], as all do but aedes.
-  #setsDup = false
   #draining: 'no' | 'finish' | 'drop' = 'no'
   #idle: (() => void)[] = []
 
   constructor(parts: DispatcherParts) {
     this.#parts = parts
     this.#window = new Window(parts.limits)
+    this.#runner = new Runner({
+      clock: parts.clock,
+      defer: parts.defer,
+      concluded: (job, outcome) => this.#concluded(job, outcome),
+      over: () => {
+        this.#pump()
+        this.#wake()
+      },
+    })
   }
 
   /** Handlers that have been started and have not settled. */
   get running(): number {
-    return this.#running.size
+    return this.#runner.running
   }
 
   /** Messages that are in hand: handed out, or waiting for their turn. */
@@ -74,16 +80,14 @@ export class Dispatcher {
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
   disconnected(): void {
-    // What is done with and was not sent again then never will be: an equal message is another one.
-    const older = this.#redeliveries.clear().filter(({ settled }) => !settled || !this.#caughtUp)
-    this.#caughtUp = false
+    this.#redeliveries.disconnected()
     const left = [...this.#released, ...this.#acks.abandon()]
     this.#released = []
     for (const delivery of left) {
       delivery.current = false
       if (delivery.settled) this.#leaveWindow(delivery)
     }
-    this.#redeliveries.expect([...older, ...left])
+    this.#redeliveries.expect(left)
     this.#pump()
   }
 
@@ -110,9 +114,9 @@ export class Dispatcher {
     this.#parts.log.warn(
       `A message of ${packet.bytes} bytes on "${packet.topic}" is above maxPacketBytes: it was skipped and acknowledged.`,
     )
-    if (packet.packetId === 0 || this.#draining !== 'no' || this.#acks.find(packet.packetId) !== undefined)
-      return
-    const delivery = new Delivery(emptyArrival(packet))
+    if (packet.packetId === 0 || this.#draining !== 'no') return
+    if (this.#acks.find(packet.packetId) !== undefined) return
+    const delivery = new Delivery(skippedArrival(packet))
     this.#acks.arrived(delivery)
     this.#settled(delivery)
   }
@@ -139,13 +143,12 @@ export class Dispatcher {
   abort(reason: MqttasgiError): void {
     this.#draining = 'drop'
     this.#dropWaiting()
-    for (const job of this.#running) job.abort(reason)
+    this.#runner.giveUp(reason)
   }
 
-  /** Hears no more of what still runs, and leaves no timer of it. Returns how many handlers that are. */
+  /** Hears no more of what still runs. Returns how many handlers that are. */
   leave(): number {
-    for (const job of this.#running) job.end()
-    return this.#running.size
+    return this.#runner.leave()
   }
 
   /** Writes the acknowledgements that are due now instead of at the end of the turn. */
@@ -160,13 +163,12 @@ export class Dispatcher {
 
   #dropWaiting(): void {
     for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
-    for (const job of this.#running) job.slot.lanes.clearWaiting()
+    this.#runner.dropWaiting()
     this.#balance()
   }
 
-  // What has not been begun comes again, now in the order of its acknowledgements: a message at the head of
-  // that order must never stand behind those that can only be acknowledged after it. What came in a session
-  // that the broker has lost since, or at QoS 0, is nobody else's.
+  // What has not been begun comes again, in the order of its acknowledgements: the head of that order must
+  // never stand behind what can only be acknowledged after it. What the broker does not have is ours alone.
   #leaveToTheBroker(): void {
     const expected = new Set(this.#redeliveries.clear())
     for (const delivery of this.#waiting.clear()) {
@@ -186,10 +188,7 @@ export class Dispatcher {
       counters.joined++
       return true
     }
-    this.#setsDup ||= arrival.dup
-    // A packet id alone says nothing where the broker sets DUP, nor once it has gone on to new messages.
-    const isNew = !arrival.dup && (this.#setsDup || this.#caughtUp)
-    const older = isNew ? undefined : this.#redeliveries.take(arrival)
+    const older = this.#redeliveries.take(arrival)
     if (older === undefined) return false
     counters.joined++
     older.packetId = arrival.packetId
@@ -203,7 +202,7 @@ export class Dispatcher {
   // A broker that gives a packet id to a second message before the first is acknowledged [MQTT-2.2.1-4]
   // gets one acknowledgement for both; both are handled.
   #owe(delivery: Delivery): void {
-    if (!delivery.arrival.dup) this.#caughtUp = true
+    this.#redeliveries.passed(delivery.arrival)
     if (this.#acks.find(delivery.packetId) === undefined) return this.#acks.arrived(delivery)
     delivery.packetId = 0
     delivery.current = false
@@ -230,57 +229,10 @@ export class Dispatcher {
     delivery.inWindow = true
     const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
     delivery.remaining = slots.length
-    for (const slot of slots) {
-      const plan = slot.receiver.plan(arrival)
-      const job = new Job(delivery, slot, plan, laneKey(plan, arrival))
-      if (job.key !== undefined && slot.lanes.busy(job.key)) slot.lanes.queue(job.key, job)
-      else this.#run(job)
-    }
+    for (const slot of slots) this.#runner.start(delivery, slot)
   }
 
-  // A job, and as long as they need not be waited for, those behind it in its lane.
-  #run(first: Job): void {
-    for (let job: Job | undefined = first; job !== undefined; job = nextInLane(job)) {
-      const outcome = job.slot.receiver.receive(job.delivery.arrival, job.plan, job)
-      if (outcome instanceof Promise) return this.#await(job, outcome)
-      this.#conclude(job, outcome)
-    }
-  }
-
-  #await(job: Job, outcome: Promise<Outcome>): void {
-    this.#running.add(job)
-    if (job.key !== undefined && !job.hasLane) {
-      job.slot.lanes.take(job.key, job)
-      job.hasLane = true
-    }
-    if (job.plan.timeoutMs > 0) job.limit(this.#parts.clock, () => this.#expired(job))
-    void outcome.then((value) => this.#over(job, value))
-  }
-
-  #expired(job: Job): void {
-    const { topic } = job.delivery.arrival
-    const error = new MqttasgiError(
-      'ERR_HANDLER_TIMEOUT',
-      `The chain for "${topic}" has not ended within ${job.plan.timeoutMs} ms (timeoutMs of ${job.plan.routes.join(', ')}).`,
-      { topic, receiver: job.slot.receiver.id },
-    )
-    job.abort(error)
-    this.#over(job, { type: 'failed', error, route: job.plan.routes[0] })
-  }
-
-  #over(job: Job, outcome: Outcome): void {
-    // After a timeout the chain may still end; its message has been settled then.
-    if (job.over) return
-    job.end()
-    this.#running.remove(job)
-    this.#conclude(job, outcome)
-    const next = nextInLane(job)
-    if (next !== undefined) this.#run(next)
-    this.#pump()
-    this.#wake()
-  }
-
-  #conclude(job: Job, outcome: Outcome): void {
+  #concluded(job: Job, outcome: Outcome): void {
     this.#parts.report(job, settle(outcome))
     if (--job.delivery.remaining === 0) this.#settled(job.delivery)
   }
@@ -298,7 +250,7 @@ export class Dispatcher {
       this.#leaveWindow(delivery)
       this.#released.push(delivery)
     })
-    if (this.#released.length === 0 || this.#flushing) return
+    if (this.#flushing || this.#released.length === 0) return
     this.#flushing = true
     this.#parts.defer(() => this.flush())
   }
@@ -341,46 +293,8 @@ export class Dispatcher {
   }
 
   #wake(): void {
-    if (this.#draining === 'no' || this.#running.size > 0) return
+    if (this.#draining === 'no' || this.#runner.running > 0) return
     if (this.#draining === 'finish' && this.#waiting.size > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
-  }
-}
-
-function nextInLane(job: Job): Job | undefined {
-  if (!job.hasLane || job.key === undefined) return undefined
-  const next = job.slot.lanes.next(job.key)
-  if (next !== undefined) next.hasLane = true
-  return next
-}
-
-function laneKey(plan: Plan, arrival: Arrival): string | undefined {
-  switch (plan.order) {
-    case 'topic':
-      return arrival.topic
-    case 'key':
-      return plan.keyOf?.(arrival) ?? arrival.topic
-    case 'strict':
-      return ''
-    case 'none':
-      return undefined
-  }
-}
-
-// Stands for a message that was not kept, so that its acknowledgement has a place in the order.
-function emptyArrival({ packetId, bytes, topic }: SkippedPacket): Arrival {
-  return {
-    topic,
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-    packetId,
-    bytes,
-    invalid: undefined,
-    subscriptionIdentifiers: [],
-    share: undefined,
-    equals: () => false,
   }
 }

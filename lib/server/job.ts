@@ -75,6 +75,8 @@ export class Job implements Attempt, Member {
   }
 
   abort(reason: MqttasgiError): void {
+    this.#limit?.cancel()
+    this.#limit = undefined
     this.#aborted ??= reason
     this.#controller?.abort(reason)
   }

@@ -12,6 +12,7 @@ export interface Comparable {
 export interface Expected<A> {
   readonly arrival: A
   readonly packetId: number
+  readonly settled: boolean
 }
 
 /**
@@ -20,6 +21,10 @@ export interface Expected<A> {
  */
 export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   readonly #byTopic = new Map<string, D[]>()
+  // A new message came on this connection: the broker has sent again what it still had to.
+  #caughtUp = false
+  // It marks what it sends again [MQTT-3.3.1-1], as all do but aedes.
+  #setsDup = false
 
   get size(): number {
     let size = 0
@@ -39,10 +44,13 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   /**
    * The older delivery that this arrival repeats, if there is one. An arrival repeats nothing unless the
    * broker says so (DUP [MQTT-3.3.1-1]) or uses the packet id that is still open: an equal payload alone
-   * is a new message.
+   * is a new message. The packet id alone says nothing where the broker sets DUP, nor once it has gone on
+   * to new messages.
    */
   take(arrival: A): D | undefined {
+    this.#setsDup ||= arrival.dup
     if (this.#byTopic.size === 0) return undefined
+    if (!arrival.dup && (this.#setsDup || this.#caughtUp)) return undefined
     const list = this.#byTopic.get(arrival.topic)
     if (list === undefined) return undefined
     const same = list.findIndex(
@@ -55,7 +63,22 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
     return delivery
   }
 
-  /** The broker has lost the session, or another connection begins. */
+  /** This arrival repeats nothing. */
+  passed(arrival: A): void {
+    if (!arrival.dup) this.#caughtUp = true
+  }
+
+  /**
+   * The connection is gone. What is done with and was not sent again on it, though the broker had gone on
+   * to new messages, never will be: an equal message is another one.
+   */
+  disconnected(): void {
+    const left = this.clear().filter(({ settled }) => !settled || !this.#caughtUp)
+    this.#caughtUp = false
+    this.expect(left)
+  }
+
+  /** Expects nothing any more, and gives what it was. */
   clear(): D[] {
     const left = [...this.#byTopic.values()].flat()
     this.#byTopic.clear()

@@ -374,3 +374,19 @@ test('a shared delivery runs its group and the middleware before it', async (t) 
 test('ready resolves at once when no server runs the application', async (t) => {
   await t.notThrowsAsync(mqttasgi().ready())
 })
+
+test('onError hears of a chain that is out of time, and no layer is entered any more', async (t) => {
+  const app = mqttasgi()
+  const seen: string[] = []
+  const late: { next?: () => Promise<void> } = {}
+  app.onError((error, ctx) => void seen.push(`${(error as MqttasgiError).code} ${ctx.route}`))
+  app.topic('a', { timeoutMs: 1 }, (_ctx, next) => {
+    late.next = next
+    return new Promise(() => {})
+  })
+  app.topic('a', () => t.fail())
+  const { error } = await dispatch(app, 'a')
+  t.is((error as MqttasgiError).code, 'ERR_HANDLER_TIMEOUT')
+  t.deepEqual(seen, ['ERR_HANDLER_TIMEOUT a'])
+  await t.throwsAsync(async () => late.next?.())
+})

@@ -18,7 +18,7 @@ function coming(packetId: number, payload: string, dup = false, topic = 't'): Co
 }
 
 function held(packetId: number, payload: string, topic = 't'): Expected<Coming> {
-  return { arrival: coming(packetId, payload, false, topic), packetId }
+  return { arrival: coming(packetId, payload, false, topic), packetId, settled: false }
 }
 
 function expecting(...deliveries: Expected<Coming>[]): Redeliveries<Expected<Coming>, Coming> {
@@ -58,10 +58,32 @@ test('of several equals the one with its packet id is taken, else the oldest', (
 })
 
 test('the packet id that counts is the last one a delivery had', (t) => {
-  const moved: Expected<Coming> = { arrival: coming(1, 'x'), packetId: 5 }
+  const moved: Expected<Coming> = { ...held(1, 'x'), packetId: 5 }
   const redeliveries = expecting(moved)
   t.is(redeliveries.take(coming(1, 'x')), undefined)
   t.is(redeliveries.take(coming(5, 'x')), moved)
+})
+
+test('where the broker sets DUP, and once it has gone on to new messages, a packet id says nothing', (t) => {
+  const marking = expecting(held(1, 'x'), held(2, 'y'))
+  t.truthy(marking.take(coming(1, 'x', true)))
+  t.is(marking.take(coming(2, 'y')), undefined)
+  const goneOn = expecting(held(1, 'x'))
+  goneOn.passed(coming(7, 'new'))
+  t.is(goneOn.take(coming(1, 'x')), undefined)
+  t.truthy(goneOn.take(coming(1, 'x', true)))
+})
+
+test('what is done with is expected on the next connection, unless the broker had gone on without it', (t) => {
+  const done = { ...held(1, 'x'), settled: true }
+  const once = expecting(done)
+  once.disconnected()
+  t.is(once.size, 1)
+  const goneOn = expecting(done, held(2, 'y'))
+  goneOn.passed(coming(7, 'new'))
+  goneOn.disconnected()
+  t.is(goneOn.size, 1)
+  t.truthy(goneOn.take(coming(2, 'y')))
 })
 
 test('clear gives all that was not taken', (t) => {
