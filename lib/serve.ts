@@ -5,6 +5,7 @@ import type { ApplicationReceiver, ReceiverIdentity } from './core/application-r
 import { reconnectBackoff } from './core/backoff.ts'
 import { MqttasgiError } from './core/errors.ts'
 import type { Logger } from './core/log.ts'
+import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
@@ -15,11 +16,14 @@ import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
 import { Server } from './server/server.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
+import type { Transport } from './transport/transport.ts'
 
 /** The configuration of a server in a program, and where its words go. */
 export interface ServeOptions extends ServeInput {
   /** Default: warnings and errors as lines on stderr, more with `verbosity`. */
   readonly log?: Logger
+  /** Default: MQTT.js, connected as `broker` says. For tests: `new MemoryTransport()` of `mqttasgi/testing`. */
+  readonly transport?: Transport
 }
 
 // Publications that wait for the broker; more are refused.
@@ -38,12 +42,13 @@ const OUTBOX = { maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 }
  * await server.publish('status/greenhouse', 'online', { retain: true })
  * await server.stop()
  */
-export async function serve(app: Application, options: ServeOptions = {}): Promise<Server> {
-  const { log, ...input } = options
+export async function serve(app: Application | Router, options: ServeOptions = {}): Promise<Server> {
+  const { log, transport, ...input } = options
   const settings = resolveOptions(input)
   const server = await createServer(app, settings, {
     log: log ?? lineLog({ verbosity: settings.verbosity }),
     loader: nativeLoader,
+    transport,
   })
   await server.start()
   return server
@@ -54,13 +59,14 @@ export interface ServerSurroundings {
   readonly log: Logger
   /** Loads the application files of workers. */
   readonly loader: ModuleLoader
+  readonly transport?: Transport | undefined
 }
 
 /** A server that has not been started: the command line watches it from the first moment on. */
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log, loader }: ServerSurroundings,
+  { log, loader, transport }: ServerSurroundings,
 ): Promise<Server> {
   const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
   const applications = [
@@ -73,17 +79,7 @@ export async function createServer(
   refuseDuplicates(receivers)
   const { broker } = settings
   const server = new Server({
-    transport: new MqttTransport({
-      address: addressOf(broker),
-      clientId: broker.clientId,
-      clean: broker.clean,
-      credentials: () => ({ username: broker.username, password: broker.password?.reveal() }),
-      keepaliveSeconds: broker.keepaliveSeconds,
-      sessionExpirySeconds: broker.sessionExpirySeconds,
-      receiveMaximum: settings.maxInFlight,
-      maxPacketBytes: settings.maxPacketBytes,
-      connectTimeoutMs: broker.connectTimeoutMs,
-    }),
+    transport: transport ?? connectionTo(broker, settings),
     receivers,
     policy: {
       retries: broker.retries,
@@ -132,6 +128,20 @@ function refuseDuplicates(receivers: readonly ApplicationReceiver[]): void {
     'ERR_RECEIVER_DUPLICATE',
     `Two receivers have the id "${twice}". Give each worker an id of its own.`,
   )
+}
+
+function connectionTo(broker: BrokerSettings, { maxInFlight, maxPacketBytes }: Settings): Transport {
+  return new MqttTransport({
+    address: addressOf(broker),
+    clientId: broker.clientId,
+    clean: broker.clean,
+    credentials: () => ({ username: broker.username, password: broker.password?.reveal() }),
+    keepaliveSeconds: broker.keepaliveSeconds,
+    sessionExpirySeconds: broker.sessionExpirySeconds,
+    receiveMaximum: maxInFlight,
+    maxPacketBytes,
+    connectTimeoutMs: broker.connectTimeoutMs,
+  })
 }
 
 function addressOf(broker: BrokerSettings): BrokerAddress {

@@ -88,6 +88,8 @@ const face: Readonly<
   './testing': {
     values: ['MemoryTransport', 'dispatch'],
     types: [
+      'ConnectionFailure',
+      'ConnectionInfo',
       'DispatchOptions',
       'DispatchResult',
       'MemoryDelivery',
@@ -96,6 +98,8 @@ const face: Readonly<
       'MemoryPublication',
       'Published',
       'Subscribed',
+      'SubscriptionRequest',
+      'Transport',
     ],
   },
   './broker': {

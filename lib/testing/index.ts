@@ -13,3 +13,9 @@ export {
   type MemoryOperation,
   type MemoryPublication,
 } from './memory-transport.ts'
+export type {
+  ConnectionFailure,
+  ConnectionInfo,
+  SubscriptionRequest,
+  Transport,
+} from '../transport/transport.ts'
