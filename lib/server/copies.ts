@@ -11,6 +11,7 @@ export type CopyVerdict =
   /** Another copy runs the chain: acknowledge this one and do nothing. */
   | { readonly type: 'copy' }
 
+const GRANTED = 0b1000
 const COPY: CopyVerdict = Object.freeze({ type: 'copy' })
 const RUN: CopyVerdict = Object.freeze({ type: 'run', share: undefined })
 
@@ -40,17 +41,21 @@ interface Age {
 export class Copies {
   #tree: TopicIndex<Subscription> = topicTree<Subscription>([])
   #byIdentifier: ReadonlyMap<number, Subscription> = new Map()
+  readonly #retired = new Set<number>()
   #anyShared = false
   #matching = new WeakMap<readonly Subscription[], Matching>()
-  // Both by the filter on the wire, so that they outlive a new plan. A filter has proved itself for all that
-  // comes with this quality of service or a lower one.
-  readonly #proven = new Map<string, QoS>()
+  // Both by the filter on the wire, so that they outlive a new plan. A filter has proved itself when it was
+  // granted, or has brought something, for each quality of service by itself, one bit each: they may overtake
+  // each other on their way through the session.
+  readonly #proven = new Map<string, number>()
   readonly #ages = new Map<string, Age>()
   #batch = 0
 
   /** The subscriptions have changed. */
   update(subscriptions: readonly Subscription[]): void {
     this.#tree = topicTree(subscriptions.map((value) => ({ filter: value.filter, value })))
+    for (const identifier of this.#byIdentifier.keys()) this.#retired.add(identifier)
+    for (const { request } of subscriptions) this.#retired.delete(request.identifier ?? 0)
     this.#byIdentifier = new Map(subscriptions.map((value) => [value.request.identifier ?? 0, value]))
     this.#anyShared = subscriptions.some(({ share }) => share !== undefined)
     this.#matching = new WeakMap()
@@ -73,7 +78,7 @@ export class Copies {
    * filters, and a copy that looks like the second of two may be the only one.
    */
   granted(filters: readonly string[]): void {
-    for (const filter of filters) this.#proven.set(filter, 2)
+    for (const filter of filters) this.#proven.set(filter, (this.#proven.get(filter) ?? 0) | GRANTED)
   }
 
   judge(arrival: CopyArrival): CopyVerdict {
@@ -83,8 +88,8 @@ export class Copies {
     }
     const matching = this.#lookUp(topic)
     const carried = this.#carried(arrival)
-    // A number nobody here gave out is of an older process: its filter is not known, so nothing is known.
-    if (carried.length === 0) return matching.withoutIdentifiers
+    if (carried.length < subscriptionIdentifiers.length && this.#mayBeAlone(arrival, matching))
+      return matching.withoutIdentifiers
     const shares = new Set<string | undefined>()
     for (const subscription of carried) {
       if (!this.#isCopy(subscription, matching, arrival)) shares.add(subscription.share)
@@ -98,16 +103,30 @@ export class Copies {
 
   #isCopy(subscription: Subscription, { firsts }: Matching, { qos, retain }: CopyArrival): boolean {
     const first = firsts.get(subscription.share)
-    if (first === undefined || first === subscription) return false
-    // QoS 0 overtakes what waits in the session: it proves nothing for the others.
-    if ((this.#proven.get(first.request.filter) ?? -1) < qos) return false
+    if (first === undefined || first === subscription || !this.#proved(first, bitOf(qos) | GRANTED))
+      return false
     return !(retain && this.#bringsRetainedAlone(subscription, first))
+  }
+
+  // It came over a filter that is wanted no more. If that was ours its copy may be the one that runs. One of an
+  // older process, whose filter is not known, is a copy when the first of our own brings all there is.
+  #mayBeAlone({ qos, subscriptionIdentifiers }: CopyArrival, { firsts }: Matching): boolean {
+    const ours = subscriptionIdentifiers.some((id) => this.#retired.has(id))
+    return ours || !this.#proved(firsts.get(undefined), bitOf(qos))
+  }
+
+  #proved(first: Subscription | undefined, by: number): boolean {
+    return first !== undefined && (this.#provenOf(first) & by) !== 0
   }
 
   // A retained message comes for each new subscription on its own: the first filter had it earlier, or never.
   #bringsRetainedAlone({ request }: Subscription, first: Subscription): boolean {
     if (first.request.retainHandling === 2) return request.retainHandling !== 2
     return (this.#ageOf(request.filter)?.last ?? 0) > (this.#ageOf(first.request.filter)?.last ?? 0)
+  }
+
+  #provenOf({ request }: Subscription): number {
+    return this.#proven.get(request.filter) ?? 0
   }
 
   #ageOf(filter: string): Age | undefined {
@@ -119,8 +138,7 @@ export class Copies {
     for (const identifier of subscriptionIdentifiers) {
       const subscription = this.#byIdentifier.get(identifier)
       if (subscription === undefined) continue
-      const { filter } = subscription.request
-      if ((this.#proven.get(filter) ?? -1) < qos) this.#proven.set(filter, qos)
+      this.#proven.set(subscription.request.filter, this.#provenOf(subscription) | bitOf(qos))
       carried.push(subscription)
     }
     return carried
@@ -155,6 +173,10 @@ export class Copies {
     const age = (filter: string): number => this.#ageOf(filter)?.since ?? Number.POSITIVE_INFINITY
     return age(a.filter) < age(b.filter)
   }
+}
+
+function bitOf(qos: QoS): number {
+  return 1 << qos
 }
 
 function shareWithoutIdentifiers(

@@ -14,15 +14,19 @@ export interface Subscription {
   readonly request: SubscriptionRequest
 }
 
+/** What the broker has granted, by the filter on the wire. */
+type Held = ReadonlyMap<string, SubscriptionRequest>
+
 /**
  * The subscriptions for these interests. Identical filters become one with the highest QoS; a filter
  * that another one covers is left out where both are subscribed alike, unless it is `held` already: to put
- * one in the place of the other would bring each message twice meanwhile, or not at all. Throws
+ * one in the place of the other would bring each message twice meanwhile, or not at all. What is held keeps
+ * its QoS at least: else a younger filter would be the surer one for what is queued already. Throws
  * `ERR_SUBSCRIBE_OPTIONS_DIFFER` where one filter is wanted with different options.
  */
 export function planSubscriptions(
   interests: readonly Interest[],
-  held: ReadonlyMap<string, unknown> = new Map(),
+  held: Held = new Map(),
 ): readonly Subscription[] {
   const taken = new Set<number>()
   return mergeContained(mergeIdentical(interests), held).map((interest) => {
@@ -78,7 +82,7 @@ function mergeIdentical(interests: readonly Interest[]): Interest[] {
 }
 
 // Only what is subscribed alike, in the same share group, can stand for one another.
-function mergeContained(interests: readonly Interest[], held: ReadonlyMap<string, unknown>): Interest[] {
+function mergeContained(interests: readonly Interest[], held: Held): Interest[] {
   const groups = new Map<string, Interest[]>()
   for (const interest of interests) {
     const key = `${interest.share ?? ''}\n${optionsOf(interest)}`
@@ -93,7 +97,8 @@ function mergeContained(interests: readonly Interest[], held: ReadonlyMap<string
     for (const interest of group) {
       const covered = held.has(wireFilter(interest)) ? undefined : covering.get(interest.filter)
       const cover = byFilter.get(covered ?? interest.filter) ?? interest
-      kept.set(cover, Math.max(kept.get(cover) ?? 0, interest.qos) as QoS)
+      const least = held.get(wireFilter(cover))?.qos ?? 0
+      kept.set(cover, Math.max(least, kept.get(cover) ?? 0, interest.qos) as QoS)
     }
   }
   // In the order of registration: the first matching filter is the one whose copy runs the chain.
