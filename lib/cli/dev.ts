@@ -88,12 +88,7 @@ class DevSession {
       flags = await this.#flagsFor(settings)
     } catch (error) {
       // On the way to the embedded broker: no change of a file would mend it.
-      if (
-        error instanceof MqttasgiError &&
-        !error.code.startsWith('ERR_CONFIG') &&
-        error.code !== 'ERR_APPLICATION_LOAD'
-      )
-        throw error
+      if (error instanceof MqttasgiError && !error.code.startsWith('ERR_CONFIG')) throw error
       terminal.fail(error)
       return undefined
     }

@@ -55,7 +55,7 @@ function shareOf(share: string | undefined): string {
 
 function unmatched(handlers: number): string {
   const then = handlers === 0 ? '' : `; a message that comes all the same goes to onUnmatched`
-  return `no route matches, so nothing subscribes to it${then}`
+  return `no route matches, so nothing here subscribes to it${then}`
 }
 
 function messageOn(topic: string): Message {

@@ -58,7 +58,7 @@ export class Terminal {
   fail(thrown: unknown): void {
     const error = toError(thrown)
     const code = error instanceof MqttasgiError ? ` (${error.code})` : ''
-    this.#error(`mqttasgi: ${error.message}${code}`)
+    this.#error(`mqttasgi: ${error.message.replaceAll(/\s*\n\s*/g, ' ')}${code}`)
     for (let cause: unknown = error; this.isDetailed && cause instanceof Error; cause = cause.cause) {
       for (const line of (cause.stack ?? '').split('\n')) this.#error(`  ${line}`)
     }

@@ -39,7 +39,7 @@ export function absoluteSpec(spec: string, directory: string): string {
 export async function loadApplication(spec: string, from: string, loader: ModuleLoader): Promise<unknown> {
   const { file, name } = parseSpec(spec, from)
   requireFile(spec, file, from)
-  return pickExport(await loadAs(loader, file), name, file)
+  return pickExport(await loadAs(loader, file, 'ERR_APPLICATION_LOAD'), name, file)
 }
 
 function pickExport(exports: unknown, name: string | undefined, file: string): unknown {

@@ -26,7 +26,7 @@ export const configFileNames: readonly string[] = [
 
 /**
  * The configuration file of `directory`, or the one that was named. Undefined when there is none. Codes:
- * `ERR_CONFIG_FILE`, `ERR_CONFIG_UNSAFE`, `ERR_APPLICATION_LOAD` for a file that throws.
+ * `ERR_CONFIG_FILE`, also for a file that throws, `ERR_CONFIG_UNSAFE`.
  *
  * cosmiconfig reads the file; its search is not used, for it passes over files it may not read, and takes
  * other places from a `cosmiconfig` key that it finds.
@@ -113,7 +113,7 @@ function refuseUnsafe(file: string): void {
 }
 
 async function loadModule(file: string, loader: ModuleLoader): Promise<unknown> {
-  const exports = await loadAs(loader, file)
+  const exports = await loadAs(loader, file, 'ERR_CONFIG_FILE')
   if (hasDefault(exports)) return defaultOf(exports)
   throw new MqttasgiError(
     'ERR_CONFIG_FILE',

@@ -31,8 +31,7 @@ const nothing: GivenConfig = { values: new Map(), application: undefined, worker
  * Reads everything there is to read and decides. Nothing is connected to, and nothing is written.
  *
  * Codes: `ERR_USAGE` for a flag; `ERR_CONFIG_KEY`, `ERR_CONFIG_VALUE`, `ERR_CONFIG_CONFLICT`,
- * `ERR_CONFIG_INCOMPLETE`, `ERR_CONFIG_FILE`, `ERR_CONFIG_UNSAFE`, `ERR_CONFIG_TLS`;
- * `ERR_APPLICATION_LOAD` for a configuration that throws.
+ * `ERR_CONFIG_INCOMPLETE`, `ERR_CONFIG_FILE`, `ERR_CONFIG_UNSAFE`, `ERR_CONFIG_TLS`.
  *
  * @example
  * const loader = createLoader(async () => ({}), process.cwd())
@@ -102,7 +101,7 @@ async function evaluate({ file, exported }: ConfigFile, context: ConfigContext):
   try {
     return await exported(context)
   } catch (error) {
-    throw loadFailure(file, error)
+    throw loadFailure(file, error, 'ERR_CONFIG_FILE')
   }
 }
 

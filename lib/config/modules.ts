@@ -59,20 +59,23 @@ async function makeEvaluate(
   }
 }
 
-/** Loads `file`. Codes: `ERR_APPLICATION_LOAD` for whatever it throws. */
-export async function loadAs(loader: ModuleLoader, file: string): Promise<unknown> {
+/** Whose file it is. */
+type LoadCode = 'ERR_APPLICATION_LOAD' | 'ERR_CONFIG_FILE'
+
+/** Loads `file`. Whatever it throws comes with `code`. */
+export async function loadAs(loader: ModuleLoader, file: string, code: LoadCode): Promise<unknown> {
   try {
     return await loader.load(file)
   } catch (error) {
-    throw loadFailure(file, error)
+    throw loadFailure(file, error, code)
   }
 }
 
 /** One line for a file that threw: what, and where as far as it is known. */
-export function loadFailure(file: string, error: unknown): MqttasgiError {
+export function loadFailure(file: string, error: unknown, code: LoadCode): MqttasgiError {
   const message = toError(error).message.replaceAll(/\s+/g, ' ').trim()
   const text = `${file} can not be loaded: ${message}${placeIn(file, error)}`
-  return new MqttasgiError('ERR_APPLICATION_LOAD', text, { cause: error })
+  return new MqttasgiError(code, text, { cause: error })
 }
 
 // The first line of the stack that lies in the file, unless the message names it already.

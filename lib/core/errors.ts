@@ -99,7 +99,7 @@ export const errorCodes = {
   },
   ERR_CONFIG_FILE: {
     kind: 'config',
-    means: 'A configuration file can not be found, read or understood.',
+    means: 'A configuration file can not be found, read or understood, or it threw.',
     mend: 'Look at the file and place the message names.',
   },
   ERR_CONFIG_UNSAFE: {
@@ -129,7 +129,7 @@ export const errorCodes = {
   },
   ERR_APPLICATION_LOAD: {
     kind: 'program',
-    means: 'The file of an application, or the configuration itself, threw while it was loaded.',
+    means: 'The file of an application threw while it was loaded.',
     mend: 'The message and the cause say what it threw and where.',
   },
   ERR_USAGE: {

@@ -170,8 +170,8 @@ test('a signal while the application is loaded ends with 0', async (t) => {
 test('what nobody catches is one line and 1', async (t) => {
   const { broker, command } = await start(t)
   await command.seen(/running/)
-  command.crash(new TypeError('boom'))
+  command.crash(new TypeError('boom,\n  twice'))
   t.deepEqual(command.exits, [1])
-  t.regex(command.output(), /mqttasgi: nobody caught TypeError: boom at .*run\.test\.ts.*\n$/)
+  t.regex(command.output(), /mqttasgi: nobody caught TypeError: boom, twice at .*run\.test\.ts.*\n$/)
   t.is(broker.clients, 1)
 })

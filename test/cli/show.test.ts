@@ -85,7 +85,7 @@ test('match shows the layers in order, with their parameters, for every receiver
   4  route       sensors/+room/temp  second  room = "hall"
 
 worker climate at house/+name
-  no route matches, so nothing subscribes to it
+  no route matches, so nothing here subscribes to it
 
 `,
   )
@@ -104,7 +104,7 @@ test('match shows middleware under its prefix, shared routes, and what happens w
   t.is(await none.ended, 0)
   t.regex(
     none.output(),
-    /no route matches, so nothing subscribes to it; a message that comes all the same goes to onUnmatched/,
+    /no route matches, so nothing here subscribes to it; a message that comes all the same goes to onUnmatched/,
   )
 })
 
@@ -188,6 +188,14 @@ test(
   { 'app.ts': 'throw new TypeError("boom")' },
   1,
   /app\.ts can not be loaded: boom .*app\.ts:1\).*ERR_APPLICATION_LOAD/,
+)
+test(
+  ': a configuration that throws',
+  failing,
+  ['routes', './app.ts'],
+  { 'mqttasgi.config.ts': 'throw new TypeError("boom")' },
+  78,
+  /mqttasgi\.config\.ts can not be loaded: boom .*ERR_CONFIG_FILE/,
 )
 test(
   ': a pattern that is none',

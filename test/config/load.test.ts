@@ -142,28 +142,28 @@ test(
   'TypeScript with a mistake',
   refused,
   { 'mqttasgi.config.ts': 'export default {\n  a: 1\n  b: "canary"\n}' },
-  'ERR_APPLICATION_LOAD',
+  'ERR_CONFIG_FILE',
   /mqttasgi\.config\.ts can not be loaded: ParseError: .*:3:2$/,
 )
 test(
   'a configuration that throws, with the place',
   refused,
   { 'mqttasgi.config.ts': '\n\nthrow new Error("boom")' },
-  'ERR_APPLICATION_LOAD',
+  'ERR_CONFIG_FILE',
   /can not be loaded: boom \(\S+mqttasgi\.config\.ts:3\)$/,
 )
 test(
   'a function that throws',
   refused,
   { 'mqttasgi.config.mjs': 'export default async () => { throw new Error("boom") }' },
-  'ERR_APPLICATION_LOAD',
+  'ERR_CONFIG_FILE',
   /can not be loaded: boom/,
 )
 test(
   'an import that is not there',
   refused,
   { 'mqttasgi.config.ts': 'import "./missing.ts"' },
-  'ERR_APPLICATION_LOAD',
+  'ERR_CONFIG_FILE',
   /can not be loaded: .*missing/,
 )
 test(
