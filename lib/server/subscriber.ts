@@ -1,9 +1,11 @@
 // Brings what the broker knows of our subscriptions in line with what the receivers want, and says when it is.
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
+import { covers } from '../core/filter-cover.ts'
 import type { Logger } from '../core/log.ts'
 import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
+import { resolveRouteOptions } from '../core/route.ts'
 import { assertFilter, sharedFilter } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
 import type { Copies } from './copies.ts'
@@ -42,6 +44,7 @@ export class Subscriber {
   #everReady = false
   #changed = true
   #syncing = false
+  #closed = false
   #ready = new Deferred()
   readonly #saidNotices = new Set<string>()
 
@@ -85,41 +88,47 @@ export class Subscriber {
     for (const stop of this.#stopListening) stop()
     this.#renew()
     this.#ready.reject(error)
+    this.#closed = true
   }
 
   /** Adds a subscription for a receiver. Rejects, and takes it back, when the broker refuses it. */
   async add(slot: Slot, text: string, options: SubscribeOptions): Promise<SubscribeResult> {
-    assertFilter(text)
-    const shared = sharedFilter(text)
-    const qos: QoS = options.qos ?? 1
+    const interest = interestOf(text, options)
     const added = this.#addedBy(slot)
     const before = added.get(text)
-    added.set(text, {
-      filter: shared?.filter ?? text,
-      share: shared?.group,
-      qos,
-      noLocal: options.noLocal ?? false,
-      retainHandling: options.retainHandling ?? 0,
-      retainAsPublished: options.retainAsPublished ?? false,
-      source: text,
-    })
+    added.set(text, interest)
     try {
       this.#onChange()
       await this.ready()
     } catch (error) {
-      if (before === undefined) added.delete(text)
-      else added.set(text, before)
-      this.#onChange()
-      throw error
+      if (!isRefusal(error) || !this.#holds(interest)) {
+        if (before === undefined) added.delete(text)
+        else added.set(text, before)
+        this.#onChange()
+        throw error
+      }
     }
-    return { filter: text, qos: qos === 2 ? 1 : qos }
+    return { filter: text, qos: interest.qos === 2 ? 1 : interest.qos }
   }
 
   async remove(slot: Slot, text: string): Promise<void> {
     assertFilter(text)
     if (!this.#addedBy(slot).delete(text)) return
     this.#onChange()
-    await this.ready()
+    try {
+      await this.ready()
+    } catch (error) {
+      // What is refused to others is nothing to whoever gives one up.
+      if (!isRefusal(error)) throw error
+    }
+  }
+
+  // The broker has granted this one, or one that covers it, whatever it refused besides.
+  #holds({ filter, share }: Interest): boolean {
+    const refused = new Set(difference(this.#wanted, this.#granted).subscribe)
+    return this.#wanted.some(
+      (wanted) => wanted.share === share && !refused.has(wanted.request) && covers(wanted.filter, filter),
+    )
   }
 
   #addedBy(slot: Slot): Map<string, Interest> {
@@ -139,7 +148,7 @@ export class Subscriber {
 
   // A promise that has settled speaks of what was wanted then.
   #renew(): void {
-    if (this.#ready.settled) this.#ready = new Deferred()
+    if (this.#ready.settled && !this.#closed) this.#ready = new Deferred()
   }
 
   #plan(): void {
@@ -166,10 +175,15 @@ export class Subscriber {
       failure = undefined
       try {
         this.#plan()
+      } catch (error) {
+        // What was wanted before goes on being wanted.
+        failure = error
+      }
+      try {
         await this.#tell(connection)
       } catch (error) {
         // Of a connection that is gone nothing is to be said: the next one begins anew.
-        if (this.#connection === connection) failure = error
+        if (this.#connection === connection) failure ??= error
       }
     }
     this.#syncing = false
@@ -214,7 +228,9 @@ export class Subscriber {
       else if (code < request.qos)
         refused.push(`"${request.filter}" (asked for QoS ${request.qos}, granted ${code})`)
       else granted.push(request.filter)
-      if (code < 0x80) this.#granted.set(request.filter, request)
+      // Noted as it is, so that it is asked for again when less was granted.
+      if (code < 0x80)
+        this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
     }
     if (this.#ownSession) this.#parts.copies.granted(granted)
     return refused
@@ -228,4 +244,18 @@ export class Subscriber {
       this.#parts.log.warn(notice)
     }
   }
+}
+
+// As strict as for routes: what is a Protocol Error would end each connection anew [MQTT-3.8.3-4].
+function interestOf(text: string, options: SubscribeOptions): Interest {
+  assertFilter(text)
+  const shared = sharedFilter(text)
+  const resolved = resolveRouteOptions(text, options, shared?.group)
+  const { noLocal, qos, retainAsPublished, retainHandling, share } = resolved
+  const filter = shared?.filter ?? text
+  return { filter, share, qos, noLocal, retainHandling, retainAsPublished, source: text }
+}
+
+function isRefusal(error: unknown): boolean {
+  return error instanceof MqttasgiError && error.code === 'ERR_SUBSCRIBE_REFUSED'
 }

@@ -1,0 +1,338 @@
+import test, { type ExecutionContext } from 'ava'
+import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import { silentLog, type Logger } from '../../lib/core/log.ts'
+import type { Interest, Receiver } from '../../lib/core/receiver.ts'
+import { Copies } from '../../lib/server/copies.ts'
+import type { Slot } from '../../lib/server/job.ts'
+import { Lanes } from '../../lib/server/lanes.ts'
+import { Recipients } from '../../lib/server/recipients.ts'
+import { Subscriber } from '../../lib/server/subscriber.ts'
+import type { ConnectionInfo } from '../../lib/transport/transport.ts'
+import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
+import { settled } from '../helpers/fake-clock.ts'
+
+const STOPPED = new MqttasgiError('ERR_STOPPED', 'Stopped.')
+
+const info: ConnectionInfo = {
+  sessionPresent: false,
+  protocolVersion: 5,
+  receiveMaximum: 10,
+  maximumPacketSize: undefined,
+  subscriptionIdentifiers: true,
+  sharedSubscriptions: true,
+}
+
+function interest(filter: string, more: Partial<Interest> = {}): Interest {
+  const plain = {
+    share: undefined,
+    qos: 1,
+    noLocal: false,
+    retainHandling: 0,
+    retainAsPublished: false,
+  } as const
+  return { ...plain, filter, source: filter, ...more }
+}
+
+/** A subscriber with one receiver, on a broker in memory. */
+class Desk {
+  readonly transport = new MemoryTransport()
+  readonly subscriber: Subscriber
+  readonly slot: Slot
+  readonly lines: string[] = []
+  listeners = 0
+  #interests: readonly Interest[]
+  #changed: () => void = () => {}
+
+  constructor(...interests: Interest[]) {
+    this.#interests = interests
+    this.slot = { receiver: this.#receiver(), lanes: new Lanes() }
+    const line = (text: string): void => void this.lines.push(text)
+    const log: Logger = { ...silentLog, warn: line, error: line }
+    const { transport } = this
+    const recipients = new Recipients<Slot>()
+    const copies = new Copies()
+    this.subscriber = new Subscriber({ broker: transport, slots: [this.slot], recipients, copies, log })
+    transport.listen({
+      connected: (connection) => this.subscriber.connected(connection),
+      arrived: () => {},
+      skipped: () => {},
+      closed: () => this.subscriber.disconnected(),
+    })
+  }
+
+  /** The filters the broker holds. */
+  get held(): string[] {
+    return [...this.transport.subscriptions.keys()]
+  }
+
+  want(...interests: Interest[]): void {
+    this.#interests = interests
+    this.#changed()
+  }
+
+  connect(sessionPresent = false, version: 4 | 5 = 5): void {
+    this.transport.info = { ...info, sessionPresent }
+    this.transport.connect(version)
+  }
+
+  /** From now on the broker refuses these filters. */
+  refuse(filters: readonly string[], code = 0x87): void {
+    this.transport.grant = ({ filter, qos }) => (filters.includes(filter) ? code : qos)
+  }
+
+  #receiver(): Receiver {
+    return {
+      id: 'application',
+      interests: () => this.#interests,
+      onInterests: (listener) => {
+        this.#changed = listener
+        this.listeners++
+        return () => void this.listeners--
+      },
+      plan: () => ({ routes: [], order: 'topic', timeoutMs: 0 }),
+      receive: () => ({ type: 'done', handled: true }),
+      connected: () => Promise.resolve(),
+      disconnected: () => Promise.resolve(),
+    }
+  }
+}
+
+async function rejectsWith(
+  t: ExecutionContext,
+  promise: Promise<unknown>,
+  code: ErrorCode,
+  words = /./,
+): Promise<void> {
+  const error = await t.throwsAsync(promise, { instanceOf: MqttasgiError, message: words })
+  t.is(error?.code, code)
+}
+
+test('it is ready when the broker has granted all that is wanted', async (t) => {
+  const desk = new Desk(interest('a'), interest('b/+'))
+  let ready = false
+  const waiting = desk.subscriber.ready().then(() => (ready = true))
+  await settled()
+  t.false(ready)
+  desk.connect()
+  await waiting
+  t.deepEqual(desk.held, ['a', 'b/+'])
+})
+
+test('contradicting options throw before anything is asked', (t) => {
+  const error = t.throws(() => new Desk(interest('a'), interest('a', { noLocal: true, source: 'b' })))
+  t.is((error as MqttasgiError).code, 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
+})
+
+test('what the broker refuses, or grants less for, is named with the reason', async (t) => {
+  const desk = new Desk(interest('a'), interest('b'), interest('c'))
+  desk.transport.grant = ({ filter, qos }) => ({ a: 0x87, b: 0 })[filter] ?? qos
+  desk.connect()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_REFUSED', /"a" \(0x87.*"b".*QoS 1, granted 0/)
+  t.deepEqual(desk.lines, [])
+})
+
+test('a grant of less is not forgotten when something else is wanted later', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.refuse(['a'], 0)
+  desk.connect()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_REFUSED')
+  desk.want(interest('a'), interest('b'))
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_REFUSED', /"a"/)
+  desk.refuse([])
+  desk.want(interest('a'), interest('b'))
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, ['a', 'b'])
+})
+
+test('what is wanted later is the difference only, and what is wanted no more is given up after it', async (t) => {
+  const desk = new Desk(interest('a'), interest('b'))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.transport.calls.length = 0
+  desk.want(interest('b'), interest('c'))
+  desk.want(interest('b'), interest('c'), interest('d'))
+  await desk.subscriber.ready()
+  t.deepEqual(desk.transport.calls, ['subscribe c', 'subscribe d', 'unsubscribe a'])
+})
+
+test('what is wanted while the broker is asked is asked for next, and readiness waits for it', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.transport.grant = ({ qos }) => {
+    desk.transport.grant = (request) => request.qos
+    desk.want(interest('a'), interest('b'))
+    return qos
+  }
+  desk.connect()
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, ['a', 'b'])
+})
+
+test('more filters than fit into a packet are asked for in several', async (t) => {
+  const desk = new Desk(...Array.from({ length: 250 }, (_, i) => interest(`t/${i}`)))
+  desk.connect()
+  await desk.subscriber.ready()
+  t.is(desk.held.length, 250)
+  t.is(desk.transport.count('subscribe'), 3)
+})
+
+test('with the session all subscriptions are lost and made again, without readiness in between', async (t) => {
+  const desk = new Desk(interest('a'), interest('b'))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.transport.lose()
+  await settled()
+  let ready = false
+  const waiting = desk.subscriber.ready().then(() => (ready = true))
+  await settled()
+  t.false(ready)
+  desk.connect()
+  await waiting
+  t.deepEqual(desk.held, ['a', 'b'])
+})
+
+test('in a session that an older process began all is asked for, for nobody knows what it holds', async (t) => {
+  const desk = new Desk(interest('a'), interest('b'))
+  desk.connect(true)
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, ['a', 'b'])
+  desk.transport.calls.length = 0
+  desk.transport.lose()
+  await settled()
+  desk.connect(true)
+  await desk.subscriber.ready()
+  t.deepEqual(desk.transport.calls, ['connect 5'])
+})
+
+test('a connection that is lost while the broker is asked rejects nobody: the next one asks again', async (t) => {
+  const desk = new Desk(interest('a'), interest('b'))
+  desk.transport.failAt('subscribe', 1, { type: 'lose' })
+  const waiting = desk.subscriber.ready()
+  desk.connect()
+  await settled()
+  desk.connect(true)
+  await waiting
+  t.deepEqual(desk.held, ['a', 'b'])
+})
+
+test('a subscription by hand is asked for and taken back on its own', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.ready()
+  const options = { qos: 2, noLocal: true } as const
+  t.deepEqual(await desk.subscriber.add(desk.slot, 'x/#', options), { filter: 'x/#', qos: 1 })
+  t.deepEqual(await desk.subscriber.add(desk.slot, '$share/g/y', {}), { filter: '$share/g/y', qos: 1 })
+  t.deepEqual(await desk.subscriber.add(desk.slot, 'z', { qos: 0 }), { filter: 'z', qos: 0 })
+  t.like(desk.transport.subscriptions.get('x/#'), { qos: 1, noLocal: true })
+  await desk.subscriber.remove(desk.slot, 'x/#')
+  await desk.subscriber.remove(desk.slot, 'never')
+  t.deepEqual(desk.held, ['a', '$share/g/y', 'z'])
+})
+
+test('a refused subscription by hand is taken back, to what it was before', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.add(desk.slot, 'x', { retainAsPublished: true })
+  desk.refuse(['x', 'y'])
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'y', {}), 'ERR_SUBSCRIBE_REFUSED', /"y"/)
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'x', {}), 'ERR_SUBSCRIBE_REFUSED', /"x"/)
+  desk.refuse([])
+  await desk.subscriber.ready()
+  t.like(desk.transport.subscriptions.get('x'), { retainAsPublished: true })
+  t.deepEqual(desk.held, ['a', 'x'])
+})
+
+test('a subscription by hand has nothing to do with what is refused to others', async (t) => {
+  const desk = new Desk(interest('a'), interest('b/#'))
+  desk.refuse(['a'])
+  desk.connect()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_REFUSED')
+  await desk.subscriber.add(desk.slot, 'x', {})
+  await desk.subscriber.add(desk.slot, 'b/c', {})
+  await desk.subscriber.remove(desk.slot, 'x')
+  t.deepEqual(desk.held, ['b/#'])
+})
+
+test('a broker that refuses to end a subscription is heard', async (t) => {
+  const desk = new Desk()
+  desk.connect()
+  await desk.subscriber.add(desk.slot, 'x', {})
+  desk.transport.failAt('unsubscribe', 1, { type: 'refuse', reasonCode: 0x87 })
+  await rejectsWith(t, desk.subscriber.remove(desk.slot, 'x'), 'ERR_UNSUBSCRIBE_REFUSED')
+})
+
+test('what no broker may be asked for is refused before', async (t) => {
+  const desk = new Desk()
+  desk.connect()
+  await desk.subscriber.ready()
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'a/#/b', {}), 'ERR_FILTER_INVALID')
+  await rejectsWith(t, desk.subscriber.remove(desk.slot, ''), 'ERR_FILTER_INVALID')
+  // A Protocol Error: the broker would end the connection, and the next one, and so on.
+  await rejectsWith(t, desk.subscriber.add(desk.slot, '$share/g/a', { noLocal: true }), 'ERR_ROUTE_OPTION')
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'a', { qos: 3 as 2 }), 'ERR_ROUTE_OPTION')
+  t.is(desk.transport.count('subscribe'), 0)
+})
+
+test('contradicting options that come later are told, and what was wanted before goes on', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.want(interest('a'), interest('a', { noLocal: true }), interest('b'))
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
+  t.is(desk.lines.length, 1)
+  desk.transport.lose()
+  await settled()
+  desk.connect()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
+  t.deepEqual(desk.held, ['a'])
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'x', {}), 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
+})
+
+test('a refusal after the start is logged, for it may be that nobody waits', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.refuse(['b'])
+  desk.want(interest('a'), interest('b'))
+  await settled()
+  t.regex(desk.lines.join(), /"b"/)
+})
+
+test('what will not be as it was written is said once', async (t) => {
+  const desk = new Desk(interest('a', { qos: 2 }), interest('b', { noLocal: true }))
+  desk.connect(false, 4)
+  await desk.subscriber.ready()
+  t.is(desk.lines.length, 2)
+  desk.transport.lose()
+  await settled()
+  desk.connect(false, 4)
+  await desk.subscriber.ready()
+  t.is(desk.lines.length, 2)
+})
+
+test('over 3.1.1 no identifiers are sent', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect(false, 4)
+  await desk.subscriber.ready()
+  t.is(desk.transport.subscriptions.get('a')?.identifier, undefined)
+})
+
+test('the end rejects all who wait, and all who come later, and listens to nobody', async (t) => {
+  const desk = new Desk(interest('a'))
+  const waiting = [desk.subscriber.ready(), desk.subscriber.add(desk.slot, 'x', {})]
+  t.is(desk.listeners, 1)
+  desk.subscriber.close(STOPPED)
+  for (const one of waiting) await rejectsWith(t, one, 'ERR_STOPPED')
+  desk.subscriber.disconnected()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_STOPPED')
+  await rejectsWith(t, desk.subscriber.add(desk.slot, 'y', {}), 'ERR_STOPPED')
+  t.is(desk.listeners, 0)
+})
+
+test('after the end it is not ready any more, though it was', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.subscriber.close(STOPPED)
+  desk.subscriber.disconnected()
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_STOPPED')
+})
