@@ -65,10 +65,14 @@ export class Copies {
     }
   }
 
-  /** These filters are about to be asked for together: what is retained comes as soon as the broker knows them. */
-  asked(filters: readonly string[]): void {
+  /**
+   * These filters are about to be asked for together: what is retained comes as soon as the broker knows them.
+   * `fresh`: the session has just begun with them, so nothing in it can be of any other.
+   */
+  asked(filters: readonly string[], fresh: boolean): void {
     const last = ++this.#batch
     for (const filter of filters) this.#ages.set(filter, { since: this.#ageOf(filter)?.since ?? last, last })
+    if (fresh) this.granted(filters)
     this.#matching = new WeakMap()
   }
 

@@ -40,6 +40,8 @@ export class Subscriber {
   #connection: ConnectionInfo | undefined = undefined
   // In a session that another process began, older filters may still bring messages.
   #ownSession = false
+  // Nothing has been subscribed in it yet.
+  #freshSession = false
   #everConnected = false
   #everReady = false
   #changed = true
@@ -65,6 +67,7 @@ export class Subscriber {
     if (!info.sessionPresent) {
       this.#granted.clear()
       this.#ownSession = true
+      this.#freshSession = true
     } else if (!this.#everConnected) {
       this.#ownSession = false
     }
@@ -203,7 +206,11 @@ export class Subscriber {
     const { subscribe, unsubscribe } = difference(this.#wanted, this.#granted)
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused: string[] = []
-    this.#parts.copies.asked(subscribe.map(({ filter }) => filter))
+    this.#parts.copies.asked(
+      subscribe.map(({ filter }) => filter),
+      this.#freshSession,
+    )
+    this.#freshSession = false
     for (let at = 0; at < subscribe.length; at += FILTERS_PER_PACKET) {
       refused.push(...(await this.#subscribe(subscribe.slice(at, at + FILTERS_PER_PACKET), connection)))
     }

@@ -40,7 +40,7 @@ function knowing(interests: readonly Interest[], own = true): Known {
 
 function ask(copies: Copies, subscriptions: readonly Subscription[], own: boolean): void {
   const filters = subscriptions.map(({ request }) => request.filter)
-  copies.asked(filters)
+  copies.asked(filters, false)
   if (own) copies.granted(filters)
 }
 
@@ -58,6 +58,19 @@ function verdict(
 }
 
 const overlapping = [interest('a/+'), interest('+/b')]
+
+test('in a session that has just begun with these filters a copy is one before SUBACK has been looked at', (t) => {
+  const copies = new Copies()
+  const subscriptions = planSubscriptions(overlapping)
+  copies.update(subscriptions)
+  copies.asked(
+    subscriptions.map(({ request }) => request.filter),
+    true,
+  )
+  const known = { copies, id: (filter: string) => identifierOf(subscriptions, filter) }
+  t.is(verdict(known, [known.id('+/b')], { retain: true }), 'copy')
+  t.is(verdict(known, [known.id('a/+')], { retain: true }), 'run undefined')
+})
 
 test('the copy of the first matching filter runs, the others are copies', (t) => {
   const known = knowing(overlapping)
