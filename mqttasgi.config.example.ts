@@ -85,7 +85,7 @@ export default defineConfig({
   // Bytes that may wait in memory before reading from the broker pauses.
   maxInFlightBytes: 16_777_216,
 
-  // The largest packet that is accepted; the broker is told, and larger ones are skipped and counted.
+  // The largest packet that is handled; larger ones are skipped, acknowledged and counted.
   maxPacketBytes: 16_777_216,
 
   // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.

@@ -1,7 +1,7 @@
 // mqttasgi dev: the application in a process of its own, on an embedded broker, started again on change.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { dirname, join } from 'node:path'
+import { dirname, resolve } from 'node:path'
 import { type EmbeddedBroker, startBroker } from '../broker/index.ts'
 import { parseSpec } from '../config/application-file.ts'
 import { configFileNames } from '../config/file.ts'
@@ -43,8 +43,11 @@ class DevSession {
   constructor(context: CommandContext) {
     this.#context = context
     this.#watch = new FileWatch((file) => this.#onChange({ type: 'changed', file }))
-    const { cwd } = context
-    this.#watch.add([...configFileNames, '.env'].map((name) => join(cwd, name)))
+    const { cwd, env, invocation } = context
+    const named = [invocation.flags['config'], env[optionAt('config')?.env ?? '']].filter(
+      (file) => file !== undefined,
+    )
+    this.#watch.add([...configFileNames, '.env', ...named].map((name) => resolve(cwd, name)))
   }
 
   async run(): Promise<number> {

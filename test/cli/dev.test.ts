@@ -55,6 +55,7 @@ test('dev uses the broker that is given, and hands passwords to its process unse
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = temporaryFolder(t, {
+    'my.json': '{ "brokr": {} }',
     'app.ts': `
       import { mqttasgi } from 'mqttasgi'
       export const app = mqttasgi()
@@ -66,8 +67,10 @@ test('dev uses the broker that is given, and hands passwords to its process unse
       app.topic('stuck', (ctx) => { ctx.log.info('stuck begins'); return new Promise(() => {}) })
     `,
   })
-  const argv = ['dev', '--url', broker.url, '-U', 'u', '-P', 'CANARY-3f9a', './app.ts']
+  const argv = ['dev', '--url', broker.url, '-U', 'u', '-P', 'CANARY-3f9a', '--config', 'my.json', './app.ts']
   const command = runProcess(t, argv, { cwd })
+  await command.seen(/ERR_CONFIG_KEY/)
+  writeFileSync(join(cwd, 'my.json'), '{}')
   await command.seen(/running/)
   t.is(broker.clients, 1)
   await broker.publish('slow', '')
