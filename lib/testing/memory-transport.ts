@@ -215,8 +215,9 @@ export class MemoryTransport implements Transport {
     this.paused = false
     if (!this.info.sessionPresent) this.subscriptions.clear()
     const subscriptionIdentifiers = protocolVersion === 5 && this.info.subscriptionIdentifiers
+    const older = [...this.#unanswered]
     this.#listener?.connected({ ...this.info, protocolVersion, subscriptionIdentifiers })
-    for (const publication of this.#unanswered) if (this.connected) this.#reach(publication)
+    for (const publication of older) if (this.connected) this.#reach(publication)
   }
 
   /** The broker has got a publication. */
