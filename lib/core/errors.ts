@@ -323,7 +323,16 @@ MqttasgiError.prototype.name = 'MqttasgiError'
 /** Whatever was thrown, as an Error: strings and objects are wrapped, errors are kept. */
 export function toError(thrown: unknown): Error {
   if (thrown instanceof Error) return thrown
-  return new Error(typeof thrown === 'string' ? thrown : `A value was thrown: ${String(thrown)}`, {
+  return new Error(typeof thrown === 'string' ? thrown : `A value was thrown: ${textOf(thrown)}`, {
     cause: thrown,
   })
+}
+
+// What has no prototype has no text either, and String() would throw for it.
+function textOf(thrown: unknown): string {
+  try {
+    return String(thrown)
+  } catch {
+    return `it is of type ${typeof thrown}`
+  }
 }
