@@ -35,6 +35,8 @@ export class Subscriber {
   // Subscriptions that were asked for by hand, by receiver and filter.
   readonly #added = new Map<Slot, Map<string, Interest>>()
   readonly #granted = new Map<string, SubscriptionRequest>()
+  // Granted on an older connection of a session that goes on.
+  #unconfirmed = new Set<string>()
   readonly #stopListening: (() => void)[]
   #wanted: readonly Subscription[] = []
   #connection: ConnectionInfo | undefined = undefined
@@ -72,11 +74,11 @@ export class Subscriber {
       this.#ownSession = false
     }
     this.#everConnected = true
-    // Told again: mosquitto 2.0 loses them from a session that survives its restart, and a shared
-    // subscription brings no retained messages a second time (4.8.2).
-    for (const filter of this.#granted.keys()) {
-      if (sharedFilter(filter) !== null) this.#granted.delete(filter)
-    }
+    // Told again, for a broker may have kept the session and lost what it granted last: one that writes its
+    // state now and then and was killed in between, or mosquitto 2.0, which forgets shared ones in a restart.
+    // MQTT 3.1.1 has no way to say so without bringing all retained messages again, but for shared ones (4.8.2).
+    const tellable = (filter: string): boolean => info.protocolVersion === 5 || sharedFilter(filter) !== null
+    this.#unconfirmed = new Set([...this.#granted.keys()].filter(tellable))
     this.#onChange()
   }
 
@@ -203,7 +205,9 @@ export class Subscriber {
 
   async #tell(connection: ConnectionInfo): Promise<void> {
     this.#sayNotices(connection)
-    const { subscribe, unsubscribe } = difference(this.#wanted, this.#granted)
+    const { unsubscribe } = difference(this.#wanted, this.#granted)
+    const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
+    const { subscribe } = difference(this.#wanted, new Map(confirmed))
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused: string[] = []
     this.#parts.copies.asked(
@@ -223,14 +227,21 @@ export class Subscriber {
   }
 
   async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {
-    const told = connection.subscriptionIdentifiers
-      ? requests
-      : requests.map((request) => ({ ...request, identifier: undefined }))
-    const codes = await this.#parts.broker.subscribe(told)
+    const codes = await this.#parts.broker.subscribe(
+      requests.map((request) => ({
+        ...request,
+        identifier: connection.subscriptionIdentifiers ? request.identifier : undefined,
+        // What the broker still knows brings nothing retained a second time (3.8.3.1).
+        retainHandling: this.#unconfirmed.has(request.filter)
+          ? request.retainHandling || 1
+          : request.retainHandling,
+      })),
+    )
     const refused: string[] = []
     const granted: string[] = []
     for (const [i, request] of requests.entries()) {
       const code = codes[i] ?? 0x80
+      this.#unconfirmed.delete(request.filter)
       if (code >= 0x80) refused.push(`"${request.filter}" (${reasonText(code)})`)
       else if (code < request.qos)
         refused.push(`"${request.filter}" (asked for QoS ${request.qos}, granted ${code})`)

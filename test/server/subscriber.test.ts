@@ -200,7 +200,7 @@ test('in a session that an older process began all is asked for, for nobody know
   await settled()
   desk.connect(true)
   await desk.subscriber.ready()
-  t.deepEqual(desk.transport.calls, ['connect 5'])
+  t.deepEqual(desk.transport.calls, ['connect 5', 'subscribe a', 'subscribe b'])
 })
 
 test('a connection that is lost while the broker is asked rejects nobody: the next one asks again', async (t) => {
