@@ -267,7 +267,9 @@ export class Server implements Client {
 
   // Nobody will connect again: what waits for the broker waits in vain.
   #letGo(): void {
-    this.#outbox.close(this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.'))
+    const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
+    this.#outbox.close(error)
+    this.#subscriber.close(error)
     void this.#parts.transport.close(0)
   }
 

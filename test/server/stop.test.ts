@@ -1,0 +1,266 @@
+import test, { type ExecutionContext } from 'ava'
+import { mqttasgi } from '../../lib/core/application.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import { settled } from '../helpers/fake-clock.ts'
+import { stageServer } from '../helpers/staged-server.ts'
+
+const CLEAN = { clean: true, unsettled: 0 }
+
+async function rejectsWith(t: ExecutionContext, promise: Promise<unknown>, code: ErrorCode): Promise<void> {
+  t.is((await t.throwsAsync(promise, { instanceOf: MqttasgiError }))?.code, code)
+}
+
+test('a server that was not started stops, and does not start any more', async (t) => {
+  const { server, transport } = stageServer(t, mqttasgi())
+  t.deepEqual(await server.stop(), CLEAN)
+  t.deepEqual(await server.closed, { stop: CLEAN })
+  await rejectsWith(t, server.start(), 'ERR_STOPPED')
+  t.is(transport.count('connect'), 0)
+})
+
+test('a stop while connecting ends the attempt, and start rejects', async (t) => {
+  const { server, transport } = stageServer(t, mqttasgi())
+  const starting = rejectsWith(t, server.start(), 'ERR_STOPPED')
+  t.deepEqual(await server.stop(), CLEAN)
+  await starting
+  await settled()
+  t.is(server.state, 'closed')
+  t.is(server.counters.connects, 0)
+  t.true(transport.closed)
+})
+
+test('a stop in back-off ends at once, and no try follows', async (t) => {
+  const { clock, server, transport } = stageServer(t, mqttasgi())
+  await server.start()
+  transport.lose()
+  await settled()
+  t.is(server.state, 'waiting')
+  const waiting = rejectsWith(t, server.publish('a', 'x'), 'ERR_STOPPED')
+  t.deepEqual(await server.stop(), CLEAN)
+  await waiting
+  clock.advance(1_000)
+  t.is(transport.count('connect'), 1)
+})
+
+test('a stop disconnects, and nothing can be asked any more', async (t) => {
+  const app = mqttasgi()
+  app.topic('a', () => {})
+  const { server, transport } = stageServer(t, app)
+  await server.start()
+  const stopping = server.stop()
+  t.is(server.state, 'stopping')
+  t.is(server.stop(), stopping)
+  t.deepEqual(await stopping, CLEAN)
+  t.is(server.state, 'closed')
+  t.true(transport.closed)
+  await rejectsWith(t, server.publish('a', 'x'), 'ERR_STOPPED')
+  await rejectsWith(t, server.publish('a', 'x', { qos: 0 }), 'ERR_STOPPED')
+  await rejectsWith(t, server.subscribe('a'), 'ERR_STOPPED')
+  await rejectsWith(t, server.ready(), 'ERR_STOPPED')
+  app.topic('later', () => {})
+  await rejectsWith(t, app.ready(), 'ERR_STOPPED')
+})
+
+test('it is disposed of by a stop', async (t) => {
+  const { server } = stageServer(t, mqttasgi())
+  await server.start()
+  await server[Symbol.asyncDispose]()
+  t.is(server.state, 'closed')
+})
+
+test('a stop waits for the handlers that run, and acknowledges them', async (t) => {
+  const app = mqttasgi()
+  const go = new Deferred()
+  app.topic('a', () => go.promise)
+  const { server, transport } = stageServer(t, app)
+  await server.start()
+  const id = transport.deliver('a')
+  await settled()
+  let stopped = false
+  const stopping = server.stop().then((result) => {
+    stopped = true
+    return result
+  })
+  transport.deliver('a')
+  await settled()
+  t.false(stopped)
+  go.resolve()
+  t.deepEqual(await stopping, CLEAN)
+  t.deepEqual(transport.acknowledged, [id])
+})
+
+for (const sessionLasts of [true, false]) {
+  test(`what waits in hand is ${sessionLasts ? 'left to a session that lasts' : 'finished when the session ends with us'}`, async (t) => {
+    const app = mqttasgi()
+    const go = new Deferred()
+    const seen: string[] = []
+    app.topic('t/+n', async (ctx) => {
+      await go.promise
+      seen.push(ctx.params.n)
+    })
+    const window = { maxInFlight: 2, maxWaitingBytes: 1_000 }
+    const { server, transport } = stageServer(t, app, { sessionLasts, window })
+    await server.start()
+    for (const n of ['1', '1', '2', '3']) transport.deliver(`t/${n}`)
+    await settled()
+    const stopping = server.stop()
+    go.resolve()
+    t.deepEqual(await stopping, CLEAN)
+    t.deepEqual(seen.toSorted(), sessionLasts ? ['1'] : ['1', '1', '2', '3'])
+    t.is(transport.acknowledged.length, seen.length)
+  })
+}
+
+test('a handler that publishes during the drain gets its answer before the connection ends', async (t) => {
+  const app = mqttasgi()
+  const go = new Deferred()
+  app.topic('a', async (ctx) => {
+    await go.promise
+    await ctx.publish('out', 'last')
+  })
+  app.onDisconnect(() => server.publish('status', 'offline'))
+  const { server, transport } = stageServer(t, app)
+  await server.start()
+  transport.holdAnswers = true
+  transport.deliver('a')
+  await settled()
+  const stopping = server.stop()
+  go.resolve()
+  await settled()
+  t.is(transport.published.at(-1)?.topic, 'out')
+  t.false(transport.closed)
+  transport.answer()
+  await settled()
+  t.is(transport.published.at(-1)?.topic, 'status')
+  transport.answer()
+  t.deepEqual(await stopping, CLEAN)
+  t.is(transport.acknowledged.length, 1)
+})
+
+test('publications that nobody awaits are with the broker before the connection ends', async (t) => {
+  const { server, transport } = stageServer(t, mqttasgi())
+  await server.start()
+  transport.holdAnswers = true
+  const answer = server.publish('a', 'x')
+  let stopped = false
+  const stopping = server.stop().then(() => (stopped = true))
+  await settled()
+  t.false(stopped)
+  transport.answer()
+  await stopping
+  t.deepEqual(await answer, { reasonCode: 0 })
+})
+
+test('a handler that never ends is told, counted, and left behind without a timer', async (t) => {
+  const app = mqttasgi()
+  let signal: AbortSignal | undefined
+  const never = new Deferred()
+  app.topic('stuck', { timeoutMs: 60_000 }, async (ctx) => {
+    signal = ctx.signal
+    await never.promise
+  })
+  const { clock, server, transport } = stageServer(t, app)
+  await server.start()
+  transport.deliver('stuck')
+  transport.deliver('stuck')
+  await settled()
+  const stopping = server.stop({ drainTimeoutMs: 200 })
+  await settled()
+  clock.advance(199)
+  await settled()
+  t.false(signal?.aborted)
+  clock.advance(1)
+  t.deepEqual(await stopping, { clean: false, unsettled: 1 })
+  t.true(signal?.aborted)
+  t.is((await server.closed).stop.unsettled, 1)
+  t.is(clock.timers, 0)
+  never.resolve()
+  await settled()
+  t.deepEqual(transport.acknowledged, [])
+  t.like(server.counters, { handled: 0, failed: 0 })
+})
+
+test('a handler that does its work when it is told is still acknowledged', async (t) => {
+  const app = mqttasgi()
+  app.topic(
+    'a',
+    (ctx) => new Promise<void>((resolve) => ctx.signal.addEventListener('abort', () => resolve())),
+  )
+  const { clock, server, transport } = stageServer(t, app)
+  await server.start()
+  const id = transport.deliver('a')
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  clock.advance(1_000)
+  t.deepEqual(await stopping, { clean: false, unsettled: 0 })
+  t.deepEqual(transport.acknowledged, [id])
+})
+
+test('an application that does not end with its connection does not hold the stop beyond the limit', async (t) => {
+  const app = mqttasgi()
+  app.onDisconnect(() => new Promise(() => {}))
+  const { clock, server } = stageServer(t, app)
+  await server.start()
+  const stopping = server.stop()
+  await settled()
+  clock.advance(1_000)
+  t.deepEqual(await stopping, { clean: false, unsettled: 0 })
+})
+
+test('when the connection is lost during the drain, who waits for the broker is told', async (t) => {
+  const app = mqttasgi()
+  const go = new Deferred()
+  const errors: unknown[] = []
+  const note = (error: unknown): void => void errors.push((error as MqttasgiError).code)
+  app.topic('publishes', (ctx) => ctx.publish('out', 'x').catch(note))
+  app.topic('subscribes', async (ctx) => {
+    await go.promise
+    await ctx.subscribe('more').catch(note)
+  })
+  const { server, transport } = stageServer(t, app)
+  await server.start()
+  transport.holdAnswers = true
+  transport.deliver('publishes')
+  transport.deliver('subscribes')
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  transport.lose()
+  await settled()
+  go.resolve()
+  t.deepEqual(await stopping, CLEAN)
+  t.deepEqual(new Set(errors), new Set(['ERR_CONNECTION_CLOSED', 'ERR_STOPPED']))
+  t.is(transport.count('connect'), 1)
+})
+
+test('a handler that waits for a subscription is told when the server stops in an outage', async (t) => {
+  const app = mqttasgi()
+  const go = new Deferred()
+  app.topic('a', async (ctx) => {
+    await go.promise
+    await ctx.subscribe('more')
+  })
+  const { server, transport } = stageServer(t, app)
+  await server.start()
+  transport.deliver('a')
+  await settled()
+  transport.lose()
+  await settled()
+  go.resolve()
+  await settled()
+  t.deepEqual(await server.stop(), CLEAN)
+  t.is(server.counters.failed, 1)
+})
+
+test('a stop during the start, before the broker has granted anything, is clean', async (t) => {
+  const app = mqttasgi()
+  app.topic('a', () => {})
+  const { server, transport } = stageServer(t, app)
+  const starting = rejectsWith(t, server.start(), 'ERR_STOPPED')
+  while (server.state !== 'connected') await Promise.resolve()
+  transport.pause()
+  t.deepEqual(await server.stop(), CLEAN)
+  await starting
+})
