@@ -84,7 +84,7 @@ function openWebSocket(address: BrokerAddress & { type: 'websocket' }): Duplex {
 
 /** The address as people write it. A websocket's query is left out: it may hold a token. */
 export function addressText(address: BrokerAddress): string {
-  if (address.type === 'unix') return `mqtt+unix://${address.path}`
+  if (address.type === 'unix') return `unix://${address.path}`
   const place = `${hostText(address.host)}:${address.port}`
   const secure = address.tls === undefined ? '' : 's'
   if (address.type === 'tcp') return `mqtt${secure}://${place}`

@@ -180,7 +180,7 @@ test('PEM that can not be read throws at once', (t) => {
 test('addresses are written as people write them, without secrets', (t) => {
   t.is(addressText({ type: 'tcp', host: '::1', port: 1883 }), 'mqtt://[::1]:1883')
   t.is(addressText({ type: 'tcp', host: 'b.example', port: 8883, tls: {} }), 'mqtts://b.example:8883')
-  t.is(addressText({ type: 'unix', path: '/run/b' }), 'mqtt+unix:///run/b')
+  t.is(addressText({ type: 'unix', path: '/run/b' }), 'unix:///run/b')
   t.is(addressText({ type: 'websocket', host: 'b', port: 80, path: '/mqtt' }), 'ws://b:80/mqtt')
   const token: BrokerAddress = {
     type: 'websocket',
