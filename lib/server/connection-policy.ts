@@ -31,6 +31,13 @@ const codeOf: Record<ConnectionFailure['type'], ErrorCode> = {
   closed: 'ERR_CONNECT_CLOSED',
 }
 
+/** CONNACK will not take our client id, in 3.1.1 and in MQTT 5. */
+const clientIdCodes = new Set([0x02, 0x85])
+
+// A connection that does not last is part of the outage: a broker that ends each one at once, for what we
+// subscribe perhaps, would be asked several times a second for ever.
+const STABLE_MS = 5_000
+
 /** Decides; connects nothing. One for the life of a server. */
 export class ConnectionPolicy {
   readonly #options: ConnectionPolicyOptions
@@ -38,6 +45,7 @@ export class ConnectionPolicy {
   // What the first CONNACK settled stays: a broker that once spoke MQTT 5 is not asked for less.
   #settled: boolean
   #everConnected = false
+  #connectedAt: number | undefined = undefined
   #tries = 0
   #outageSince: number | undefined = undefined
 
@@ -54,12 +62,11 @@ export class ConnectionPolicy {
 
   connected(): void {
     this.#settled = true
-    this.#everConnected = true
-    this.#tries = 0
-    this.#outageSince = undefined
+    this.#connectedAt = this.#options.now()
   }
 
   failed(failure: ConnectionFailure): Verdict {
+    this.#disconnected()
     if (failure.type === 'version' && !this.#settled) {
       this.#version = 4
       this.#settled = true
@@ -80,10 +87,21 @@ export class ConnectionPolicy {
     return { type: 'retry', afterMs, protocolVersion: this.#version }
   }
 
+  #disconnected(): void {
+    if (this.#connectedAt === undefined) return
+    const lastedMs = this.#options.now() - this.#connectedAt
+    this.#connectedAt = undefined
+    this.#everConnected = true
+    if (lastedMs < STABLE_MS) return
+    this.#tries = 0
+    this.#outageSince = undefined
+  }
+
   // Another client with our id, a broker without our version: no try will mend these. Credentials and
   // certificates are final only at start-up; later a broker may just not be wholly up again.
-  #isFinal({ type }: ConnectionFailure): boolean {
+  #isFinal({ reasonCode = 0, type }: ConnectionFailure): boolean {
     if (type === 'takeover' || type === 'version') return true
+    if (type === 'refused' && clientIdCodes.has(reasonCode)) return true
     return !this.#everConnected && (type === 'credentials' || type === 'tls')
   }
 }

@@ -1,0 +1,227 @@
+import test from 'ava'
+import * as fc from 'fast-check'
+import { reconnectBackoff } from '../../lib/core/backoff.ts'
+import { ConnectionPolicy, type ConnectionPolicyOptions } from '../../lib/server/connection-policy.ts'
+import type { ConnectionFailure } from '../../lib/transport/transport.ts'
+import { SeededRandom } from '../helpers/seeded-random.ts'
+
+interface Stage {
+  readonly policy: ConnectionPolicy
+  /** Lets time go by. */
+  readonly pass: (ms: number) => void
+}
+
+function stage(options: Partial<ConnectionPolicyOptions> = {}): Stage {
+  let now = 0
+  const policy = new ConnectionPolicy({
+    retries: 3,
+    protocolVersion: 'auto',
+    backoff: ({ tries }) => tries,
+    now: () => now,
+    ...options,
+  })
+  return { policy, pass: (ms) => void (now += ms) }
+}
+
+function failure(type: ConnectionFailure['type'], reasonCode?: number): ConnectionFailure {
+  return { type, message: `It was ${type}.`, ...(reasonCode === undefined ? {} : { reasonCode }) }
+}
+
+const everyType = [
+  'version',
+  'refused',
+  'credentials',
+  'tls',
+  'network',
+  'timeout',
+  'takeover',
+  'protocol',
+  'overflow',
+  'closed',
+] as const
+
+test('it begins with MQTT 5, and with 3.1.1 only where that is asked for', (t) => {
+  t.is(stage().policy.protocolVersion, 5)
+  t.is(stage({ protocolVersion: 5 }).policy.protocolVersion, 5)
+  t.is(stage({ protocolVersion: 4 }).policy.protocolVersion, 4)
+})
+
+test('a refused version is the only reason to ask for another, at once, without a retry being counted', (t) => {
+  for (const type of everyType) {
+    const { policy } = stage({ retries: 1 })
+    const verdict = policy.failed(failure(type))
+    t.is(policy.protocolVersion, type === 'version' ? 4 : 5)
+    if (type !== 'version') continue
+    t.deepEqual(verdict, { type: 'retry', afterMs: 0, protocolVersion: 4 })
+    t.is(policy.failed(failure('network')).type, 'retry')
+    t.is(policy.failed(failure('network')).type, 'stop')
+  }
+})
+
+test('what the first CONNACK settled is kept', (t) => {
+  const { policy } = stage()
+  policy.connected()
+  t.like(policy.failed(failure('version')), { type: 'stop', error: { code: 'ERR_CONNECT_VERSION' } })
+  t.is(policy.protocolVersion, 5)
+  const fallen = stage().policy
+  fallen.failed(failure('version'))
+  fallen.connected()
+  t.like(fallen.failed(failure('network')), { type: 'retry', protocolVersion: 4 })
+  t.like(fallen.failed(failure('version')), { type: 'stop' })
+})
+
+test('a version that was asked for is not given up', (t) => {
+  for (const protocolVersion of [4, 5] as const) {
+    const { policy } = stage({ protocolVersion, retries: 0 })
+    t.like(policy.failed(failure('version')), { type: 'stop', error: { code: 'ERR_CONNECT_VERSION' } })
+  }
+})
+
+test('the retries are counted for each outage, and the end says how many there were', (t) => {
+  const { pass, policy } = stage({ retries: 2 })
+  for (let outage = 0; outage < 3; outage++) {
+    t.is(policy.failed(failure('network')).type, 'retry')
+    t.is(policy.failed(failure('timeout')).type, 'retry')
+    policy.connected()
+    pass(60_000)
+  }
+  policy.failed(failure('network'))
+  policy.failed(failure('network'))
+  const verdict = policy.failed(failure('closed'))
+  t.like(verdict, { type: 'stop', error: { code: 'ERR_CONNECT_CLOSED' } })
+  t.is(verdict.type === 'stop' && verdict.error.message, 'It was closed. Gave up after 2 retries.')
+  const one = stage({ retries: 1 }).policy
+  one.failed(failure('network'))
+  const end = one.failed(failure('network'))
+  t.true(end.type === 'stop' && end.error.message.endsWith('Gave up after 1 retry.'))
+})
+
+test('without a limit it tries for ever', (t) => {
+  const { policy } = stage({ retries: 0 })
+  for (let i = 0; i < 10_000; i++) t.is(policy.failed(failure('network')).type, 'retry')
+})
+
+test('a connection that ends at once does not end the outage', (t) => {
+  const waits: number[] = []
+  const { pass, policy } = stage({
+    retries: 0,
+    backoff: ({ elapsedMs, tries }) => {
+      waits.push(tries, elapsedMs)
+      return 0
+    },
+  })
+  for (let i = 0; i < 3; i++) {
+    policy.failed(failure('closed'))
+    pass(1_000)
+    policy.connected()
+  }
+  pass(4_999)
+  policy.failed(failure('closed'))
+  t.deepEqual(waits, [1, 0, 2, 1_000, 3, 2_000, 4, 7_999])
+  policy.connected()
+  pass(5_000)
+  policy.failed(failure('closed'))
+  t.deepEqual(waits.slice(-2), [1, 0])
+})
+
+test('a broker that ends each connection at once is given up after the retries', (t) => {
+  const { policy } = stage({ retries: 3 })
+  for (let i = 0; i < 3; i++) {
+    policy.connected()
+    t.is(policy.failed(failure('closed')).type, 'retry')
+  }
+  policy.connected()
+  t.is(policy.failed(failure('closed')).type, 'stop')
+})
+
+test('what no try will mend is final', (t) => {
+  const always: readonly (readonly [ConnectionFailure['type'], number | undefined, string])[] = [
+    ['takeover', 0x8e, 'ERR_CLIENT_ID_TAKEN_OVER'],
+    ['refused', 0x02, 'ERR_CONNECT_REFUSED'],
+    ['refused', 0x85, 'ERR_CONNECT_REFUSED'],
+  ]
+  for (const [type, reasonCode, code] of always) {
+    for (const ever of [false, true]) {
+      const { policy } = stage({ retries: 0 })
+      if (ever) policy.connected()
+      t.like(policy.failed(failure(type, reasonCode)), { type: 'stop', error: { code } })
+    }
+  }
+})
+
+test('credentials and certificates are final at the start, and later a matter of time', (t) => {
+  for (const type of ['credentials', 'tls'] as const) {
+    t.is(stage({ retries: 0 }).policy.failed(failure(type)).type, 'stop')
+    const { policy } = stage({ retries: 0 })
+    policy.connected()
+    t.is(policy.failed(failure(type)).type, 'retry')
+  }
+})
+
+test('a broker that is busy or not there is tried again', (t) => {
+  for (const reasonCode of [0x03, 0x88, 0x89, 0x97, 0x9f]) {
+    t.is(stage().policy.failed(failure('refused', reasonCode)).type, 'retry')
+  }
+  for (const type of ['network', 'timeout', 'protocol', 'overflow', 'closed'] as const) {
+    t.is(stage().policy.failed(failure(type)).type, 'retry')
+  }
+})
+
+test('an error keeps the cause, and has a code for each type', (t) => {
+  for (const type of everyType) {
+    const { policy } = stage({ retries: 1, protocolVersion: 5 })
+    const cause = new Error('first')
+    policy.failed({ type: 'network', message: '' })
+    const verdict = policy.failed({ type, message: 'It failed.', cause })
+    t.is(verdict.type === 'stop' ? verdict.error.cause : undefined, cause)
+    t.true(verdict.type === 'stop' && verdict.error.kind.length > 0)
+  }
+})
+
+const MINUTE = 60_000
+
+test('a thousand clients do not come back as one when the broker is gone for a minute', (t) => {
+  const random = new SeededRandom(1)
+  const perSecond = new Map<number, number>()
+  let all = 0
+  for (let client = 0; client < 1_000; client++) {
+    const backoff = reconnectBackoff(() => random.next())
+    let now = 0
+    for (let tries = 1; now < MINUTE; tries++) {
+      const wait = backoff({ tries, elapsedMs: now })
+      t.true(wait >= 0 && wait <= 1_500)
+      now += wait
+      if (tries < 3) continue
+      all++
+      const second = Math.floor(now / 1_000)
+      perSecond.set(second, (perSecond.get(second) ?? 0) + 1)
+    }
+  }
+  t.true(Math.max(...perSecond.values()) <= all * 0.05)
+})
+
+test('over any outage a wait is within 1.5 s in the first minute, and within a doubling ceiling to 120 s then', (t) => {
+  fc.assert(
+    fc.property(
+      fc.array(fc.double({ min: 0, max: 1, maxExcluded: true, noNaN: true }), {
+        minLength: 200,
+        maxLength: 200,
+      }),
+      (chances) => {
+        let at = 0
+        const backoff = reconnectBackoff(() => chances[at++ % chances.length] ?? 0)
+        let elapsedMs = 0
+        let slow = 0
+        for (let tries = 1; tries <= 200; tries++) {
+          if (elapsedMs >= MINUTE) slow++
+          const ceiling = elapsedMs < MINUTE ? 1_500 : Math.min(120_000, 1_500 * 2 ** slow)
+          const wait = backoff({ tries, elapsedMs })
+          t.true(wait >= 0 && wait <= ceiling)
+          // A try takes time of its own.
+          elapsedMs += wait + 500
+        }
+      },
+    ),
+    { numRuns: 50 },
+  )
+})
