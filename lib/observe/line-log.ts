@@ -14,7 +14,11 @@ const LONGEST_LINE = 2_000
 
 /** A logger of lines such as `12:31:07.113 warn  The broker …`. */
 export function lineLog(options: LineLogOptions): Logger {
-  const { verbosity, write = (line) => void process.stderr.write(`${line}\n`), now = () => new Date() } = options
+  const {
+    verbosity,
+    write = (line) => void process.stderr.write(`${line}\n`),
+    now = () => new Date(),
+  } = options
   const say = (level: string, message: string, fields?: LogFields): void => {
     const time = now().toTimeString().slice(0, 8)
     write(`${time} ${level.padEnd(5)} ${escapeControls(message).slice(0, LONGEST_LINE)}`)
