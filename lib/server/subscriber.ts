@@ -27,8 +27,8 @@ export interface SubscriberParts {
 
 const trace = tracer('subscriptions')
 
-// One SUBSCRIBE may hold many filters, but a broker has a limit for the packet.
-const FILTERS_PER_PACKET = 100
+// A broker has a limit for the requests it has not answered, and for the filters in one packet.
+const FILTERS_AT_ONCE = 100
 
 export class Subscriber {
   readonly #parts: SubscriberParts
@@ -210,17 +210,18 @@ export class Subscriber {
     const { subscribe } = difference(this.#wanted, new Map(confirmed))
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused: string[] = []
+    // What the broker is only told again brings nothing retained.
     this.#parts.copies.asked(
-      subscribe.map(({ filter }) => filter),
+      subscribe.flatMap(({ filter }) => (this.#unconfirmed.has(filter) ? [] : filter)),
       this.#freshSession,
     )
     this.#freshSession = false
-    for (let at = 0; at < subscribe.length; at += FILTERS_PER_PACKET) {
-      refused.push(...(await this.#subscribe(subscribe.slice(at, at + FILTERS_PER_PACKET), connection)))
-    }
+    for (const some of portions(subscribe)) refused.push(...(await this.#subscribe(some, connection)))
     // Unsubscribing last leaves no gap where one filter takes the place of others.
-    if (unsubscribe.length > 0) await this.#parts.broker.unsubscribe(unsubscribe)
-    for (const filter of unsubscribe) this.#granted.delete(filter)
+    for (const some of portions(unsubscribe)) {
+      await this.#parts.broker.unsubscribe(some)
+      for (const filter of some) this.#granted.delete(filter)
+    }
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
@@ -262,6 +263,10 @@ export class Subscriber {
       this.#parts.log.warn(notice)
     }
   }
+}
+
+function* portions<T>(all: readonly T[]): Generator<T[]> {
+  for (let at = 0; at < all.length; at += FILTERS_AT_ONCE) yield all.slice(at, at + FILTERS_AT_ONCE)
 }
 
 // As strict as for routes: what is a Protocol Error would end each connection anew [MQTT-3.8.3-4].
