@@ -443,7 +443,7 @@ function turn(): Promise<void> {
 }
 
 const one = process.env['MQTTASGI_SIMULATION_SEED']
-const runs = one === undefined ? Number(process.env['MQTTASGI_SIMULATION_RUNS'] ?? 3_000) : 1
+const runs = one === undefined ? Number(process.env['MQTTASGI_SIMULATION_RUNS'] ?? 2_500) : 1
 
 test('no accident loses a message, acknowledges unfinished work, or breaks order and window', async (t) => {
   for (let i = 0; i < runs; i++) {
