@@ -195,6 +195,10 @@ export class Server implements Client {
     return slot
   }
 
+  get #endReason(): DisconnectReason {
+    return this.#error === undefined ? { type: 'stopped' } : { type: 'failed', error: this.#error }
+  }
+
   #connect(): void {
     this.#state = 'connecting'
     this.#parts.transport.connect(this.#policy.protocolVersion)
@@ -254,7 +258,11 @@ export class Server implements Client {
     if (!hadConnection) this.#letGo()
     const deadline = new Deadline(this.#clock, drainTimeoutMs)
     await deadline.within(this.#drain())
-    if (deadline.isOver) await this.#abort()
+    if (deadline.isOver) {
+      await this.#abort()
+      // The application hears of it all the same, while it can still publish; it is not waited for any more.
+      void this.#tellDisconnected(this.#endReason)
+    }
     const stop = { clean: !deadline.isOver, unsettled: this.#dispatcher.leave() }
     this.#subscriber.close(error)
     this.#dispatcher.flush()
@@ -282,9 +290,7 @@ export class Server implements Client {
   async #drain(): Promise<void> {
     await this.#dispatcher.drain(this.#parts.sessionLasts ? 'drop' : 'finish')
     this.#dispatcher.flush()
-    await this.#tellDisconnected(
-      this.#error === undefined ? { type: 'stopped' } : { type: 'failed', error: this.#error },
-    )
+    await this.#tellDisconnected(this.#endReason)
     // Replies of the last handlers must be with the broker before we go.
     await this.#outbox.idle()
   }

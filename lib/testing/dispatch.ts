@@ -57,7 +57,7 @@ export interface Subscribed {
 
 /** What happened to the message. */
 export interface DispatchResult {
-  /** A route's handler was entered. */
+  /** A route's handler was entered, and the chain did not fail. */
   readonly handled: boolean
   /** The patterns of the routes that match, in the order they run. */
   readonly routes: readonly string[]
@@ -123,7 +123,7 @@ async function settlementOf(
     clock: systemClock,
     log: options.log ?? silentLog,
     report: (_job, reported) => (settlement = reported),
-    defer: (callback) => callback(),
+    defer: (callback) => void setImmediate(callback),
   })
   dispatcher.arrived(arrival)
   await dispatcher.drain('finish')

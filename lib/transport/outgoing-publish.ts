@@ -1,7 +1,7 @@
 // What a publication looks like on the wire, and whether it may go there: its properties, its size, the broker's limits.
 import { MqttasgiError } from '../core/errors.ts'
 import type { PublishOptions, PublishProperties } from '../core/message.ts'
-import { quote } from '../core/topic.ts'
+import { isTopic, quote } from '../core/topic.ts'
 
 const MAX_REMAINING_LENGTH = 268_435_455
 const MAX_FIELD = 65_535
@@ -33,7 +33,7 @@ export interface PublishPacket {
 }
 
 /**
- * Measures a publication. Throws ERR_PUBLISH_INVALID for a property that can not be sent and
+ * Measures a publication. Throws ERR_PUBLISH_INVALID for a QoS or a property that can not be sent and
  * ERR_PUBLISH_TOO_LARGE beyond what MQTT can carry: MQTT.js would destroy the connection instead, send the
  * packet again on the next one, and so for ever.
  */
@@ -43,7 +43,9 @@ export function publishPacket(
   options: PublishOptions,
   protocolVersion: 4 | 5,
 ): PublishPacket {
-  const body = 2 + Buffer.byteLength(topic) + ((options.qos ?? 1) > 0 ? 2 : 0) + payload.length
+  const qos: unknown = options.qos ?? 1
+  if (qos !== 0 && qos !== 1 && qos !== 2) throw invalid(topic, 'qos', `0, 1 or 2, not ${shown(qos)}`)
+  const body = 2 + Buffer.byteLength(topic) + (qos > 0 ? 2 : 0) + payload.length
   if (protocolVersion === 4) return { properties: undefined, bytes: frameBytes(topic, body) }
   const { properties, bytes } = measure(topic, options.properties ?? {})
   return {
@@ -115,6 +117,8 @@ function measure(topic: string, given: PublishProperties): { properties: WirePro
   }
   if (responseTopic !== undefined) {
     bytes += 1 + textBytes(topic, 'responseTopic', responseTopic)
+    // [MQTT-3.3.2-14]
+    if (!isTopic(responseTopic)) throw invalid(topic, 'responseTopic', `a topic, not ${quote(responseTopic)}`)
     properties.responseTopic = responseTopic
   }
   if (correlationData !== undefined) {
@@ -159,6 +163,10 @@ function textBytes(topic: string, name: string, text: string): number {
 function fieldBytes(topic: string, name: string, bytes: number): number {
   if (bytes <= MAX_FIELD) return bytes
   throw invalid(topic, name, `at most ${MAX_FIELD} bytes, not ${bytes}`)
+}
+
+function shown(value: unknown): string {
+  return typeof value === 'string' ? quote(value) : String(value)
 }
 
 function invalid(topic: string, name: string, expected: string): MqttasgiError {

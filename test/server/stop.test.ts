@@ -181,6 +181,27 @@ test('a handler that never ends is told, counted, and left behind without a time
   t.like(server.counters, { handled: 0, failed: 0 })
 })
 
+test('an application hears of the stop, and can say a last word, though a handler never ends', async (t) => {
+  const app = mqttasgi()
+  const types: string[] = []
+  app.topic('stuck', () => new Promise(() => {}))
+  app.onDisconnect(async ({ type }) => {
+    types.push(type)
+    await server.publish('status', 'offline')
+  })
+  const { clock, server, transport } = stageServer(t, app)
+  await server.start()
+  transport.deliver('stuck')
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  t.deepEqual(types, [])
+  clock.advance(1_000)
+  t.deepEqual(await stopping, { clean: false, unsettled: 1 })
+  t.deepEqual(types, ['stopped'])
+  t.is(transport.published.at(-1)?.topic, 'status')
+})
+
 test('a handler that does its work when it is told is still acknowledged', async (t) => {
   const app = mqttasgi()
   app.topic(

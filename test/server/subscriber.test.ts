@@ -167,12 +167,16 @@ test('what is wanted while the broker is asked is asked for next, and readiness 
   t.deepEqual(desk.held, ['a', 'b'])
 })
 
-test('more filters than fit into a packet are asked for in several', async (t) => {
+test('many filters are asked for, and given up, in portions', async (t) => {
   const desk = new Desk(...Array.from({ length: 250 }, (_, i) => interest(`t/${i}`)))
   desk.connect()
   await desk.subscriber.ready()
   t.is(desk.held.length, 250)
   t.is(desk.transport.count('subscribe'), 3)
+  desk.want()
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, [])
+  t.is(desk.transport.count('unsubscribe'), 3)
 })
 
 test('with the session all subscriptions are lost and made again, without readiness in between', async (t) => {

@@ -53,6 +53,16 @@ test('what a handler throws is the error, as onError leaves it', async (t) => {
   t.deepEqual(routes, ['a'])
 })
 
+test('a chain that runs out of time fails as on a server: onError has its say', async (t) => {
+  const app = mqttasgi()
+  app.topic('slow', { timeoutMs: 1 }, () => new Promise(() => {}))
+  app.onError(() => {})
+  app.onError((error) => {
+    throw new Error('too slow', { cause: error })
+  })
+  t.is((await dispatch(app, 'slow')).error?.message, 'too slow')
+})
+
 test('the message comes as the options say', async (t) => {
   const app = mqttasgi()
   const seen: unknown[] = []

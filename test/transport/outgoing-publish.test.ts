@@ -1,7 +1,9 @@
 import test from 'ava'
 import fc from 'fast-check'
 import { generate } from 'mqtt-packet'
+import type { MqttasgiError } from '../../lib/core/errors.ts'
 import type { PublishProperties } from '../../lib/core/message.ts'
+import { isTopic } from '../../lib/core/topic.ts'
 import { publishPacket } from '../../lib/transport/outgoing-publish.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((one) => !one.includes('\0'))
@@ -10,7 +12,7 @@ const properties: fc.Arbitrary<PublishProperties> = fc.record(
     payloadFormatIndicator: fc.boolean(),
     messageExpiryInterval: fc.nat(0xffffffff),
     contentType: text,
-    responseTopic: text,
+    responseTopic: text.filter(isTopic),
     correlationData: fc.uint8Array({ maxLength: 300 }),
     userProperties: fc.dictionary(text, fc.oneof(text, fc.array(text, { maxLength: 3 })), { maxKeys: 5 }),
   },
@@ -47,6 +49,22 @@ test('the size of a frame is exactly what mqtt-packet writes', (t) => {
     { numRuns: 500 },
   )
   t.pass()
+})
+
+for (const qos of [3, -1, 1.5, Number.NaN, '1']) {
+  test(`what is no quality of service is refused before it is sent: ${String(qos)}, a ${typeof qos}`, (t) => {
+    const error = t.throws(() => publishPacket('a', Buffer.alloc(0), { qos: qos as never }, 5))
+    t.is((error as MqttasgiError).code, 'ERR_PUBLISH_INVALID')
+    t.regex(String(error), /qos must be 0, 1 or 2/)
+  })
+}
+
+test('a response topic that is no topic is refused before the broker ends the connection for it', (t) => {
+  for (const responseTopic of ['', 'a/+', 'a/#']) {
+    const error = t.throws(() => publishPacket('a', Buffer.alloc(0), { properties: { responseTopic } }, 5))
+    t.is((error as MqttasgiError).code, 'ERR_PUBLISH_INVALID')
+    t.regex(String(error), /responseTopic must be a topic/)
+  }
 })
 
 test('QoS is 1 unless told otherwise', (t) => {
