@@ -98,7 +98,7 @@ test(errors, 'EAI_AGAIN', tls, 'network', /not known/)
 test(errors, 'ETIMEDOUT', tcp, 'network', /can not be reached.*firewall/)
 test(errors, 'EHOSTUNREACH', tcp, 'network', /can not be reached/)
 test(errors, 'ENETUNREACH', tcp, 'network', /can not be reached/)
-test(errors, 'ENOENT', unix, 'network', /unix socket of mqtt\+unix:\/\/\/run\/broker/)
+test(errors, 'ENOENT', unix, 'network', /unix socket of unix:\/\/\/run\/broker/)
 test(errors, 'EACCES', unix, 'network', /may we use it/)
 test(errors, 'ECONNRESET', tcp, 'network', /before it answered \(ECONNRESET\)\.$/)
 test('from a port that was reached ', errors, 'ECONNRESET', tls, 'network', /MQTT over TLS/, {
