@@ -14,7 +14,7 @@ import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, Settings, TlsSettings } from './config/settings.ts'
 import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
-import { Server } from './server/server.ts'
+import { Server, type ServerParts } from './server/server.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
 import type { Transport } from './transport/transport.ts'
 
@@ -28,6 +28,8 @@ export interface ServeOptions extends ServeInput {
 
 // Publications that wait for the broker; more are refused.
 const OUTBOX = { maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 }
+// What a message takes in memory while it waits. Messages of a few bytes would take forty times the limit without it.
+const BYTES_BESIDE_FRAME = 256
 
 /**
  * Runs an application: connects to the broker, subscribes to all of its routes and hands it each message,
@@ -69,16 +71,41 @@ export async function createServer(
   { log, loader, transport }: ServerSurroundings,
 ): Promise<Server> {
   const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
-  const applications = [
-    asApplication(app, 'The application'),
-    ...workers.map(({ application }) => application),
+  const hosted: HostedApplication[] = [
+    { application: asApplication(app, 'The application'), identity: { id: 'application' } },
+    ...workers,
   ]
-  const receivers = applications.map((application, i) =>
-    application.receiver({ id: 'application', log, ...workers[i - 1]?.identity }),
-  )
-  refuseDuplicates(receivers)
+  const receivers: ApplicationReceiver[] = []
+  const release = (): void => {
+    for (const receiver of receivers) receiver.release()
+  }
+  let server: Server
+  try {
+    for (const { application, identity } of hosted) receivers.push(application.receiver({ log, ...identity }))
+    refuseDuplicates(receivers)
+    server = new Server(partsOf(receivers, settings, log, transport))
+  } catch (error) {
+    release()
+    throw error
+  }
+  for (const warning of settings.warnings) log.warn(warning)
+  for (const notice of settings.notices) log.warn(notice)
+  const detachments = hosted.map(({ application }) => application.attach(server))
+  void server.closed.then(() => {
+    for (const detach of detachments) detach()
+    release()
+  })
+  return server
+}
+
+function partsOf(
+  receivers: readonly ApplicationReceiver[],
+  settings: Settings,
+  log: Logger,
+  transport: Transport | undefined,
+): ServerParts {
   const { broker } = settings
-  const server = new Server({
+  return {
     transport: transport ?? connectionTo(broker, settings),
     receivers,
     policy: {
@@ -86,28 +113,27 @@ export async function createServer(
       protocolVersion: broker.protocolVersion,
       backoff: reconnectBackoff(Math.random),
     },
-    window: { maxInFlight: settings.maxInFlight, maxWaitingBytes: settings.maxInFlightBytes },
+    window: {
+      maxInFlight: settings.maxInFlight,
+      maxWaitingBytes: settings.maxInFlightBytes,
+      bytesBesideFrame: BYTES_BESIDE_FRAME,
+    },
     outbox: OUTBOX,
     sessionLasts: !broker.clean,
     drainTimeoutMs: settings.drainTimeoutMs,
     log,
-  })
-  for (const warning of settings.warnings) log.warn(warning)
-  for (const notice of settings.notices) log.warn(notice)
-  const detachments = applications.map((application) => application.attach(server))
-  void server.closed.then(() => {
-    for (const detach of detachments) detach()
-    for (const receiver of receivers) receiver.release()
-  })
-  return server
+  }
 }
 
-interface LoadedWorker {
+interface HostedApplication {
   readonly application: ApplicationNode
-  readonly identity: Pick<ReceiverIdentity, 'id' | 'mount' | 'scope'>
+  readonly identity: Partial<ReceiverIdentity>
 }
 
-async function loadWorker(worker: Settings['workers'][number], loader: ModuleLoader): Promise<LoadedWorker> {
+async function loadWorker(
+  worker: Settings['workers'][number],
+  loader: ModuleLoader,
+): Promise<HostedApplication> {
   const { id, mount, params } = worker
   const loaded =
     typeof worker.application === 'string'

@@ -4,8 +4,10 @@
 export interface WindowLimits {
   /** Messages that are handed out and not yet settled and released. */
   readonly maxInFlight: number
-  /** Bytes of frames that wait in front of the window before the socket is paused. */
+  /** Bytes that wait in front of the window before the socket is paused. */
   readonly maxWaitingBytes: number
+  /** What a message that waits takes of them beside its frame; 0 unless told otherwise. */
+  readonly bytesBesideFrame?: number
 }
 
 /** What is to be done with the socket now. */
@@ -18,12 +20,14 @@ const HARD_LIMIT_FACTOR = 4
 /** Counts; it holds no message and calls nobody. Brokers overshoot Receive Maximum, so the bound is ours. */
 export class Window {
   readonly #limits: WindowLimits
+  readonly #bytesBesideFrame: number
   #open = 0
   #waitingBytes = 0
   #paused = false
 
   constructor(limits: WindowLimits) {
     this.#limits = limits
+    this.#bytesBesideFrame = limits.bytesBesideFrame ?? 0
   }
 
   get open(): number {
@@ -50,12 +54,12 @@ export class Window {
 
   /** A frame waits in front of the window. */
   wait(bytes: number): void {
-    this.#waitingBytes += bytes
+    this.#waitingBytes += bytes + this.#bytesBesideFrame
   }
 
   /** A frame stops waiting. */
   admit(bytes: number): void {
-    this.#waitingBytes -= bytes
+    this.#waitingBytes -= bytes + this.#bytesBesideFrame
   }
 
   /** More waits than may wait even while the socket must be read on. */

@@ -42,6 +42,17 @@ test('while an answer of the broker is awaited it is read on, up to the hard lim
   t.false(window.overflows)
 })
 
+test('what a message takes beside its frame counts too, or small ones would fill the memory', (t) => {
+  const window = new Window({ maxInFlight: 1, maxWaitingBytes: 1_000, bytesBesideFrame: 256 })
+  for (let i = 0; i < 3; i++) window.wait(7)
+  t.is(window.pressure(false), 'read')
+  window.wait(7)
+  t.is(window.waitingBytes, 4 * 263)
+  t.is(window.pressure(false), 'pause')
+  for (let i = 0; i < 4; i++) window.admit(7)
+  t.is(window.waitingBytes, 0)
+})
+
 test('a new connection is read from the start, whatever still waits', (t) => {
   const window = new Window({ maxInFlight: 1, maxWaitingBytes: 100 })
   window.wait(101)

@@ -1,0 +1,41 @@
+// What serve() adds to the parts it puts together; the server itself is tested in test/server.
+import test from 'ava'
+import { Router, mqttasgi, serve } from '../lib/index.ts'
+import { Deferred } from '../lib/core/deferred.ts'
+import { silentLog } from '../lib/core/log.ts'
+import { MemoryTransport } from '../lib/testing/index.ts'
+import { turns } from './helpers/memory-server.ts'
+
+test('small messages that wait count with the memory they take, not with their bytes alone', async (t) => {
+  const app = mqttasgi()
+  const transport = new MemoryTransport()
+  const go = new Deferred()
+  app.topic('t/#', () => go.promise)
+  const server = await serve(app, { transport, log: silentLog, maxInFlight: 1, maxInFlightBytes: 65_536 })
+  t.teardown(() => server.stop())
+  for (let i = 0; i < 400; i++) transport.deliver('t', '', { qos: 0 })
+  await turns()
+  t.true(transport.paused)
+  go.resolve()
+  await turns()
+  t.false(transport.paused)
+  t.is(server.counters.handled, 400)
+})
+
+test('a server that could not be made leaves nothing behind in its applications', async (t) => {
+  const worker = mqttasgi()
+  const app = mqttasgi()
+  const workers = [{ id: 'climate', mount: 'building/+floor', application: worker }]
+  worker.topic('temp', { noLocal: true }, () => {})
+  app.topic('building/+/temp', () => {})
+  const options = { transport: new MemoryTransport(), log: silentLog, workers }
+  await t.throwsAsync(serve(app, options), { code: 'ERR_SUBSCRIBE_OPTIONS_DIFFER' })
+  // Under that mount the name would come twice.
+  t.notThrows(() => worker.topic('rooms/+floor', () => {}))
+  await t.throwsAsync(
+    serve(app, { ...options, workers: [{ ...workers[0]!, application: Router(), id: 'application' }] }),
+    {
+      code: 'ERR_RECEIVER_DUPLICATE',
+    },
+  )
+})
