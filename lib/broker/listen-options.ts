@@ -45,7 +45,7 @@ export function checkOptions(options: BrokerOptions): CheckedOptions {
  * Names other than localhost are refused without a look-up, and localhost itself is not looked up: a
  * hosts file could send it anywhere.
  */
-export function loopbackAddress(host: string): string {
+function loopbackAddress(host: string): string {
   if (host === 'localhost') return '127.0.0.1'
   if (host === '::1' || host === '[::1]') return '::1'
   if (isIPv4(host) && host.startsWith('127.')) return host

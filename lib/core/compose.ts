@@ -39,7 +39,7 @@ export abstract class ChainPosition {
  * The promise of everything that had nothing to await. It is shared: a caller that is given this very
  * promise knows that the work is done and need not wait a turn.
  */
-export const DONE: Promise<void> = Promise.resolve()
+const DONE: Promise<void> = Promise.resolve()
 
 /** What becomes of a chain that has ended: one of the two is called, once. */
 export interface Ending<C, T> {
