@@ -29,6 +29,7 @@ const trace = tracer('subscriptions')
 
 // A broker has a limit for the requests it has not answered, and for the filters in one packet.
 const FILTERS_AT_ONCE = 100
+const NO_SHARED_SUBSCRIPTIONS = 0x9e
 
 export class Subscriber {
   readonly #parts: SubscriberParts
@@ -207,9 +208,15 @@ export class Subscriber {
     this.#sayNotices(connection)
     const { unsubscribe } = difference(this.#wanted, this.#granted)
     const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
-    const { subscribe } = difference(this.#wanted, new Map(confirmed))
+    const missing = difference(this.#wanted, new Map(confirmed)).subscribe
+    // Where there are none, to ask for one would end the connection (3.2.2.3.13).
+    const canBeAsked = (filter: string): boolean =>
+      connection.sharedSubscriptions || sharedFilter(filter) === null
+    const subscribe = missing.filter(({ filter }) => canBeAsked(filter))
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
-    const refused: string[] = []
+    const refused = missing.flatMap(({ filter }) =>
+      canBeAsked(filter) ? [] : `"${filter}" (${reasonText(NO_SHARED_SUBSCRIPTIONS)})`,
+    )
     // What the broker is only told again brings nothing retained.
     this.#parts.copies.asked(
       subscribe.flatMap(({ filter }) => (this.#unconfirmed.has(filter) ? [] : filter)),

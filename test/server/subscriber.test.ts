@@ -291,6 +291,16 @@ test('contradicting options that come later are told, and what was wanted before
   await rejectsWith(t, desk.subscriber.add(desk.slot, 'x', {}), 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
 })
 
+test('a broker without shared subscriptions is not asked for one: it would end the connection, each time anew', async (t) => {
+  const desk = new Desk(interest('a', { share: 'g' }), interest('b'))
+  desk.connect()
+  desk.transport.info = { ...desk.transport.info, sharedSubscriptions: false }
+  const error = await t.throwsAsync(desk.subscriber.ready(), { code: 'ERR_SUBSCRIBE_REFUSED' })
+  t.regex(String(error), /"\$share\/g\/a" \(0x9e, shared subscriptions not supported\)/)
+  t.deepEqual(desk.held, ['b'])
+  t.false(desk.transport.calls.includes('subscribe $share/g/a'))
+})
+
 test('a refusal after the start is logged, for it may be that nobody waits', async (t) => {
   const desk = new Desk(interest('a'))
   desk.connect()
