@@ -126,6 +126,8 @@ export class Copies {
   // A retained message comes for each new subscription on its own: the first filter had it earlier, or never.
   #bringsRetainedAlone({ request }: Subscription, first: Subscription): boolean {
     if (first.request.retainHandling === 2) return request.retainHandling !== 2
+    // In the session of an older process it may be no new subscription, and bring nothing at all (3.8.3.1).
+    if (first.request.retainHandling === 1 && !this.#proved(first, GRANTED)) return true
     return (this.#ageOf(request.filter)?.last ?? 0) > (this.#ageOf(first.request.filter)?.last ?? 0)
   }
 

@@ -217,9 +217,8 @@ export class Subscriber {
     const refused = missing.flatMap(({ filter }) =>
       canBeAsked(filter) ? [] : `"${filter}" (${reasonText(NO_SHARED_SUBSCRIPTIONS)})`,
     )
-    // What the broker is only told again brings nothing retained.
     this.#parts.copies.asked(
-      subscribe.flatMap(({ filter }) => (this.#unconfirmed.has(filter) ? [] : filter)),
+      subscribe.flatMap((request) => (this.#bringsRetained(request) ? request.filter : [])),
       this.#freshSession,
     )
     this.#freshSession = false
@@ -232,6 +231,11 @@ export class Subscriber {
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
+  }
+
+  // What the broker has already does so only when it is asked for once more, with Retain Handling 0 (3.8.3.1).
+  #bringsRetained({ filter, retainHandling }: SubscriptionRequest): boolean {
+    return !this.#granted.has(filter) || (retainHandling === 0 && !this.#unconfirmed.has(filter))
   }
 
   async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {
