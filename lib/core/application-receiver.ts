@@ -201,7 +201,10 @@ function makePlan(matched: readonly Layer[], source: ChainSource): ChainPlan {
     order: 'topic',
     timeoutMs: limits.length === 0 ? 0 : Math.min(...limits),
     ending: {
-      done: (ctx) => (firstRoute !== -1 && ctx.deepest >= firstRoute ? HANDLED : NOT_HANDLED),
+      done: (ctx) => {
+        if (ctx.failure !== undefined) sayForgiven(ctx, ctx.failure.error)
+        return firstRoute !== -1 && ctx.deepest >= firstRoute ? HANDLED : NOT_HANDLED
+      },
       failed: (thrown, ctx) => failed(thrown, ctx, layers),
     },
   }
@@ -244,6 +247,14 @@ function orAborted(
       resolve(value)
     })
   })
+}
+
+// Whether a layer caught what came out of next(), or did not look, can not be told apart.
+function sayForgiven(ctx: Context, thrown: unknown): void {
+  const { message } = toError(thrown)
+  ctx.log.debug(
+    `The chain for "${ctx.topic}" ended well, though a layer of it failed: ${message}. If no layer in front was meant to catch that, one of them does not await next().`,
+  )
 }
 
 // onError observes from the router of the failing layer outwards; only what it throws changes the error.

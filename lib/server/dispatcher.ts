@@ -1,4 +1,4 @@
-// The way of a message through the server: arrival, window, lane, receivers, settlement, acknowledgement.
+// The way of a message through the server, from arrival to acknowledgement; long, because one order and one window hold it together.
 import type { Clock } from '../core/clock.ts'
 import type { MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
@@ -114,8 +114,8 @@ export class Dispatcher {
     this.#parts.log.warn(
       `A message of ${packet.bytes} bytes on "${packet.topic}" is above maxPacketBytes: it was skipped and acknowledged.`,
     )
-    if (packet.packetId === 0 || this.#draining !== 'no') return
-    if (this.#acks.find(packet.packetId) !== undefined) return
+    const { packetId } = packet
+    if (packetId === 0 || this.#draining !== 'no' || this.#acks.find(packetId) !== undefined) return
     const delivery = new Delivery(skippedArrival(packet))
     this.#acks.arrived(delivery)
     this.#settled(delivery)
@@ -209,9 +209,11 @@ export class Dispatcher {
   }
 
   #isWanted(arrival: Arrival): boolean {
-    const { counters, copies } = this.#parts
+    const { counters, copies, log } = this.#parts
     if (arrival.invalid !== undefined) {
       counters.invalidTopics++
+      // Not louder: whoever may publish could fill the log with it.
+      log.debug(`"${arrival.topic}" is no topic, its message was only acknowledged: ${arrival.invalid}.`)
       return false
     }
     const verdict = copies.judge(arrival)

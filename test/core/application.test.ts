@@ -371,6 +371,29 @@ test('a shared delivery runs its group and the middleware before it', async (t) 
   t.deepEqual(seen.splice(0), ['before', 'group h'])
 })
 
+test('an error that a middleware may have caught, or lost because it did not await next(), can be seen', async (t) => {
+  const app = mqttasgi()
+  const lines: string[] = []
+  const log = { debug: (line: string) => void lines.push(line), info() {}, warn() {}, error() {} }
+  const failing = new Promise<void>((resolve) => {
+    app.use(async (_ctx, next) => {
+      void next()
+      await failing
+    })
+    app.topic('a', async () => {
+      resolve()
+      throw new Error('lost')
+    })
+  })
+  t.is((await dispatch(app, 'a', '', { log })).error, undefined)
+  t.regex(
+    lines.join('\n'),
+    /^The chain for "a" ended well, though a layer of it failed: lost\..*await next\(\)/,
+  )
+  await dispatch(app, 'b', '', { log })
+  t.is(lines.length, 1)
+})
+
 test('ready resolves at once when no server runs the application', async (t) => {
   await t.notThrowsAsync(mqttasgi().ready())
 })

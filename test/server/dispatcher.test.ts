@@ -1,5 +1,6 @@
 import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
+import { silentLog } from '../../lib/core/log.ts'
 import type { Order, Plan } from '../../lib/core/receiver.ts'
 import { arrival, HANDLED, Stage } from '../helpers/dispatcher-stage.ts'
 
@@ -138,6 +139,13 @@ test('several receivers each run it, in lanes of their own, and the slowest is w
   await stage.end('a', { receiver: 2, outcome: { type: 'failed', error: new Error('no'), route: undefined } })
   t.deepEqual(stage.acked, [1])
   t.is(stage.dispatcher.running, 3)
+})
+
+test('a message with a topic that is not allowed is not dropped in silence', (t) => {
+  const lines: string[] = []
+  const stage = new Stage({ log: { ...silentLog, debug: (line) => void lines.push(line) } })
+  stage.dispatcher.arrived(arrival(1, 'x', { topic: 'a/+', invalid: 'it has a +' }))
+  t.deepEqual(lines, ['"a/+" is no topic, its message was only acknowledged: it has a +.'])
 })
 
 test('topics that are not allowed and copies are acknowledged in their turn, counted, and not run', async (t) => {
