@@ -1,4 +1,5 @@
-// The smallest application: it answers on another topic. Run it: npx mqttasgi dev examples/hello.ts
+// The smallest application: it answers on another topic. Run it in a checkout:
+// node --import tsx bin/mqttasgi.ts dev examples/hello.ts
 import { mqttasgi } from 'mqttasgi'
 
 export const app = mqttasgi()

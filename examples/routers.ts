@@ -1,5 +1,5 @@
 // Routers: one is mounted in two places, and the compiler checks that its parameters are there.
-// Run it: npx mqttasgi routes examples/routers.ts
+// Run it in a checkout: node --import tsx bin/mqttasgi.ts routes examples/routers.ts
 import { mqttasgi, Router } from 'mqttasgi'
 
 // It says which parameters the prefix has to bring; its own routes add theirs.

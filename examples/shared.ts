@@ -1,5 +1,5 @@
-// Shared subscriptions: several processes, each message to one of them. Start it as often as you like:
-// npx mqttasgi --url mqtt://localhost:1883 examples/shared.ts
+// Shared subscriptions: several processes, each message to one of them. In a checkout, start it as often as you like:
+// node --import tsx bin/mqttasgi.ts --url mqtt://localhost:1883 examples/shared.ts
 // The embedded broker has no shared subscriptions; mosquitto and most others do.
 import { mqttasgi } from 'mqttasgi'
 
