@@ -4,7 +4,7 @@ import { asApplication, type Application, type ApplicationNode } from './core/ap
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import { MqttasgiError } from './core/errors.ts'
-import type { Logger } from './core/log.ts'
+import { unfailing, type Logger } from './core/log.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
 import { loadApplication } from './config/application-file.ts'
@@ -68,8 +68,9 @@ export interface ServerSurroundings {
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log, loader, transport }: ServerSurroundings,
+  { log: given, loader, transport }: ServerSurroundings,
 ): Promise<Server> {
+  const log = unfailing(given)
   const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
   const hosted: HostedApplication[] = [
     { application: asApplication(app, 'The application'), identity: { id: 'application' } },

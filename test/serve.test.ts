@@ -22,6 +22,25 @@ test('small messages that wait count with the memory they take, not with their b
   t.is(server.counters.handled, 400)
 })
 
+test('a log that fails neither ends the process nor holds an acknowledgement', async (t) => {
+  const app = mqttasgi()
+  const transport = new MemoryTransport()
+  const broken = (): void => {
+    throw new Error('The log is broken.')
+  }
+  const log = { debug: broken, info: broken, warn: broken, error: broken }
+  const server = await serve(app, { transport, log })
+  t.teardown(() => server.stop())
+  app.topic('a', async () => {
+    throw new Error('failed')
+  })
+  app.topic('b', () => {})
+  const ids = [transport.deliver('a'), transport.deliver('b')]
+  await turns()
+  t.deepEqual(transport.acknowledged, ids)
+  t.like(server.counters, { failed: 1, handled: 1 })
+})
+
 test('a server that could not be made leaves nothing behind in its applications', async (t) => {
   const worker = mqttasgi()
   const app = mqttasgi()

@@ -13,3 +13,17 @@ export type LogFields = Readonly<Record<string, unknown>>
 
 /** Says nothing. */
 export const silentLog: Logger = Object.freeze({ debug() {}, info() {}, warn() {}, error() {} })
+
+/** The same log, except that its own failures stay in it: what is said of a message must not decide its end. */
+export function unfailing(log: Logger): Logger {
+  const at =
+    (level: keyof Logger) =>
+    (message: string, fields?: LogFields): void => {
+      try {
+        log[level](message, fields)
+      } catch {
+        // There is nowhere left to say it.
+      }
+    }
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
+}
