@@ -237,7 +237,7 @@ withMosquitto('a full window in which every handler awaits a QoS 1 publication g
     await running.untilTotal(32)
     await ctx.publish(`answer/${ctx.params.i}`, 'x', { qos: 1 })
   })
-  const server = await serve(app, { maxInFlight: 32, maxInFlightBytes: 8_192 })
+  const server = await serve(app, { maxInFlight: 32, maxInFlightBytes: 64 * 1024 })
   await publisher.many(
     500,
     (i) => `ask/${i}`,
