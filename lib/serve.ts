@@ -3,7 +3,7 @@ import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
-import { MqttasgiError } from './core/errors.ts'
+import { MqttasgiError, toError } from './core/errors.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
@@ -82,7 +82,7 @@ export async function createServer(
   }
   let server: Server
   try {
-    for (const { application, identity } of hosted) receivers.push(application.receiver({ log, ...identity }))
+    for (const one of hosted) receivers.push(receiverOf(one, log))
     refuseDuplicates(receivers)
     server = new Server(partsOf(receivers, settings, log, transport))
   } catch (error) {
@@ -97,6 +97,18 @@ export async function createServer(
     release()
   })
   return server
+}
+
+function receiverOf({ application, identity }: HostedApplication, log: Logger): ApplicationReceiver {
+  try {
+    return application.receiver({ log, ...identity })
+  } catch (cause) {
+    throw new MqttasgiError(
+      'ERR_CONFIG_VALUE',
+      `Worker "${identity.id}" can not be mounted under "${identity.mount ?? ''}": ${toError(cause).message}`,
+      { cause },
+    )
+  }
 }
 
 function partsOf(

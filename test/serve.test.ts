@@ -58,3 +58,32 @@ test('a server that could not be made leaves nothing behind in its applications'
     },
   )
 })
+
+test('a worker that can not be mounted is named, with its mount', async (t) => {
+  const options = {
+    transport: new MemoryTransport(),
+    log: silentLog,
+    workers: [{ id: 'climate', mount: 'x/#', application: mqttasgi() }],
+  }
+  await t.throwsAsync(serve(mqttasgi(), options), {
+    code: 'ERR_CONFIG_VALUE',
+    message: /^Worker "climate" can not be mounted under "x\/#"/,
+  })
+})
+
+test('a session that the broker has lost is told of, where it was to be kept', async (t) => {
+  const warnings: string[] = []
+  const log = { ...silentLog, warn: (message: string) => void warnings.push(message) }
+  const transport = new MemoryTransport()
+  const broker = { clean: false, clientId: 'greenhouse' }
+  const server = await serve(mqttasgi(), { transport, log, broker })
+  t.teardown(() => server.stop())
+  t.false(warnings.some((line) => line.includes('lost the session')))
+  transport.lose()
+  await within(server)
+  t.true(warnings.some((line) => line.includes('lost the session')))
+})
+
+async function within(server: Awaited<ReturnType<typeof serve>>): Promise<void> {
+  while (server.counters.connects < 2) await new Promise((resolve) => setImmediate(resolve))
+}

@@ -247,8 +247,8 @@ export const errorCodes = {
   },
   ERR_PUBLISH_INVALID: {
     kind: 'program',
-    means: 'A property given to publish() can not be sent.',
-    mend: 'The message names the property and what it must be.',
+    means: 'An option or property given to publish() is unknown, or can not be sent.',
+    mend: 'The message names it, and what there is or what it must be.',
   },
   ERR_UNSUBSCRIBE_REFUSED: {
     kind: 'connection',

@@ -5,7 +5,13 @@ import type { ConnectionFailure } from '../transport/transport.ts'
 
 /** What to do next. */
 export type Verdict =
-  | { readonly type: 'retry'; readonly afterMs: number; readonly protocolVersion: 4 | 5 }
+  | {
+      readonly type: 'retry'
+      readonly afterMs: number
+      readonly protocolVersion: 4 | 5
+      /** What people should think of, with a space in front. */
+      readonly hint?: string
+    }
   | { readonly type: 'stop'; readonly error: MqttasgiError }
 
 /** How the policy is set up. */
@@ -17,6 +23,10 @@ export interface ConnectionPolicyOptions {
   /** A monotonic clock in milliseconds. */
   readonly now: () => number
 }
+
+// Some brokers say nothing when a client id is taken over, mosquitto 2.0 among them: they only close.
+const SAME_ID_HINT =
+  ' Connections keep ending soon after they have begun: is another process using the same client id?'
 
 const codeOf: Record<ConnectionFailure['type'], ErrorCode> = {
   version: 'ERR_CONNECT_VERSION',
@@ -47,6 +57,8 @@ export class ConnectionPolicy {
   #everConnected = false
   #connectedAt: number | undefined = undefined
   #tries = 0
+  // Connections in a row that the other side ended soon after they had begun.
+  #shortLived = 0
   #outageSince: number | undefined = undefined
 
   constructor(options: ConnectionPolicyOptions) {
@@ -66,7 +78,7 @@ export class ConnectionPolicy {
   }
 
   failed(failure: ConnectionFailure): Verdict {
-    this.#disconnected()
+    this.#disconnected(failure)
     if (failure.type === 'version' && !this.#settled) {
       this.#version = 4
       this.#settled = true
@@ -76,22 +88,28 @@ export class ConnectionPolicy {
     this.#outageSince ??= this.#options.now()
     this.#tries++
     const { retries } = this.#options
+    const hint = this.#shortLived < 2 ? undefined : SAME_ID_HINT
     if (retries > 0 && this.#tries > retries) {
       return {
         type: 'stop',
-        error: connectionError(failure, ` Gave up after ${retries} ${retries === 1 ? 'retry' : 'retries'}.`),
+        error: connectionError(
+          failure,
+          `${hint ?? ''} Gave up after ${retries} ${retries === 1 ? 'retry' : 'retries'}.`,
+        ),
       }
     }
     const elapsedMs = this.#options.now() - this.#outageSince
     const afterMs = this.#options.backoff({ tries: this.#tries, elapsedMs })
-    return { type: 'retry', afterMs, protocolVersion: this.#version }
+    const verdict = { type: 'retry', afterMs, protocolVersion: this.#version } as const
+    return hint === undefined ? verdict : { ...verdict, hint }
   }
 
-  #disconnected(): void {
+  #disconnected({ type }: ConnectionFailure): void {
     if (this.#connectedAt === undefined) return
     const lastedMs = this.#options.now() - this.#connectedAt
     this.#connectedAt = undefined
     this.#everConnected = true
+    this.#shortLived = lastedMs < STABLE_MS && type === 'closed' ? this.#shortLived + 1 : 0
     if (lastedMs < STABLE_MS) return
     this.#tries = 0
     this.#outageSince = undefined

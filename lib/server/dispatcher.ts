@@ -111,10 +111,8 @@ export class Dispatcher {
   skipped(packet: SkippedPacket): void {
     this.#parts.counters.received++
     this.#parts.counters.oversized++
-    this.#parts.log.warn(
-      `A message of ${packet.bytes} bytes on "${packet.topic}" is above maxPacketBytes: it was skipped and acknowledged.`,
-    )
-    const { packetId } = packet
+    const { bytes, packetId, topic } = packet
+    this.#parts.log.warn(`${bytes} bytes on "${topic}" are above maxPacketBytes: skipped, and acknowledged.`)
     if (packetId === 0 || this.#draining !== 'no' || this.#acks.find(packetId) !== undefined) return
     const delivery = new Delivery(skippedArrival(packet))
     this.#acks.arrived(delivery)

@@ -12,6 +12,7 @@ import type {
   SubscribeResult,
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
+import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
 import { assertTopic } from '../core/topic.ts'
 import { traceSettled, tracer } from '../core/trace.ts'
@@ -161,6 +162,7 @@ export class Server implements Client {
 
   async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
     assertTopic(topic)
+    checkPublishOptions(topic, options)
     const bytes = encodePayload(payload, topic)
     const result = await this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
     this.#counters.published++
@@ -212,6 +214,11 @@ export class Server implements Client {
     this.#parts.log.info(
       `Connected with MQTT ${info.protocolVersion === 5 ? '5' : '3.1.1'}${info.sessionPresent ? ', the session goes on' : ''}.`,
     )
+    if (this.#parts.sessionLasts && this.#counters.connects > 1 && !info.sessionPresent) {
+      this.#parts.log.warn(
+        'The broker has lost the session, and with it what it kept for us. All is subscribed again.',
+      )
+    }
     this.#dispatcher.connected(info.sessionPresent)
     this.#subscriber.connected(info)
     this.#outbox.open(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY))
@@ -232,7 +239,9 @@ export class Server implements Client {
     trace('closed (%s), verdict %s', failure.type, verdict.type)
     void this.#tellDisconnected({ type: 'lost', error: new Error(failure.message) })
     if (verdict.type === 'stop') return this.#fail(verdict.error)
-    this.#parts.log.warn(`${failure.message} Next try in ${Math.round(verdict.afterMs)} ms.`)
+    this.#parts.log.warn(
+      `${failure.message}${verdict.hint ?? ''} Next try in ${Math.round(verdict.afterMs)} ms.`,
+    )
     this.#cancelRetry = this.#clock.after(verdict.afterMs, () => this.#connect())
   }
 

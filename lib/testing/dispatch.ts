@@ -12,8 +12,9 @@ import type {
   SubscribeResult,
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
+import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client } from '../core/receiver.ts'
-import type { Router } from '../core/router.ts'
+import type { Mountable } from '../core/router.ts'
 import { masterScope, type Scope } from '../core/scope.ts'
 import { assertFilter, assertTopic } from '../core/topic.ts'
 import { zeroCounters } from '../server/counters.ts'
@@ -76,7 +77,7 @@ export interface DispatchResult {
  * const { handled, published } = await dispatch(app, 'sensors/hall/temp', { celsius: 85 })
  */
 export async function dispatch(
-  app: Application | Router,
+  app: Application | Mountable<never>,
   topic: string,
   payload?: Payload,
   options: DispatchOptions = {},
@@ -137,6 +138,7 @@ class RecordingClient implements Client {
 
   async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
     assertTopic(topic)
+    checkPublishOptions(topic, options)
     this.published.push({ topic, payload: encodePayload(payload, topic), options })
     return { reasonCode: 0 }
   }

@@ -225,3 +225,18 @@ test('over any outage a wait is within 1.5 s in the first minute, and within a d
     { numRuns: 50 },
   )
 })
+
+test('connections that keep ending soon after they have begun make one think of the client id', (t) => {
+  const { pass, policy } = stage({ retries: 2 })
+  const end = (lastedMs: number): ReturnType<ConnectionPolicy['failed']> => {
+    policy.connected()
+    pass(lastedMs)
+    return policy.failed(failure('closed'))
+  }
+  t.false('hint' in end(100))
+  t.regex(JSON.stringify(end(100)), /same client id/)
+  const last = end(100)
+  t.is(last.type, 'stop')
+  t.regex(last.type === 'stop' ? last.error.message : '', /same client id\? Gave up/)
+  t.false('hint' in end(60_000))
+})

@@ -1,0 +1,31 @@
+// The options of a publication, checked where they are given: a misspelt one would be lost in silence.
+import { MqttasgiError } from './errors.ts'
+import type { PublishOptions, PublishProperties } from './message.ts'
+
+const optionNames: Record<keyof PublishOptions, true> = { qos: true, retain: true, properties: true }
+
+const propertyNames: Record<keyof PublishProperties, true> = {
+  payloadFormatIndicator: true,
+  messageExpiryInterval: true,
+  contentType: true,
+  responseTopic: true,
+  correlationData: true,
+  userProperties: true,
+}
+
+/** Throws `ERR_PUBLISH_INVALID` for a name that is none. Values are checked where they are written. */
+export function checkPublishOptions(topic: string, options: PublishOptions): void {
+  refuseUnknown(topic, 'option', options, optionNames)
+  if (options.properties !== undefined) refuseUnknown(topic, 'property', options.properties, propertyNames)
+}
+
+function refuseUnknown(topic: string, what: string, given: object, known: object): void {
+  for (const name of Object.keys(given)) {
+    if (Object.hasOwn(known, name)) continue
+    throw new MqttasgiError(
+      'ERR_PUBLISH_INVALID',
+      `"${topic}" was not published: "${name}" is no ${what} of a publication. There are: ${Object.keys(known).join(', ')}.`,
+      { topic },
+    )
+  }
+}

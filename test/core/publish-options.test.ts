@@ -1,0 +1,34 @@
+import test from 'ava'
+import { MqttasgiError } from '../../lib/core/errors.ts'
+import type { PublishOptions } from '../../lib/core/message.ts'
+import { checkPublishOptions } from '../../lib/core/publish-options.ts'
+
+function refused(options: object): string | undefined {
+  try {
+    checkPublishOptions('a', options as PublishOptions)
+    return undefined
+  } catch (error) {
+    return error instanceof MqttasgiError ? `${error.code} ${error.message}` : String(error)
+  }
+}
+
+test('a name that is no option or property is refused, with those there are', (t) => {
+  t.regex(
+    refused({ retained: true }) ?? '',
+    /^ERR_PUBLISH_INVALID .*"retained" is no option.*qos, retain, properties/,
+  )
+  t.regex(refused({ properties: { userProps: {} } }) ?? '', /"userProps" is no property.*userProperties/)
+})
+
+test('all that there is passes', (t) => {
+  const properties = {
+    payloadFormatIndicator: true,
+    messageExpiryInterval: 1,
+    contentType: 'text/plain',
+    responseTopic: 'b',
+    correlationData: Buffer.from('c'),
+    userProperties: { d: ['e'] },
+  }
+  t.is(refused({ qos: 1, retain: true, properties }), undefined)
+  t.is(refused({}), undefined)
+})
