@@ -1,11 +1,10 @@
 import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
-import type { PublishOptions } from '../../lib/core/message.ts'
 import { checkPublishOptions } from '../../lib/core/publish-options.ts'
 
 function refused(options: object): string | undefined {
   try {
-    checkPublishOptions('a', options as PublishOptions)
+    checkPublishOptions('a', options)
     return undefined
   } catch (error) {
     return error instanceof MqttasgiError ? `${error.code} ${error.message}` : String(error)

@@ -147,7 +147,7 @@ test('what can not be dispatched rejects', async (t) => {
     'ERR_PAYLOAD_TYPE',
   )
   await rejectsWith(t, dispatch(app, 'a', '', { mount: 'a/#' }), 'ERR_MOUNT_INVALID')
-  const error = await t.throwsAsync(dispatch({} as Application, 'a'), { instanceOf: MqttasgiError })
+  const error = await t.throwsAsync(dispatch({}, 'a'), { instanceOf: MqttasgiError })
   t.truthy(error?.message)
 })
 
