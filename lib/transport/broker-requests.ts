@@ -5,10 +5,10 @@ import { assertTopic, quote } from '../core/topic.ts'
 import {
   limitFault,
   noLimits,
-  publishPacket,
+  measurePublish,
   tooLarge,
   type PublishLimits,
-  type PublishPacket,
+  type OutgoingPublish,
   type WireProperties,
 } from './outgoing-publish.ts'
 import { reasonText } from './reason-codes.ts'
@@ -145,10 +145,10 @@ export class BrokerRequests {
     const qos = options.qos ?? 1
     const retain = options.retain === true
     const what = `the publication to ${quote(topic)}`
-    let packet: PublishPacket
+    let packet: OutgoingPublish
     try {
       assertTopic(topic)
-      packet = publishPacket(topic, payload, options, this.#version)
+      packet = measurePublish(topic, payload, options, this.#version)
     } catch (error) {
       return Promise.reject(error)
     }

@@ -26,7 +26,7 @@ export interface PublishLimits {
 export const noLimits: PublishLimits = { maximumPacketSize: undefined, maximumQoS: 2, retainAvailable: true }
 
 /** A publication that can be encoded. */
-export interface PublishPacket {
+export interface OutgoingPublish {
   readonly properties: WireProperties | undefined
   /** Of the whole frame, fixed header included, as Maximum Packet Size counts it (3.2.2.3.6). */
   readonly bytes: number
@@ -37,12 +37,12 @@ export interface PublishPacket {
  * ERR_PUBLISH_TOO_LARGE beyond what MQTT can carry: MQTT.js would destroy the connection instead, send the
  * packet again on the next one, and so for ever.
  */
-export function publishPacket(
+export function measurePublish(
   topic: string,
   payload: Buffer,
   options: PublishOptions,
   protocolVersion: 4 | 5,
-): PublishPacket {
+): OutgoingPublish {
   const qos: unknown = options.qos ?? 1
   if (qos !== 0 && qos !== 1 && qos !== 2) throw invalid(topic, 'qos', `0, 1 or 2, not ${shown(qos)}`)
   const body = 2 + Buffer.byteLength(topic) + (qos > 0 ? 2 : 0) + payload.length

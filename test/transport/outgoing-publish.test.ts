@@ -4,7 +4,7 @@ import { generate } from 'mqtt-packet'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
 import type { PublishProperties } from '../../lib/core/message.ts'
 import { isTopic } from '../../lib/core/topic.ts'
-import { publishPacket } from '../../lib/transport/outgoing-publish.ts'
+import { measurePublish } from '../../lib/transport/outgoing-publish.ts'
 
 const text = fc.string({ unit: 'binary', maxLength: 300 }).filter((one) => !one.includes('\0'))
 const properties: fc.Arbitrary<PublishProperties> = fc.record(
@@ -29,7 +29,7 @@ test('the size of a frame is exactly what mqtt-packet writes', (t) => {
       fc.constantFrom(4, 5),
       (topic, length, given, qos, protocolVersion) => {
         const payload = Buffer.alloc(length)
-        const packet = publishPacket(topic, payload, { qos, properties: given }, protocolVersion)
+        const packet = measurePublish(topic, payload, { qos, properties: given }, protocolVersion)
         const frame = generate(
           {
             cmd: 'publish',
@@ -53,7 +53,7 @@ test('the size of a frame is exactly what mqtt-packet writes', (t) => {
 
 for (const qos of [3, -1, 1.5, Number.NaN, '1']) {
   test(`what is no quality of service is refused before it is sent: ${String(qos)}, a ${typeof qos}`, (t) => {
-    const error = t.throws(() => publishPacket('a', Buffer.alloc(0), { qos: qos as never }, 5))
+    const error = t.throws(() => measurePublish('a', Buffer.alloc(0), { qos: qos as never }, 5))
     t.is((error as MqttasgiError).code, 'ERR_PUBLISH_INVALID')
     t.regex(String(error), /qos must be 0, 1 or 2/)
   })
@@ -61,7 +61,7 @@ for (const qos of [3, -1, 1.5, Number.NaN, '1']) {
 
 test('a response topic that is no topic is refused before the broker ends the connection for it', (t) => {
   for (const responseTopic of ['', 'a/+', 'a/#']) {
-    const error = t.throws(() => publishPacket('a', Buffer.alloc(0), { properties: { responseTopic } }, 5))
+    const error = t.throws(() => measurePublish('a', Buffer.alloc(0), { properties: { responseTopic } }, 5))
     t.is((error as MqttasgiError).code, 'ERR_PUBLISH_INVALID')
     t.regex(String(error), /responseTopic must be a topic/)
   }
@@ -69,16 +69,16 @@ test('a response topic that is no topic is refused before the broker ends the co
 
 test('QoS is 1 unless told otherwise', (t) => {
   const payload = Buffer.from('x')
-  const { bytes } = publishPacket('a', payload, { qos: 1 }, 4)
-  t.is(publishPacket('a', payload, {}, 4).bytes, bytes)
-  t.is(publishPacket('a', payload, { qos: 0 }, 4).bytes, bytes - 2)
+  const { bytes } = measurePublish('a', payload, { qos: 1 }, 4)
+  t.is(measurePublish('a', payload, {}, 4).bytes, bytes)
+  t.is(measurePublish('a', payload, { qos: 0 }, 4).bytes, bytes - 2)
 })
 
 test('a user property named __proto__ is one like any other', (t) => {
   const userProperties = Object.assign(Object.create(null), JSON.parse('{ "__proto__": "x" }'))
-  const { bytes, properties } = publishPacket('a', Buffer.alloc(0), { properties: { userProperties } }, 5)
+  const { bytes, properties } = measurePublish('a', Buffer.alloc(0), { properties: { userProperties } }, 5)
   t.deepEqual(Object.entries(properties?.userProperties ?? {}), [['__proto__', ['x']]])
-  t.true(bytes > publishPacket('a', Buffer.alloc(0), {}, 5).bytes)
+  t.true(bytes > measurePublish('a', Buffer.alloc(0), {}, 5).bytes)
 })
 
 test('what can not stand in a property is told with its name', (t) => {
@@ -92,7 +92,7 @@ test('what can not stand in a property is told with its name', (t) => {
     [{ userProperties: { x: JSON.parse('[1]') } }, /a user property must be a string, not number/],
   ]
   for (const [properties, message] of wrong) {
-    t.throws(() => publishPacket('hall', Buffer.alloc(0), { properties }, 5), {
+    t.throws(() => measurePublish('hall', Buffer.alloc(0), { properties }, 5), {
       code: 'ERR_PUBLISH_INVALID',
       message,
     })
@@ -102,6 +102,6 @@ test('what can not stand in a property is told with its name', (t) => {
 test('what MQTT can not carry is told before it is sent', (t) => {
   // The length alone matters, so no 256 MiB are made.
   const payload = Object.create(Buffer.alloc(0), { length: { value: 268_435_455 } })
-  const error = t.throws(() => publishPacket('hall', payload, {}, 4), { code: 'ERR_PUBLISH_TOO_LARGE' })
+  const error = t.throws(() => measurePublish('hall', payload, {}, 4), { code: 'ERR_PUBLISH_TOO_LARGE' })
   t.regex(error?.message ?? '', /takes 268435463 bytes, and MQTT can carry 268435455/)
 })
