@@ -50,7 +50,6 @@ export class Runner {
    */
   giveUp(reason: MqttasgiError): void {
     this.#givenUp = true
-    this.dropWaiting()
     for (const job of this.#running) job.abort(reason)
   }
 

@@ -12,17 +12,7 @@ import { Subscriber } from '../../lib/server/subscriber.ts'
 import { planSubscriptions, type Subscription } from '../../lib/server/subscriptions.ts'
 import { CopyingBroker, type Copy, type Publication } from '../helpers/copying-broker.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
-
-function interest(filter: string, more: Partial<Interest> = {}): Interest {
-  const plain = {
-    share: undefined,
-    qos: 1,
-    noLocal: false,
-    retainHandling: 0,
-    retainAsPublished: false,
-  } as const
-  return { ...plain, filter, source: filter, ...more }
-}
+import { interest } from '../helpers/interest.ts'
 
 interface Known {
   readonly copies: Copies

@@ -10,6 +10,7 @@ import { Subscriber } from '../../lib/server/subscriber.ts'
 import type { ConnectionInfo } from '../../lib/transport/transport.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { settled } from '../helpers/fake-clock.ts'
+import { interest } from '../helpers/interest.ts'
 
 const STOPPED = new MqttasgiError('ERR_STOPPED', 'Stopped.')
 
@@ -20,17 +21,6 @@ const info: ConnectionInfo = {
   maximumPacketSize: undefined,
   subscriptionIdentifiers: true,
   sharedSubscriptions: true,
-}
-
-function interest(filter: string, more: Partial<Interest> = {}): Interest {
-  const plain = {
-    share: undefined,
-    qos: 1,
-    noLocal: false,
-    retainHandling: 0,
-    retainAsPublished: false,
-  } as const
-  return { ...plain, filter, source: filter, ...more }
 }
 
 /** A subscriber with one receiver, on a broker in memory. */

@@ -2,17 +2,7 @@ import test from 'ava'
 import type { Interest } from '../../lib/core/receiver.ts'
 import { subscriptionNotices } from '../../lib/server/subscription-notices.ts'
 import { planSubscriptions } from '../../lib/server/subscriptions.ts'
-
-function interest(filter: string, more: Partial<Interest> = {}): Interest {
-  const plain = {
-    share: undefined,
-    qos: 1,
-    noLocal: false,
-    retainHandling: 0,
-    retainAsPublished: false,
-  } as const
-  return { ...plain, filter, source: filter, ...more }
-}
+import { interest } from '../helpers/interest.ts'
 
 function notices(
   interests: readonly Interest[],

@@ -6,17 +6,7 @@ import type { Interest } from '../../lib/core/receiver.ts'
 import { subscriptionIdentifier } from '../../lib/server/subscription-identifier.ts'
 import { difference, planSubscriptions, wireFilter } from '../../lib/server/subscriptions.ts'
 import type { SubscriptionRequest } from '../../lib/transport/transport.ts'
-
-function interest(filter: string, more: Partial<Interest> = {}): Interest {
-  const plain = {
-    share: undefined,
-    qos: 1,
-    noLocal: false,
-    retainHandling: 0,
-    retainAsPublished: false,
-  } as const
-  return { ...plain, filter, source: filter, ...more }
-}
+import { interest } from '../helpers/interest.ts'
 
 function planned(...interests: Interest[]): string[] {
   return planSubscriptions(interests).map(({ request }) => `${request.filter} ${request.qos}`)
