@@ -14,6 +14,7 @@ export {
   type UnmatchedHandler,
 } from './core/context.ts'
 export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './core/errors.ts'
+export { type JsonLimits } from './core/json-guard.ts'
 export { type Logger, type LogFields } from './core/log.ts'
 export {
   type MessageProperties,

@@ -46,6 +46,7 @@ const face: Readonly<
       'ErrorEntry',
       'ErrorHandler',
       'Handler',
+      'JsonLimits',
       'LogFields',
       'Logger',
       'MessageProperties',

@@ -1,5 +1,6 @@
 // What a handler is given: one message on its way through the chain, as users see it.
 import type { Next } from './compose.ts'
+import type { JsonLimits } from './json-guard.ts'
 import type { Logger } from './log.ts'
 import type {
   MessageProperties,
@@ -47,8 +48,14 @@ export interface Context<P extends object = object> {
   readonly payload: Buffer
   /** The payload as UTF-8 text. */
   text(): string
-  /** The payload read as JSON; its shape is not checked. Throws `ERR_PAYLOAD_JSON`. */
-  json<T = unknown>(): T
+  /**
+   * The payload read as JSON; its shape is not checked. Throws `ERR_PAYLOAD_JSON`, also for more than 1 MiB,
+   * for more than 64 levels, and for names such as `__proto__`, unless `limits` say otherwise.
+   *
+   * @example
+   * const { celsius } = ctx.json<{ celsius: number }>({ maxBytes: 4_096 })
+   */
+  json<T = unknown>(limits?: JsonLimits): T
   /** The quality of service it was delivered with. */
   readonly qos: QoS
   /** Set on retained messages that a subscription brought, and with `retainAsPublished` (3.3.1.3). */

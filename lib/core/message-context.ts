@@ -2,6 +2,7 @@
 import { ChainPosition } from './compose.ts'
 import type { ApplicationHandle, Context } from './context.ts'
 import { MqttasgiError } from './errors.ts'
+import { readJson, type JsonLimits } from './json-guard.ts'
 import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import type {
@@ -14,7 +15,6 @@ import type {
   SubscribeOptions,
   SubscribeResult,
 } from './message.ts'
-import { decodeJson } from './payload.ts'
 import type { Attempt, Client } from './receiver.ts'
 import type { Scope } from './scope.ts'
 import { isTopic } from './topic.ts'
@@ -67,8 +67,8 @@ export class MessageContext extends ChainPosition implements Context {
     return this.#message.payload.toString()
   }
 
-  json<T = unknown>(): T {
-    return decodeJson<T>(this.#message.payload, this.#message.topic)
+  json<T = unknown>(limits?: JsonLimits): T {
+    return readJson(this.#message.payload, this.#message.topic, limits) as T
   }
 
   get qos(): QoS {

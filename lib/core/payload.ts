@@ -1,4 +1,4 @@
-// From what users publish to bytes, and from bytes back to what they read.
+// From what users publish to bytes.
 import { MqttasgiError } from './errors.ts'
 import type { Payload } from './message.ts'
 
@@ -29,17 +29,4 @@ function encodeJson(payload: object, topic: string): string {
     `The payload for "${topic}" can not be written as JSON: it is a ${typeof payload}${cause instanceof Error ? ` (${cause.message})` : ''}. Publish a string, bytes, a number, a boolean, null or a plain object.`,
     { cause, topic },
   )
-}
-
-/** Reads the payload as JSON; throws `ERR_PAYLOAD_JSON` with the parser's words and the topic. */
-export function decodeJson<T>(payload: Buffer, topic: string): T {
-  try {
-    return JSON.parse(payload.toString()) as T
-  } catch (cause) {
-    const what = payload.length === 0 ? 'it is empty' : cause instanceof Error ? cause.message : 'unreadable'
-    throw new MqttasgiError('ERR_PAYLOAD_JSON', `The payload of "${topic}" is not JSON: ${what}.`, {
-      cause,
-      topic,
-    })
-  }
 }

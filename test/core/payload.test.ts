@@ -1,8 +1,7 @@
 import test from 'ava'
-import * as fc from 'fast-check'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import type { Payload } from '../../lib/core/message.ts'
-import { decodeJson, encodePayload } from '../../lib/core/payload.ts'
+import { encodePayload } from '../../lib/core/payload.ts'
 
 const written: readonly (readonly [what: string, payload: Payload, text: string])[] = [
   ['text', 'grün', 'grün'],
@@ -55,28 +54,3 @@ for (const [what, payload, words] of unwritable) {
     t.is(error?.topic, 'sensors/hall')
   })
 }
-
-test('what was written as JSON is read as it was', (t) => {
-  fc.assert(
-    fc.property(fc.jsonValue(), (value) => {
-      const wrapped = { value }
-      t.deepEqual(decodeJson(encodePayload(wrapped, 'a'), 'a'), JSON.parse(JSON.stringify(wrapped)))
-    }),
-  )
-})
-
-test('what is not JSON is told with the words of the parser and the topic', (t) => {
-  for (const [text, words] of [
-    ['', /"a\/b" is not JSON: it is empty/],
-    ['{', /"a\/b" is not JSON: .*JSON/],
-    ['\u0000', /not JSON/],
-  ] as const) {
-    const error = t.throws(() => decodeJson(Buffer.from(text), 'a/b'), {
-      instanceOf: MqttasgiError,
-      message: words,
-    })
-    t.is(error?.code, 'ERR_PAYLOAD_JSON')
-    t.is(error?.topic, 'a/b')
-    t.true(error?.cause instanceof SyntaxError)
-  }
-})
