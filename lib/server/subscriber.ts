@@ -13,6 +13,7 @@ import type { Slot } from './job.ts'
 import { reasonText } from '../transport/reason-codes.ts'
 import type { Recipients } from './recipients.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
+import { unavailable } from './subscription-limits.ts'
 import { difference, planSubscriptions, type Subscription } from './subscriptions.ts'
 import type { ConnectionInfo, SubscriptionRequest, Transport } from '../transport/transport.ts'
 
@@ -29,7 +30,6 @@ const trace = tracer('subscriptions')
 
 // A broker has a limit for the requests it has not answered, and for the filters in one packet.
 const FILTERS_AT_ONCE = 100
-const NO_SHARED_SUBSCRIPTIONS = 0x9e
 
 export class Subscriber {
   readonly #parts: SubscriberParts
@@ -209,14 +209,12 @@ export class Subscriber {
     const { unsubscribe } = difference(this.#wanted, this.#granted)
     const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
     const missing = difference(this.#wanted, new Map(confirmed)).subscribe
-    // Where there are none, to ask for one would end the connection (3.2.2.3.13).
-    const canBeAsked = (filter: string): boolean =>
-      connection.sharedSubscriptions || sharedFilter(filter) === null
-    const subscribe = missing.filter(({ filter }) => canBeAsked(filter))
+    const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
-    const refused = missing.flatMap(({ filter }) =>
-      canBeAsked(filter) ? [] : `"${filter}" (${reasonText(NO_SHARED_SUBSCRIPTIONS)})`,
-    )
+    const refused = missing.flatMap(({ filter }) => {
+      const code = unavailable(filter, connection)
+      return code === undefined ? [] : `"${filter}" (${reasonText(code)})`
+    })
     this.#parts.copies.asked(
       subscribe.flatMap((request) => (this.#bringsRetained(request) ? request.filter : [])),
       this.#freshSession,

@@ -1,5 +1,6 @@
 // A transport without a network: the broker's side is an object of the test's, with faults on order.
 import { MqttasgiError } from '../core/errors.ts'
+import { unlimited } from '../transport/broker-limits.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { Fifo } from '../server/fifo.ts'
 import type {
@@ -53,6 +54,7 @@ export class MemoryTransport implements Transport {
     maximumPacketSize: undefined,
     subscriptionIdentifiers: true,
     sharedSubscriptions: true,
+    limits: unlimited,
   }
   /** What SUBACK will say to a request; as it was asked for, unless told otherwise. */
   grant: (request: SubscriptionRequest) => number = ({ qos }) => qos

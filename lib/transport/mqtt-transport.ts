@@ -4,6 +4,7 @@ import { MqttClient, UniqueMessageIdProvider } from 'mqtt'
 import type { IClientOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
+import { brokerLimits } from './broker-limits.ts'
 import { BrokerRequests } from './broker-requests.ts'
 import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
@@ -256,17 +257,14 @@ export class MqttTransport implements Transport {
     const attempt = this.#attempt
     if (attempt === undefined) return
     const code = packet.reasonCode ?? packet.returnCode ?? 0
-    const {
-      maximumPacketSize,
-      maximumQoS = 2,
-      reasonString,
-      retainAvailable = true,
-    } = packet.properties ?? {}
-    if (code !== 0) return attempt.fail(refusal(this.#options.address, code, reasonString))
+    if (code !== 0) {
+      return attempt.fail(refusal(this.#options.address, code, packet.properties?.reasonString))
+    }
+    const info = connectionInfo(packet, session.version)
     attempt.answered()
-    session.requests.connected({ maximumPacketSize, maximumQoS, retainAvailable })
+    session.requests.connected({ maximumPacketSize: info.maximumPacketSize, ...info.limits })
     // MQTT.js is connected when it has handled the packet itself.
-    process.nextTick(() => attempt.open(connectionInfo(packet, session.version)))
+    process.nextTick(() => attempt.open(info))
   }
 
   /** QoS 2 only. Without the callback MQTT.js neither goes on nor sends PUBCOMP. */
@@ -295,5 +293,6 @@ function connectionInfo(packet: IConnackPacket, protocolVersion: 4 | 5): Connect
     maximumPacketSize: properties.maximumPacketSize,
     subscriptionIdentifiers: five && properties.subscriptionIdentifiersAvailable !== false,
     sharedSubscriptions: properties.sharedSubscriptionAvailable !== false,
+    limits: brokerLimits(properties),
   }
 }

@@ -1,4 +1,5 @@
 // The port to the broker: what the server asks of a connection and what it is told. It decides nothing.
+import type { BrokerLimits } from './broker-limits.ts'
 import type { Message, PublishOptions, PublishResult, QoS } from '../core/message.ts'
 
 /** A subscription as the broker is told it. */
@@ -23,6 +24,8 @@ export interface ConnectionInfo {
   readonly maximumPacketSize: number | undefined
   readonly subscriptionIdentifiers: boolean
   readonly sharedSubscriptions: boolean
+  /** All else that CONNACK said. */
+  readonly limits: BrokerLimits
 }
 
 /**

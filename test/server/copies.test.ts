@@ -10,6 +10,7 @@ import { Lanes } from '../../lib/server/lanes.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { planSubscriptions, type Subscription } from '../../lib/server/subscriptions.ts'
+import { unlimited } from '../../lib/transport/broker-limits.ts'
 import { CopyingBroker, type Copy, type Publication } from '../helpers/copying-broker.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { interest } from '../helpers/interest.ts'
@@ -253,6 +254,7 @@ class World {
       maximumPacketSize: undefined,
       subscriptionIdentifiers: true,
       sharedSubscriptions: true,
+      limits: unlimited,
     })
     if (!sessionPresent) await this.#quiet()
   }

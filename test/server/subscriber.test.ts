@@ -7,6 +7,7 @@ import type { Slot } from '../../lib/server/job.ts'
 import { Lanes } from '../../lib/server/lanes.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
+import { unlimited } from '../../lib/transport/broker-limits.ts'
 import type { ConnectionInfo } from '../../lib/transport/transport.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { settled } from '../helpers/fake-clock.ts'
@@ -21,6 +22,7 @@ const info: ConnectionInfo = {
   maximumPacketSize: undefined,
   subscriptionIdentifiers: true,
   sharedSubscriptions: true,
+  limits: unlimited,
 }
 
 /** A subscriber with one receiver, on a broker in memory. */
@@ -289,6 +291,16 @@ test('a broker without shared subscriptions is not asked for one: it would end t
   t.regex(String(error), /"\$share\/g\/a" \(0x9e, shared subscriptions not supported\)/)
   t.deepEqual(desk.held, ['b'])
   t.false(desk.transport.calls.includes('subscribe $share/g/a'))
+})
+
+test('a broker without wildcards is not asked for one, and is asked for all else', async (t) => {
+  const desk = new Desk(interest('a/+'), interest('b/#', { share: 'g' }), interest('c', { share: 'g' }))
+  desk.connect()
+  const limits = { ...unlimited, wildcardSubscriptions: false }
+  desk.transport.info = { ...desk.transport.info, limits }
+  const error = await t.throwsAsync(desk.subscriber.ready(), { code: 'ERR_SUBSCRIBE_REFUSED' })
+  t.regex(String(error), /"a\/\+" \(0xa2, wildcard subscriptions not supported\); "\$share\/g\/b\/#" \(0xa2/)
+  t.deepEqual(desk.held, ['$share/g/c'])
 })
 
 test('a refusal after the start is logged, for it may be that nobody waits', async (t) => {

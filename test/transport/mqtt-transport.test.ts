@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
 import type { BrokerAddress } from '../../lib/transport/socket.ts'
+import { unlimited } from '../../lib/transport/broker-limits.ts'
 import { wanted } from '../contract/transport.ts'
 import { certificates } from '../helpers/certificates.ts'
 import { message, startScriptedBroker, type Listen, type Script } from '../helpers/scripted-broker.ts'
@@ -74,6 +75,16 @@ test('what CONNACK of MQTT 5 settles is told', async (t) => {
           maximumPacketSize: 1_000,
           subscriptionIdentifiersAvailable: false,
           sharedSubscriptionAvailable: false,
+          maximumQoS: 1,
+          retainAvailable: false,
+          wildcardSubscriptionAvailable: false,
+          topicAliasMaximum: 3,
+          sessionExpiryInterval: 60,
+          serverKeepAlive: 20,
+          assignedClientIdentifier: 'given',
+          responseInformation: 'answers/',
+          serverReference: 'other.example',
+          reasonString: 'welcome',
         },
       }),
   }
@@ -85,6 +96,18 @@ test('what CONNACK of MQTT 5 settles is told', async (t) => {
     maximumPacketSize: 1_000,
     subscriptionIdentifiers: false,
     sharedSubscriptions: false,
+    limits: {
+      maximumQoS: 1,
+      retainAvailable: false,
+      wildcardSubscriptions: false,
+      topicAliasMaximum: 3,
+      sessionExpirySeconds: 60,
+      keepaliveSeconds: 20,
+      assignedClientId: 'given',
+      responseInformation: 'answers/',
+      serverReference: 'other.example',
+      reasonString: 'welcome',
+    },
   })
 })
 
@@ -95,6 +118,7 @@ test('what CONNACK does not settle is what the standard says', async (t) => {
     receiveMaximum: 65_535,
     maximumPacketSize: undefined,
     sharedSubscriptions: true,
+    limits: unlimited,
   }
   t.deepEqual(await connect(5), { ...all, protocolVersion: 5, subscriptionIdentifiers: true })
   const older = await setupScripted(t)
