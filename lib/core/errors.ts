@@ -245,6 +245,11 @@ export const errorCodes = {
     means: 'A publication is larger than the broker, or MQTT itself, takes.',
     mend: "Publish less at once, or raise the broker's maximum packet size.",
   },
+  ERR_PUBLISH_QUARANTINED: {
+    kind: 'delivery',
+    means: 'A publication was sent three times, and each time the broker ended the connection at once.',
+    mend: "Look into the broker's log: most likely it is too large for the broker, or not allowed.",
+  },
   ERR_PUBLISH_INVALID: {
     kind: 'program',
     means: 'An option or property given to publish() is unknown, or can not be sent.',

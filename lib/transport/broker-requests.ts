@@ -11,6 +11,8 @@ import {
   type OutgoingPublish,
   type WireProperties,
 } from './outgoing-publish.ts'
+import { Quarantine } from './quarantine.ts'
+import { closedError, notConnected, unbearable, unsubscribeFault } from './request-faults.ts'
 import { reasonText } from './reason-codes.ts'
 import type { SubscriptionRequest } from './transport.ts'
 
@@ -82,13 +84,16 @@ export class BrokerRequests {
   readonly #open = new Set<OpenRequest>()
   /** The reason codes of PUBACK and PUBREC by packet id, for MQTT.js hands back the PUBLISH instead. */
   readonly #reasons = new Map<number, number>()
+  readonly #quarantine: Quarantine<OpenRequest>
   #held: OpenRequest[] = []
   #limits = noLimits
   #state: 'apart' | 'connected' | 'ready' | 'closed' = 'apart'
 
-  constructor(client: RequestClient, protocolVersion: 4 | 5) {
+  /** `now` is a monotonic clock in milliseconds. */
+  constructor(client: RequestClient, protocolVersion: 4 | 5, now = (): number => performance.now()) {
     this.#client = client
     this.#version = protocolVersion
+    this.#quarantine = new Quarantine(now)
   }
 
   /** How many are not answered. */
@@ -118,11 +123,13 @@ export class BrokerRequests {
   }
 
   /** The connection has ended. */
-  lost(): void {
+  lost(byOtherSide: boolean): void {
     if (this.#state === 'closed') return
     this.#state = 'apart'
     this.#limits = noLimits
     this.#reasons.clear()
+    const culprit = this.#quarantine.ended(byOtherSide)
+    if (culprit?.id !== undefined) this.#withdraw(culprit, culprit.id, unbearable(culprit.what))
     this.#held = this.#held.filter((request) => request.durable)
     for (const request of this.#open) if (!request.durable) request.fail(closedError(request.what))
   }
@@ -137,8 +144,17 @@ export class BrokerRequests {
   /** To be shown each acknowledgement before MQTT.js handles it. */
   received(answer: Answer): void {
     const { cmd, messageId, reasonCode = 0 } = answer
-    if ((cmd !== 'puback' && cmd !== 'pubrec') || messageId === undefined || reasonCode === 0) return
-    this.#reasons.set(messageId, reasonCode)
+    if ((cmd !== 'puback' && cmd !== 'pubrec') || messageId === undefined) return
+    if (reasonCode !== 0) this.#reasons.set(messageId, reasonCode)
+    // A PUBACK settles the request with it; behind PUBREC it stays open, and can do no harm.
+    const taken = cmd === 'pubrec' ? this.#withId(messageId) : undefined
+    if (taken !== undefined) this.#quarantine.answered(taken)
+  }
+
+  /** To be told of each PUBLISH that MQTT.js sends by itself. */
+  resent(messageId: number): void {
+    const request = this.#withId(messageId)
+    if (request !== undefined) this.#quarantine.sent(request)
   }
 
   publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
@@ -159,7 +175,9 @@ export class BrokerRequests {
       this.#client.publish(topic, payload, { qos, retain, ...settings }, (error, answer) =>
         this.#published(topic, settle, error, answer),
       )
-      if (qos > 0 && this.#open.has(request)) request.id = this.#client.getLastMessageId()
+      if (qos === 0 || !this.#open.has(request)) return
+      request.id = this.#client.getLastMessageId()
+      this.#quarantine.sent(request)
     })
   }
 
@@ -204,10 +222,10 @@ export class BrokerRequests {
     return new Promise((resolve, reject) => {
       const settle: Settle<T> = {
         done: (value) => {
-          if (this.#open.delete(request)) resolve(value)
+          if (this.#close(request)) resolve(value)
         },
         fail: (error) => {
-          if (this.#open.delete(request)) reject(error)
+          if (this.#close(request)) reject(error)
         },
       }
       const request: OpenRequest = {
@@ -220,6 +238,22 @@ export class BrokerRequests {
       if (this.#state === 'ready') request.send()
       else this.#held.push(request)
     })
+  }
+
+  #close(request: OpenRequest): boolean {
+    this.#quarantine.answered(request)
+    return this.#open.delete(request)
+  }
+
+  #withId(messageId: number): OpenRequest | undefined {
+    for (const request of this.#open) if (request.id === messageId) return request
+    return undefined
+  }
+
+  /** It fails, and MQTT.js does not send it again. */
+  #withdraw(request: OpenRequest, id: number, error: MqttasgiError): void {
+    request.fail(error)
+    this.#client.removeOutgoingMessage(id)
   }
 
   #published(
@@ -254,31 +288,8 @@ export class BrokerRequests {
       if (request.bytes <= limit || id === undefined) continue
       this.#client.outgoingStore.get({ messageId: id }, (_error, packet) => {
         if (packet?.cmd !== 'publish') return
-        request.fail(tooLarge(request.what, request.bytes, limit))
-        this.#client.removeOutgoingMessage(id)
+        this.#withdraw(request, id, tooLarge(request.what, request.bytes, limit))
       })
     }
   }
-}
-
-function notConnected(what: string): MqttasgiError {
-  return new MqttasgiError(
-    'ERR_NOT_CONNECTED',
-    `Not sent: ${what}, for there is no connection to the broker.`,
-  )
-}
-
-function closedError(what: string, cause?: Error): MqttasgiError {
-  const message = `The connection ended before the broker answered ${what}.`
-  return new MqttasgiError('ERR_CONNECTION_CLOSED', message, cause === undefined ? {} : { cause })
-}
-
-/** MQTT 5 answers each filter by itself (3.11.3); 0x11, no such subscription, is what we wanted. */
-function unsubscribeFault(filters: readonly string[], codes: readonly unknown[]): MqttasgiError | undefined {
-  const refused = filters.flatMap((filter, index) => {
-    const code = codes[index]
-    return typeof code === 'number' && code >= 0x80 ? [`${quote(filter)} (${reasonText(code)})`] : []
-  })
-  if (refused.length === 0) return undefined
-  return new MqttasgiError('ERR_UNSUBSCRIBE_REFUSED', `The broker refused to end ${refused.join(', ')}.`)
 }

@@ -63,6 +63,12 @@ export class ConnectionAttempt {
     return { address: this.#options.address, reached: this.stream.reached, connected: this.#connected }
   }
 
+  /** Neither by us nor by what we could not bear: the other side, or the network between. */
+  get endedByOtherSide(): boolean {
+    const { type } = this.#whyEnded
+    return type === 'closed' || type === 'network'
+  }
+
   /** CONNACK said yes: the rest may take its time. */
   answered(): void {
     clearTimeout(this.#timer)
@@ -132,9 +138,13 @@ export class ConnectionAttempt {
   ended(): void {
     clearTimeout(this.#timer)
     clearInterval(this.#pinger)
+    this.#options.listener.closed(this.#whyEnded)
+  }
+
+  get #whyEnded(): ConnectionFailure {
+    if (this.#failure !== undefined) return this.#failure
     const { errored } = this.stream
-    const why = errored === null ? ending(this.progress) : failureOf(errored, this.progress)
-    this.#options.listener.closed(this.#failure ?? why)
+    return errored === null ? ending(this.progress) : failureOf(errored, this.progress)
   }
 
   #hand(tell: () => void): void {

@@ -100,7 +100,7 @@ export class MqttTransport implements Transport {
     // Behind MQTT.js's own listener: it has put its house in order when we tell of the end.
     attempt.stream.once('close', () => {
       this.#attempt = undefined
-      session.requests.lost()
+      session.requests.lost(this.#closing === undefined && attempt.endedByOtherSide)
       attempt.ended()
     })
   }
@@ -239,8 +239,10 @@ export class MqttTransport implements Transport {
     if (packet.cmd === 'connect' && packet.properties !== undefined) {
       packet.properties.receiveMaximum = this.#options.receiveMaximum
     }
+    if (packet.cmd !== 'publish' || !session.requests.resending) return
     // MQTT.js forgets it [MQTT-3.3.1-1].
-    if (packet.cmd === 'publish' && session.requests.resending) packet.dup = true
+    packet.dup = true
+    session.requests.resent(packet.messageId ?? 0)
   }
 
   /** Before MQTT.js handles it. */

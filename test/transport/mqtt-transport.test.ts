@@ -451,6 +451,73 @@ test('a stored publication that a broker with a smaller limit would never take i
   t.false(transport.awaiting)
 })
 
+for (const qos of [1, 2] as const) {
+  test(`a publication that ends each connection is sent three times and no more, and what stood behind it arrives (QoS ${qos})`, async (t) => {
+    const script: Script = {
+      publish: (link, packet) => {
+        if (packet.topic === 'bad') link.stream.destroy()
+        else link.answer(packet)
+      },
+    }
+    const { broker, connect, transport, recorder } = await setupScripted(t, script)
+    await connect(5)
+    const bad = t.throwsAsync(transport.publish('bad', payload, { qos }), {
+      code: 'ERR_PUBLISH_QUARANTINED',
+      message: /"bad".*Three times/,
+    })
+    const good = transport.publish('good', payload, { qos })
+    for (let n = 1; n <= 3; n++) {
+      await recorder.nth(recorder.failures, n)
+      await connect(5)
+    }
+    await bad
+    t.deepEqual(await good, { reasonCode: 0 })
+    t.false(transport.awaiting)
+    const sent = broker.links.map((link) => link.all('publish').map(({ topic, dup }) => `${topic} ${dup}`))
+    t.deepEqual(sent.slice(1), [['bad true'], ['bad true'], ['good true']])
+    await transport.publish('more', payload, { qos })
+    t.is(broker.links.length, 4)
+  })
+}
+
+test('behind PUBREC a publication is no longer suspected', async (t) => {
+  let isPatient = true
+  const script: Script = {
+    pubrel: (link, packet) => {
+      if (isPatient) link.stream.destroy()
+      else link.answer(packet)
+    },
+  }
+  const { connect, transport, recorder } = await setupScripted(t, script)
+  await connect(5)
+  const result = transport.publish('a', payload, { qos: 2 })
+  for (let n = 1; n <= 4; n++) {
+    await recorder.nth(recorder.failures, n)
+    isPatient = n < 4
+    await connect(5)
+  }
+  t.deepEqual(await result, { reasonCode: 0 })
+})
+
+test('connections that we end ourselves bring no publication under suspicion', async (t) => {
+  let isDeaf = true
+  const script: Script = {
+    publish: (link, packet) => {
+      if (!isDeaf) link.answer(packet)
+    },
+  }
+  const { connect, transport, recorder } = await setupScripted(t, script)
+  await connect(5)
+  const result = transport.publish('a', payload, { qos: 1 })
+  for (let n = 1; n <= 4; n++) {
+    transport.cut({ type: 'overflow', message: 'cut by the test' })
+    await recorder.nth(recorder.failures, n)
+    isDeaf = n < 4
+    await connect(5)
+  }
+  t.deepEqual(await result, { reasonCode: 0 })
+})
+
 // --- subscriptions ---
 
 test('every option of a subscription is sent, each filter in a SUBSCRIBE of its own', async (t) => {
