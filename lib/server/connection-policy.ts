@@ -1,6 +1,7 @@
 // What follows when a connection fails: try again, and when, or give up, and with which error.
 import type { Backoff } from '../core/backoff.ts'
 import { MqttasgiError, type ErrorCode } from '../core/errors.ts'
+import { connackRefusal, dismissalOf, type RefusalClass } from '../transport/refusals.ts'
 import type { ConnectionFailure } from '../transport/transport.ts'
 
 /** What to do next. */
@@ -40,9 +41,6 @@ const codeOf: Record<ConnectionFailure['type'], ErrorCode> = {
   overflow: 'ERR_INBOUND_OVERFLOW',
   closed: 'ERR_CONNECT_CLOSED',
 }
-
-/** CONNACK will not take our client id, in 3.1.1 and in MQTT 5. */
-const clientIdCodes = new Set([0x02, 0x85])
 
 // A connection that does not last is part of the outage: a broker that ends each one at once, for what we
 // subscribe perhaps, would be asked several times a second for ever.
@@ -99,7 +97,9 @@ export class ConnectionPolicy {
       }
     }
     const elapsedMs = this.#options.now() - this.#outageSince
-    const afterMs = this.#options.backoff({ tries: this.#tries, elapsedMs })
+    // A broker may lock out who tries wrong credentials often, and people do not replace them within seconds.
+    const patient = failure.type === 'credentials'
+    const afterMs = this.#options.backoff({ tries: this.#tries, elapsedMs, patient })
     const verdict = { type: 'retry', afterMs, protocolVersion: this.#version } as const
     return hint === undefined ? verdict : { ...verdict, hint }
   }
@@ -115,13 +115,18 @@ export class ConnectionPolicy {
     this.#outageSince = undefined
   }
 
-  // Another client with our id, a broker without our version: no try will mend these. Credentials and
-  // certificates are final only at start-up; later a broker may just not be wholly up again.
-  #isFinal({ reasonCode = 0, type }: ConnectionFailure): boolean {
-    if (type === 'takeover' || type === 'version') return true
-    if (type === 'refused' && clientIdCodes.has(reasonCode)) return true
+  // Credentials and certificates are final only at start-up; later a broker may just not be wholly up again.
+  #isFinal(failure: ConnectionFailure): boolean {
+    const { type } = failure
+    if (type === 'takeover' || type === 'version' || classOf(failure) === 'final') return true
     return !this.#everConnected && (type === 'credentials' || type === 'tls')
   }
+}
+
+function classOf({ reasonCode, type }: ConnectionFailure): RefusalClass | undefined {
+  if (reasonCode === undefined) return undefined
+  const isDismissal = type === 'closed' || type === 'timeout' || type === 'takeover'
+  return (isDismissal ? dismissalOf(reasonCode) : connackRefusal(reasonCode)).class
 }
 
 function connectionError(failure: ConnectionFailure, more = ''): MqttasgiError {

@@ -1,6 +1,7 @@
 // Says why a connection could not be made or ended: the failure's type for the policy, one line for people.
 import { quote } from '../core/topic.ts'
 import { plain, reasonText } from './reason-codes.ts'
+import { connackRefusal, dismissalOf } from './refusals.ts'
 import { addressText, type BrokerAddress } from './socket.ts'
 import type { ConnectionFailure } from './transport.ts'
 
@@ -13,47 +14,53 @@ export interface Progress {
   readonly connected: boolean
 }
 
-const versionCodes = new Set([0x01, 0x84])
-const credentialCodes = new Set([0x04, 0x05, 0x86, 0x87, 0x8c])
-const clientIdCodes = new Set([0x02, 0x85])
-const laterCodes = new Set([0x03, 0x88, 0x89, 0x97, 0x9f])
+const KEEPALIVE_TIMEOUT = 0x8d
+const BAD_AUTHENTICATION_METHOD = 0x8c
+
+/** What a broker says beside its code. */
+export interface Said {
+  /** Reason String. */
+  readonly reason?: string | undefined
+  /** Server Reference (4.11): where else to go. */
+  readonly serverReference?: string | undefined
+}
 
 function broker(address: BrokerAddress): string {
   return `The broker at ${addressText(address)}`
 }
 
-/** CONNACK said no. `reason` is the Reason String of MQTT 5. */
-export function refusal(address: BrokerAddress, code: number, reason?: string): ConnectionFailure {
-  const said = reason === undefined || reason === '' ? '' : ` "${plain(reason)}"`
-  const line = `refused the connection (${reasonText(code)})${said}`
-  const of = (type: ConnectionFailure['type'], mend: string): ConnectionFailure => ({
-    type,
-    reasonCode: code,
-    message: `${broker(address)} ${line}${mend}`,
-  })
-  if (versionCodes.has(code)) return of('version', ': ask for another protocol version.')
-  if (credentialCodes.has(code)) {
-    return of('credentials', ': check user name and password, and what they may do.')
-  }
-  if (clientIdCodes.has(code)) return of('refused', ': try another client id.')
-  return of('refused', laterCodes.has(code) ? ': it may take it later.' : '.')
+/** CONNACK said no. */
+export function refusal(address: BrokerAddress, code: number, said: Said = {}): ConnectionFailure {
+  const { class: kind, mend } = connackRefusal(code)
+  const type = kind === 'version' ? 'version' : isAboutCredentials(code) ? 'credentials' : 'refused'
+  const line = `refused the connection (${reasonText(code)})`
+  return { type, reasonCode: code, message: `${broker(address)} ${line}${words(said)}${mend}` }
 }
 
 /** DISCONNECT of MQTT 5 from the broker (3.14.2.1). */
 export function dismissal(
   address: BrokerAddress,
   code: number,
-  details: { readonly clientId: string; readonly reason?: string | undefined },
+  { clientId, ...said }: Said & { readonly clientId: string },
 ): ConnectionFailure {
-  if (code === 0x8e) {
-    const message = `Another client connected to ${addressText(address)} as ${quote(details.clientId)} and took the session over (0x8e): give each instance a client id of its own.`
+  const { class: kind, mend } = dismissalOf(code)
+  if (kind === 'takeover') {
+    const message = `Another client connected to ${addressText(address)} as ${quote(clientId)} and took the session over (0x8e): give each instance a client id of its own.`
     return { type: 'takeover', message, reasonCode: code }
   }
-  const reason = details.reason ?? ''
-  const said = reason === '' ? '' : ` "${plain(reason)}"`
-  const type = code === 0x8d ? 'timeout' : 'closed'
-  const message = `${broker(address)} ended the connection (${reasonText(code)})${said}.`
+  const type = code === KEEPALIVE_TIMEOUT ? 'timeout' : 'closed'
+  const message = `${broker(address)} ended the connection (${reasonText(code)})${words(said)}${mend}`
   return { type, message, reasonCode: code }
+}
+
+// Whatever is final in it: what people look at first is what they have given as user and password.
+function isAboutCredentials(code: number): boolean {
+  return connackRefusal(code).class === 'credentials' || code === BAD_AUTHENTICATION_METHOD
+}
+
+function words({ reason = '', serverReference = '' }: Said): string {
+  const said = reason === '' ? '' : ` "${plain(reason)}"`
+  return serverReference === '' ? said : `${said}, and names another server (${plain(serverReference)})`
 }
 
 /** Neither a connection nor CONNACK within the limit. */

@@ -4,19 +4,13 @@ import { MqttClient, UniqueMessageIdProvider } from 'mqtt'
 import type { IClientOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
-import { brokerLimits } from './broker-limits.ts'
 import { BrokerRequests } from './broker-requests.ts'
+import { connectionInfo, saidIn } from './connack.ts'
 import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
 import { releasedArrival } from './released-arrival.ts'
 import { addressText, openSocket, type BrokerAddress } from './socket.ts'
-import type {
-  ConnectionFailure,
-  ConnectionInfo,
-  SubscriptionRequest,
-  Transport,
-  TransportListener,
-} from './transport.ts'
+import type { ConnectionFailure, SubscriptionRequest, Transport, TransportListener } from './transport.ts'
 
 /** Who we are to the broker. */
 export interface Credentials {
@@ -251,8 +245,8 @@ export class MqttTransport implements Transport {
     if (packet.cmd === 'connack') this.#answered(packet, session)
     if (packet.cmd !== 'disconnect') return
     const { address, clientId } = this.#options
-    const reason = packet.properties?.reasonString
-    this.#attempt?.fail(dismissal(address, packet.reasonCode ?? 0, { clientId, reason }))
+    const said = saidIn(packet.properties)
+    this.#attempt?.fail(dismissal(address, packet.reasonCode ?? 0, { clientId, ...said }))
   }
 
   #answered(packet: IConnackPacket, session: Session): void {
@@ -260,7 +254,7 @@ export class MqttTransport implements Transport {
     if (attempt === undefined) return
     const code = packet.reasonCode ?? packet.returnCode ?? 0
     if (code !== 0) {
-      return attempt.fail(refusal(this.#options.address, code, packet.properties?.reasonString))
+      return attempt.fail(refusal(this.#options.address, code, saidIn(packet.properties)))
     }
     const info = connectionInfo(packet, session.version)
     attempt.answered()
@@ -282,19 +276,5 @@ export class MqttTransport implements Transport {
     const attempt = this.#attempt
     if (attempt === undefined || attempt.stream.errored === error) return
     attempt.fail(gibberish(attempt.progress, error.message, error))
-  }
-}
-
-function connectionInfo(packet: IConnackPacket, protocolVersion: 4 | 5): ConnectionInfo {
-  const properties = packet.properties ?? {}
-  const five = protocolVersion === 5
-  return {
-    sessionPresent: packet.sessionPresent,
-    protocolVersion,
-    receiveMaximum: properties.receiveMaximum ?? 65_535,
-    maximumPacketSize: properties.maximumPacketSize,
-    subscriptionIdentifiers: five && properties.subscriptionIdentifiersAvailable !== false,
-    sharedSubscriptions: properties.sharedSubscriptionAvailable !== false,
-    limits: brokerLimits(properties),
   }
 }

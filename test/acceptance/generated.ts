@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { argv } from 'node:process'
 import { pathToFileURL } from 'node:url'
 import { renderOptionsTable } from '../../lib/config/options.ts'
+import { renderRefusals } from '../../lib/transport/refusals.ts'
 import { errorCodes, type ErrorEntry } from '../../lib/core/errors.ts'
 
 /** A part of a file, between two marker lines, and what stands there. */
@@ -15,6 +16,7 @@ export interface GeneratedPart {
 
 export const generatedParts: readonly GeneratedPart[] = [
   { file: 'README.md', name: 'options', render: renderOptionsTable },
+  { file: 'docs/transport.md', name: 'refusals', render: renderRefusals },
   { file: 'docs/errors.md', name: 'codes', render: renderErrorCodes },
 ]
 

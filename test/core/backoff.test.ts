@@ -26,3 +26,14 @@ test('the wait is anywhere below the ceiling', (t) => {
     t.is(reconnectBackoff(() => chance)({ tries: 4, elapsedMs: MINUTE }), chance * 3_000)
   }
 })
+
+test('with patience it is between 30 and 60 s, at any time', (t) => {
+  for (const chance of [0, 0.5, 1]) {
+    const backoff = reconnectBackoff(() => chance)
+    for (const tries of [1, 2, 50]) {
+      for (const elapsedMs of [0, 10 * MINUTE]) {
+        t.is(backoff({ tries, elapsedMs, patient: true }), 30_000 * (1 + chance))
+      }
+    }
+  }
+})

@@ -1,6 +1,6 @@
 import test from 'ava'
 import * as fc from 'fast-check'
-import { reconnectBackoff } from '../../lib/core/backoff.ts'
+import { reconnectBackoff, type Outage } from '../../lib/core/backoff.ts'
 import { ConnectionPolicy, type ConnectionPolicyOptions } from '../../lib/server/connection-policy.ts'
 import type { ConnectionFailure } from '../../lib/transport/transport.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
@@ -137,8 +137,11 @@ test('a broker that ends each connection at once is given up after the retries',
 test('what no try will mend is final', (t) => {
   const always: readonly (readonly [ConnectionFailure['type'], number | undefined, string])[] = [
     ['takeover', 0x8e, 'ERR_CLIENT_ID_TAKEN_OVER'],
-    ['refused', 0x02, 'ERR_CONNECT_REFUSED'],
-    ['refused', 0x85, 'ERR_CONNECT_REFUSED'],
+    ...[0x02, 0x81, 0x82, 0x85, 0x8a, 0x90, 0x95, 0x99, 0x9a, 0x9b, 0x9d].map(
+      (code) => ['refused', code, 'ERR_CONNECT_REFUSED'] as const,
+    ),
+    ['credentials', 0x8c, 'ERR_CONNECT_CREDENTIALS'],
+    ['closed', 0x9d, 'ERR_CONNECT_CLOSED'],
   ]
   for (const [type, reasonCode, code] of always) {
     for (const ever of [false, true]) {
@@ -158,9 +161,25 @@ test('credentials and certificates are final at the start, and later a matter of
   }
 })
 
+test('refused credentials are tried again with patience, and nothing else is', (t) => {
+  for (const type of everyType) {
+    let patient: boolean | undefined
+    const backoff = (outage: Outage): number => {
+      patient = outage.patient
+      return 0
+    }
+    const { policy } = stage({ retries: 0, backoff })
+    policy.connected()
+    if (policy.failed(failure(type)).type === 'retry') t.is(patient, type === 'credentials')
+  }
+})
+
 test('a broker that is busy or not there is tried again', (t) => {
-  for (const reasonCode of [0x03, 0x88, 0x89, 0x97, 0x9f]) {
+  for (const reasonCode of [0x03, 0x80, 0x83, 0x88, 0x89, 0x97, 0x9c, 0x9f, 0xfe]) {
     t.is(stage().policy.failed(failure('refused', reasonCode)).type, 'retry')
+  }
+  for (const reasonCode of [0x87, 0x8b, 0x93, 0x95, 0x98, 0x9c, 0xa0]) {
+    t.is(stage().policy.failed(failure('closed', reasonCode)).type, 'retry')
   }
   for (const type of ['network', 'timeout', 'protocol', 'overflow', 'closed'] as const) {
     t.is(stage().policy.failed(failure(type)).type, 'retry')

@@ -11,6 +11,7 @@ import {
   type Progress,
 } from '../../lib/transport/connect-failure.ts'
 import { plain, reasonText } from '../../lib/transport/reason-codes.ts'
+import { connackRefusals, dismissalOf, dismissals, type Refusal } from '../../lib/transport/refusals.ts'
 import type { BrokerAddress } from '../../lib/transport/socket.ts'
 import type { ConnectionFailure } from '../../lib/transport/transport.ts'
 
@@ -57,14 +58,45 @@ test(refusals, 0x88, 'refused', /later/)
 test(refusals, 0x89, 'refused', /server busy/)
 test(refusals, 0x8a, 'refused', /banned/)
 test(refusals, 0x8c, 'credentials', /bad authentication method/)
+test(refusals, 0x9c, 'refused', /use another server.*later/)
+test(refusals, 0x9d, 'refused', /server moved/)
 test(refusals, 0x9f, 'refused', /connection rate exceeded.*later/)
 test(refusals, 0xfe, 'refused', /\(0xfe\)\.$/)
 
+test('every code of CONNACK and DISCONNECT has its class, and a meaning', (t) => {
+  const codes = (of: ReadonlyMap<number, Refusal>, kind: string): number[] =>
+    [...of].flatMap(([code, refusal]) => (refusal.class === kind ? code : []))
+  t.deepEqual(codes(connackRefusals, 'version'), [0x01, 0x84])
+  t.deepEqual(codes(connackRefusals, 'credentials'), [0x04, 0x05, 0x86, 0x87])
+  t.deepEqual(codes(connackRefusals, 'passing'), [0x03, 0x80, 0x83, 0x88, 0x89, 0x97, 0x9c, 0x9f])
+  t.deepEqual(
+    codes(connackRefusals, 'final'),
+    [0x02, 0x81, 0x82, 0x85, 0x8a, 0x8c, 0x90, 0x95, 0x99, 0x9a, 0x9b, 0x9d],
+  )
+  t.deepEqual(codes(dismissals, 'takeover'), [0x8e])
+  t.deepEqual(codes(dismissals, 'final'), [0x9d])
+  for (const [code, { mend, reason }] of [...connackRefusals, ...dismissals]) {
+    t.regex(mend, /^(\.|: .+\.)$/)
+    t.notRegex(reason, /\.$/)
+    if (code > 0) t.regex(reasonText(code), /^0x.., ./)
+  }
+  t.is(dismissalOf(0xfe).class, 'passing')
+})
+
+test('another server that the broker names is told', (t) => {
+  const said = { reason: 'moved', serverReference: 'other.example:1883\r' }
+  t.is(
+    refusal(tcp, 0x9d, said).message,
+    'The broker at mqtt://127.0.0.1:1 refused the connection (0x9d, server moved) "moved", and names another server (other.example:1883 ): connect there.',
+  )
+  t.regex(dismissal(tcp, 0x9c, { clientId: 'hall', ...said }).message, /names another server \(other/)
+})
+
 test('a reason string of the broker is shown in one line, without control characters and not at length', (t) => {
-  const { message } = refusal(tcp, 0x80, `go\r\n\u001b[31maway\u202e${'!'.repeat(500)}`)
+  const { message } = refusal(tcp, 0x80, { reason: `go\r\n\u001b[31maway\u202e${'!'.repeat(500)}` })
   t.regex(message, /"go {3}\[31maway !+…"/)
   t.true(message.length < 300)
-  t.notRegex(refusal(tcp, 0x80, '').message, /"/)
+  t.notRegex(refusal(tcp, 0x80, { reason: '' }).message, /"/)
 })
 
 const errors = test.macro({
