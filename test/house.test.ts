@@ -6,7 +6,7 @@ import { basename, dirname, join, posix } from 'node:path'
 /** The floors from the ground up: a file imports from its own folder and from lower floors only. */
 const floors: readonly (readonly string[])[] = [
   ['lib/core'],
-  ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe'],
+  ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable'],
   ['lib/server'],
   ['lib/testing'],
   ['lib/serve.ts'],
