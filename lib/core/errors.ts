@@ -260,6 +260,32 @@ export const errorCodes = {
     means: 'The broker refused to end a subscription.',
     mend: 'Check the rights of this client at the broker.',
   },
+  // --- what survives a crash --------------------------------------------------------------------
+  ERR_JOURNAL_OPEN: {
+    kind: 'config',
+    means: 'The folder of a journal can not be made, read or written.',
+    mend: 'Give a stateDir on a disk of this machine that this user may write to.',
+  },
+  ERR_JOURNAL_LOCKED: {
+    kind: 'config',
+    means: 'Another process has the journal.',
+    mend: 'Give each process a stateDir of its own, or end the process that the message names.',
+  },
+  ERR_JOURNAL_WRITE: {
+    kind: 'delivery',
+    means: 'The disk did not take a record of the journal: it counts as not stored.',
+    mend: 'See the cause: a full disk needs space. The next write tries again.',
+  },
+  ERR_JOURNAL_FULL: {
+    kind: 'delivery',
+    means: 'A journal holds as many records, or bytes, as it may.',
+    mend: 'Take some out, or raise its limit.',
+  },
+  ERR_JOURNAL_CLOSED: {
+    kind: 'program',
+    means: 'A journal was used after it was closed.',
+    mend: 'Close it last.',
+  },
   // --- embedded broker --------------------------------------------------------------------------
   ERR_PEER_MISSING: {
     kind: 'config',
