@@ -88,6 +88,15 @@ export default defineConfig({
   // The largest packet that is handled; larger ones are skipped, acknowledged and counted.
   maxPacketBytes: 16_777_216,
 
+  // The most levels of a topic; messages on deeper ones are acknowledged and counted, not routed.
+  // maxTopicLevels: 64,
+
+  // Publications that may follow from each other through handlers before one is refused as a loop (MQTT 5); 0 does not count.
+  maxHops: 8,
+
+  // Filters of the topics that ctx.reply() may publish to, separated by commas.
+  // replyTopics: ['clients/+/replies/#'],
+
   // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.
   verbosity: 0,
 })

@@ -7,6 +7,7 @@ import { MqttasgiError, toError } from './core/errors.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
+import { librariesTrace } from './core/trace.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
 import { resolveOptions } from './config/load.ts'
@@ -28,6 +29,8 @@ export interface ServeOptions extends ServeInput {
 
 // Publications that wait for the broker; more are refused.
 const OUTBOX = { maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 }
+const TRACE_WARNING =
+  'DEBUG lets MQTT.js write what it sends and gets, which is not for a log that others read: DEBUG=mqttasgi:* is ours alone'
 // What a message takes in memory while it waits. Messages of a few bytes would take forty times the limit without it.
 const BYTES_BESIDE_FRAME = 256
 
@@ -82,7 +85,10 @@ export async function createServer(
   }
   let server: Server
   try {
-    for (const one of hosted) receivers.push(receiverOf(one, log))
+    const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
+    for (const { application, identity } of hosted) {
+      receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
+    }
     refuseDuplicates(receivers)
     server = new Server(partsOf(receivers, settings, log, transport))
   } catch (error) {
@@ -90,6 +96,7 @@ export async function createServer(
     throw error
   }
   for (const warning of settings.warnings) log.warn(warning)
+  if (librariesTrace()) log.warn(TRACE_WARNING)
   for (const notice of settings.notices) log.warn(notice)
   const detachments = hosted.map(({ application }) => application.attach(server))
   void server.closed.then(() => {
@@ -99,9 +106,9 @@ export async function createServer(
   return server
 }
 
-function receiverOf({ application, identity }: HostedApplication, log: Logger): ApplicationReceiver {
+function receiverOf({ application, identity }: HostedApplication): ApplicationReceiver {
   try {
-    return application.receiver({ log, ...identity })
+    return application.receiver(identity)
   } catch (cause) {
     throw new MqttasgiError(
       'ERR_CONFIG_VALUE',
@@ -131,6 +138,8 @@ function partsOf(
       maxWaitingBytes: settings.maxInFlightBytes,
       bytesBesideFrame: BYTES_BESIDE_FRAME,
     },
+    maxTopicLevels: settings.maxTopicLevels,
+    maxHops: settings.maxHops,
     outbox: OUTBOX,
     sessionLasts: !broker.clean,
     drainTimeoutMs: settings.drainTimeoutMs,

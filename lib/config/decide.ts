@@ -1,6 +1,7 @@
 // Makes settings of what was given: resolves what follows from what, and refuses what does not go together.
 import { randomBytes } from 'node:crypto'
 import { MqttasgiError } from '../core/errors.ts'
+import { isFilter } from '../core/topic.ts'
 import { defaultPort } from './broker-url.ts'
 import { Choice } from './choice.ts'
 import type { Level } from './levels.ts'
@@ -8,6 +9,7 @@ import type { OptionPath } from './options.ts'
 import { Secret } from './secret.ts'
 import type { BrokerSettings, Settings, TlsSettings } from './settings.ts'
 import { readTls } from './tls.ts'
+import { show } from './value.ts'
 import { warningsAbout } from './warnings.ts'
 
 /** What has no flag and no variable: it comes as it is. */
@@ -26,8 +28,9 @@ const cleanNotice =
  * Settings from levels, the strongest first. Codes: `ERR_CONFIG_VALUE`, `ERR_CONFIG_CONFLICT`,
  * `ERR_CONFIG_INCOMPLETE`, `ERR_CONFIG_TLS`.
  */
-export function decide(levels: readonly Level[], rest: Rest): Settings {
-  const choice = new Choice(levels)
+export function decide(given: readonly Level[], rest: Rest): Settings {
+  const choice = new Choice(given)
+  const levels = choice.given('maxTopicLevels')
   const broker = decideBroker(choice)
   const verbosity = choice.number('verbosity')
   return Object.freeze({
@@ -38,12 +41,26 @@ export function decide(levels: readonly Level[], rest: Rest): Settings {
     maxInFlight: choice.number('maxInFlight'),
     maxInFlightBytes: choice.number('maxInFlightBytes'),
     maxPacketBytes: choice.number('maxPacketBytes'),
+    maxTopicLevels: levels === undefined ? undefined : Number(levels.value),
+    maxHops: choice.number('maxHops'),
+    replyTopics: replyTopicsOf(choice),
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },
     warnings: [...rest.warnings, ...warningsAbout(broker, choice)],
     notices: broker.clean ? [cleanNotice] : [],
   })
+}
+
+function replyTopicsOf(choice: Choice): readonly string[] | undefined {
+  const given = choice.given('replyTopics')
+  if (given === undefined || !Array.isArray(given.value)) return undefined
+  for (const filter of given.value.map(String)) {
+    if (isFilter(filter) && !filter.startsWith('$share/')) continue
+    const message = `replyTopics (${given.source}): expected topic filters such as "clients/+/replies/#", got ${show(filter)}.`
+    throw new MqttasgiError('ERR_CONFIG_VALUE', message)
+  }
+  return given.value.map(String)
 }
 
 function decideBroker(choice: Choice): BrokerSettings {

@@ -58,6 +58,9 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     maxInFlight: String(settings.maxInFlight),
     maxInFlightBytes: String(settings.maxInFlightBytes),
     maxPacketBytes: String(settings.maxPacketBytes),
+    maxTopicLevels: settings.maxTopicLevels === undefined ? '' : String(settings.maxTopicLevels),
+    maxHops: String(settings.maxHops),
+    replyTopics: settings.replyTopics?.join(', '),
     verbosity: String(settings.verbosity),
   }
 }

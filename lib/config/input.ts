@@ -78,6 +78,12 @@ export interface ServeInput {
   maxInFlightBytes?: number | undefined
   /** The largest packet that is accepted. Default: 16 MiB. */
   maxPacketBytes?: number | undefined
+  /** The most levels of a topic; deeper ones are not routed. Default: no limit. */
+  maxTopicLevels?: number | undefined
+  /** Publications that may follow from each other through handlers (MQTT 5); 0 does not count. Default: 8. */
+  maxHops?: number | undefined
+  /** Filters of the topics that `ctx.reply()` may publish to. Default: all that do not begin with `$`. */
+  replyTopics?: string[] | undefined
   /** 0 warnings and changes of state, 1 also information, 2 everything. Default: 0. */
   verbosity?: 0 | 1 | 2 | undefined
 }

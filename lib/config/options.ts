@@ -277,6 +277,31 @@ export const options: readonly OptionEntry[] = [
     aliases: ['maximumPacketSize', 'maxPacketSize'],
   },
   {
+    path: 'maxTopicLevels',
+    type: { kind: 'integer', min: 1, max: 65_535 },
+    flag: { long: '--max-topic-levels', value: 'COUNT' },
+    env: 'MQTTASGI_MAX_TOPIC_LEVELS',
+    sentence: 'The most levels of a topic; messages on deeper ones are acknowledged and counted, not routed.',
+  },
+  {
+    path: 'maxHops',
+    type: { kind: 'integer', min: 0, max: 65_535 },
+    default: 8,
+    flag: { long: '--max-hops', value: 'COUNT' },
+    env: 'MQTTASGI_MAX_HOPS',
+    sentence:
+      'Publications that may follow from each other through handlers before one is refused as a loop (MQTT 5); 0 does not count.',
+  },
+  {
+    path: 'replyTopics',
+    type: { kind: 'list' },
+    defaultText: 'all that do not begin with $',
+    flag: { long: '--reply-topics', value: 'FILTERS' },
+    env: 'MQTTASGI_REPLY_TOPICS',
+    sentence: 'Filters of the topics that ctx.reply() may publish to, separated by commas.',
+    aliases: ['responseTopics'],
+  },
+  {
     path: 'verbosity',
     type: { kind: 'integer', min: 0, max: 2 },
     default: 0,

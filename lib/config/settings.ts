@@ -61,6 +61,12 @@ export interface Settings {
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
   readonly maxPacketBytes: number
+  /** Undefined: no limit. */
+  readonly maxTopicLevels: number | undefined
+  /** 0: not counted. */
+  readonly maxHops: number
+  /** Undefined: all topics that do not begin with `$`. */
+  readonly replyTopics: readonly string[] | undefined
   readonly verbosity: 0 | 1 | 2
   /** The configuration file that was read. */
   readonly file: string | undefined

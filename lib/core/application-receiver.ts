@@ -4,7 +4,7 @@ import type { ApplicationHandle, Context, UnmatchedHandler } from './context.ts'
 import { toError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
 import type { Logger } from './log.ts'
-import { MessageContext } from './message-context.ts'
+import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
 import type {
   Attempt,
@@ -28,6 +28,7 @@ export interface ReceiverIdentity {
   readonly mount: string
   readonly scope: Scope
   readonly log: Logger
+  readonly rules?: PublishRules | undefined
 }
 
 /** What a receiver needs of the application behind it. */
@@ -55,7 +56,13 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
   readonly id: string
   readonly mount: string
   readonly #source: ChainSource
-  readonly #host: { app: ApplicationHandle; scope: Scope; log: Logger; client: Client }
+  readonly #host: {
+    app: ApplicationHandle
+    scope: Scope
+    log: Logger
+    client: Client
+    rules: PublishRules | undefined
+  }
   readonly #listeners = new Set<() => void>()
   readonly #unmount: () => void
   #tree: TopicIndex<Layer> | undefined = undefined
@@ -68,7 +75,8 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    this.#host = { app: source, scope: identity.scope, log: identity.log, client: unattachedClient }
+    const { scope, log, rules } = identity
+    this.#host = { app: source, scope, log, client: unattachedClient, rules }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,
       prefixes: () => [''],

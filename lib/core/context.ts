@@ -82,8 +82,9 @@ export interface Context<P extends object = object> {
   subscribe(filter: string, options?: SubscribeOptions): Promise<SubscribeResult>
   unsubscribe(filter: string): Promise<void>
   /**
-   * Publishes to the response topic of this message with its correlation data (4.10).
-   * Throws `ERR_NO_RESPONSE_TOPIC` where there is none, or where it is not a topic.
+   * Publishes to the response topic of this message with its correlation data (4.10): once, at most 1 MiB.
+   * The topic is the requester's choice: it may not begin with `$`, and must be among `replyTopics` where the
+   * configuration has them. Rejects with `ERR_NO_RESPONSE_TOPIC`, `ERR_REPLY_REFUSED`.
    */
   reply(payload: Payload, options?: PublishOptions): Promise<PublishResult>
 }

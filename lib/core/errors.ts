@@ -1,4 +1,5 @@
 // The one error class of the project and, what makes it long, the table of its codes; docs/errors.md says more about each.
+import { inLog, MOST_SHOWN } from './log.ts'
 
 /** What a code means and what usually mends it. `kind` decides the exit code of the command line. */
 export interface ErrorEntry {
@@ -70,6 +71,16 @@ export const errorCodes = {
     kind: 'delivery',
     means: 'reply() was called for a message without a usable response topic.',
     mend: 'Only reply to requests: messages of MQTT 5 whose properties name a response topic.',
+  },
+  ERR_REPLY_REFUSED: {
+    kind: 'delivery',
+    means: 'A reply was not sent: its topic is not allowed, it is too large, or there was one already.',
+    mend: 'Allow the topic with replyTopics; send more than one short answer with ctx.publish().',
+  },
+  ERR_PUBLISH_LOOP: {
+    kind: 'delivery',
+    means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
+    mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },
   ERR_NOT_ATTACHED: {
     kind: 'program',
@@ -336,7 +347,7 @@ export class MqttasgiError extends Error {
   readonly receiver: string | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
-    super(message, 'cause' in details ? { cause: details.cause } : undefined)
+    super(shortened(message, details.topic), 'cause' in details ? { cause: details.cause } : undefined)
     this.code = code
     this.topic = details.topic
     this.receiver = details.receiver
@@ -346,6 +357,13 @@ export class MqttasgiError extends Error {
   get kind(): ErrorEntry['kind'] {
     return entries[this.code].kind
   }
+}
+
+// A topic is a stranger's text and can have 65,535 bytes; `topic` keeps all of it.
+function shortened(message: string, topic: string | undefined): string {
+  return topic === undefined || topic.length <= MOST_SHOWN
+    ? message
+    : message.replaceAll(topic, () => inLog(topic))
 }
 
 // On the prototype, so that a stack trace and a printed error both begin with it.

@@ -11,6 +11,14 @@ export interface Logger {
 /** What belongs to a line besides its sentence. */
 export type LogFields = Readonly<Record<string, unknown>>
 
+/** As many characters of a stranger's text stand in a line. */
+export const MOST_SHOWN = 256
+
+/** A topic, or any other text that came from outside, as it stands in a line: cut where it is long. */
+export function inLog(text: string): string {
+  return text.length <= MOST_SHOWN ? text : `${text.slice(0, MOST_SHOWN - 1)}…`
+}
+
 /** Says nothing. */
 export const silentLog: Logger = Object.freeze({ debug() {}, info() {}, warn() {}, error() {} })
 

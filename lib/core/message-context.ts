@@ -1,7 +1,7 @@
 // The context behind the interface: reads the message lazily and asks its receiver's client for the rest.
 import { ChainPosition } from './compose.ts'
 import type { ApplicationHandle, Context } from './context.ts'
-import { MqttasgiError } from './errors.ts'
+import { hopsOf, oneHopOn } from './hops.ts'
 import { readJson, type JsonLimits } from './json-guard.ts'
 import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
@@ -15,9 +15,18 @@ import type {
   SubscribeOptions,
   SubscribeResult,
 } from './message.ts'
+import { encodePayload } from './payload.ts'
 import type { Attempt, Client } from './receiver.ts'
+import { MAX_REPLY_BYTES, replyRefused, replyTopicOf } from './reply.ts'
 import type { Scope } from './scope.ts'
-import { isTopic } from './topic.ts'
+
+/** What the server asks of publications that handlers make. */
+export interface PublishRules {
+  /** Filters of the topics that replies may go to; undefined allows all that do not begin with `$`. */
+  readonly replyTopics: readonly string[] | undefined
+  /** Publications carry how many have led to them. */
+  readonly countHops: boolean
+}
 
 /** What all contexts of one receiver have in common. */
 export interface ContextHost {
@@ -25,6 +34,8 @@ export interface ContextHost {
   readonly scope: Scope
   readonly log: Logger
   readonly client: Client
+  /** Left out where no server is. */
+  readonly rules?: PublishRules | undefined
 }
 
 const NO_PARAMS: object = Object.freeze(Object.create(null) as object)
@@ -34,6 +45,7 @@ export class MessageContext extends ChainPosition implements Context {
   readonly #message: Message
   readonly #attempt: Attempt
   readonly #layers: readonly Layer[]
+  #replied = false
   #state: Record<string, unknown> | undefined = undefined
   // The params of the layer at `#paramsAt`, kept until another layer asks.
   #params: object = NO_PARAMS
@@ -117,7 +129,9 @@ export class MessageContext extends ChainPosition implements Context {
   }
 
   publish(topic: string, payload: Payload, options?: PublishOptions): Promise<PublishResult> {
-    return this.#host.client.publish(topic, payload, options)
+    const { client, rules } = this.#host
+    if (rules?.countHops !== true) return client.publish(topic, payload, options)
+    return client.publish(topic, payload, oneHopOn(hopsOf(this.#message.properties), options))
   }
 
   subscribe(filter: string, options?: SubscribeOptions): Promise<SubscribeResult> {
@@ -129,23 +143,24 @@ export class MessageContext extends ChainPosition implements Context {
   }
 
   async reply(payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
-    const { responseTopic, correlationData } = this.#message.properties
-    // The response topic is the sender's text: a wildcard in it is forbidden [MQTT-3.3.2-14].
-    if (responseTopic === undefined || !isTopic(responseTopic)) {
-      const what =
-        responseTopic === undefined ? 'names no response topic' : 'names a response topic that is no topic'
-      throw new MqttasgiError(
-        'ERR_NO_RESPONSE_TOPIC',
-        `The message on "${this.topic}" ${what}, so there is nowhere to reply to.`,
-        {
-          topic: this.topic,
-        },
-      )
+    const topic = replyTopicOf(this.#message, this.#host.rules?.replyTopics)
+    const bytes = encodePayload(payload, topic)
+    if (bytes.length > MAX_REPLY_BYTES) {
+      throw replyRefused(this.#message, `it has ${bytes.length} bytes, ${MAX_REPLY_BYTES} are allowed`)
     }
+    if (this.#replied)
+      throw replyRefused(this.#message, 'there was one already, and a request has one answer')
+    this.#replied = true
+    const { correlationData } = this.#message.properties
     const properties = {
       ...options.properties,
       ...(correlationData === undefined ? {} : { correlationData }),
     }
-    return this.publish(responseTopic, payload, { ...options, properties })
+    try {
+      return await this.publish(topic, bytes, { ...options, properties })
+    } catch (error) {
+      this.#replied = false
+      throw error
+    }
   }
 }

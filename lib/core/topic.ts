@@ -124,6 +124,29 @@ export function assertTopic(text: string): void {
   )
 }
 
+/** What begins so is the filter of a shared subscription, at one broker or another; nothing is published there. */
+const SUBSCRIPTIONS_ONLY = [SHARE, '$queue/']
+
+/** Throws ERR_TOPIC_INVALID, saying why, unless `text` is a topic name that something can be published to. */
+export function assertPublishTopic(text: string): void {
+  assertTopic(text)
+  const prefix = SUBSCRIPTIONS_ONLY.find((one) => text.startsWith(one))
+  if (prefix === undefined) return
+  throw new MqttasgiError(
+    'ERR_TOPIC_INVALID',
+    `Nothing can be published to ${quote(text)}: what begins with "${prefix}" is the filter of a shared subscription. Publish to the topic itself.`,
+  )
+}
+
+/** Whether `topic` has more than `most` levels. Reads no further than it must. */
+export function hasMoreLevels(topic: string, most: number): boolean {
+  let levelsLeft = most
+  for (let at = topic.indexOf('/'); at >= 0; at = topic.indexOf('/', at + 1)) {
+    if (--levelsLeft <= 0) return true
+  }
+  return false
+}
+
 /** Throws ERR_FILTER_INVALID, saying what is wrong and where, unless `text` is a topic filter. */
 export function assertFilter(text: string): void {
   const fault = filterFault(text)

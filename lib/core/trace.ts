@@ -11,6 +11,14 @@ export function tracer(name: string): Trace {
   return debug(`mqttasgi:${name}`)
 }
 
+/**
+ * Whether `DEBUG` has MQTT.js write what it sends and gets, payloads among it. Its words on passwords are kept
+ * from it, but not those on messages.
+ */
+export function librariesTrace(): boolean {
+  return debug.enabled('mqttjs:client') || debug.enabled('mqtt-packet:parser')
+}
+
 /** What is published on the diagnostics channel `mqttasgi:settled`, once for each message and receiver. */
 export interface SettledEvent {
   readonly receiver: string

@@ -24,7 +24,8 @@ export function lineLog(options: LineLogOptions): Logger {
     write(`${time} ${level.padEnd(5)} ${escapeControls(message).slice(0, LONGEST_LINE)}`)
     const error = fields?.['error']
     if (verbosity >= 2 && error instanceof Error && error.stack !== undefined) {
-      for (const line of error.stack.split('\n').slice(1)) write(escapeControls(line))
+      for (const line of framesOf(error.message, error.stack))
+        write(escapeControls(line).slice(0, LONGEST_LINE))
     }
   }
   return {
@@ -35,9 +36,16 @@ export function lineLog(options: LineLogOptions): Logger {
   }
 }
 
+// Without the message, whose lines a stranger may have written, and set in from where a line of the log begins.
+function framesOf(message: string, stack: string): string[] {
+  const at = message === '' ? -1 : stack.indexOf(message)
+  const frames = at < 0 ? stack.slice(stack.indexOf('\n') + 1) : stack.slice(at + message.length + 1)
+  return frames.split('\n').map((line) => `    ${line.trim()}`)
+}
+
 /** C0, DEL, C1, line separators and bidirectional controls as `\\u{…}`: a topic may hold any of them. */
 export function escapeControls(text: string): string {
-  return text.replace(/[\p{Cc}\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
+  return text.replace(/[\p{Cc}\u061c\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069]/gu, (character) => {
     return `\\u{${(character.codePointAt(0) ?? 0).toString(16)}}`
   })
 }

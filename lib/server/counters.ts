@@ -15,12 +15,16 @@ export interface Counters {
   copies: number
   /** Topics that the standard does not allow; acknowledged, not routed. */
   invalidTopics: number
+  /** Topics with more levels than `maxTopicLevels`; acknowledged, not routed. */
+  deepTopics: number
   /** Messages above the size limit; acknowledged, not kept. */
   oversized: number
   /** Connections cut because too much was waiting. */
   overflows: number
   connects: number
   published: number
+  /** Publications refused because too many others had led to them. */
+  loops: number
 }
 
 export function zeroCounters(): Counters {
@@ -34,9 +38,11 @@ export function zeroCounters(): Counters {
     joined: 0,
     copies: 0,
     invalidTopics: 0,
+    deepTopics: 0,
     oversized: 0,
     overflows: 0,
     connects: 0,
     published: 0,
+    loops: 0,
   }
 }

@@ -1,8 +1,9 @@
 // The way of a message through the server, from arrival to acknowledgement; long, because one order and one window hold it together.
 import type { Clock } from '../core/clock.ts'
 import type { MqttasgiError } from '../core/errors.ts'
-import type { Logger } from '../core/log.ts'
+import { inLog, type Logger } from '../core/log.ts'
 import type { Outcome } from '../core/receiver.ts'
+import { hasMoreLevels } from '../core/topic.ts'
 import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
 import type { Copies } from './copies.ts'
@@ -23,6 +24,8 @@ export interface DispatcherParts {
   readonly copies: Pick<Copies, 'judge'>
   readonly counters: Counters
   readonly limits: WindowLimits
+  /** What has more levels is only acknowledged; undefined for no limit. */
+  readonly maxTopicLevels?: number | undefined
   readonly clock: Clock
   readonly log: Logger
   /** A receiver is done with a message. */
@@ -112,7 +115,9 @@ export class Dispatcher {
     this.#parts.counters.received++
     this.#parts.counters.oversized++
     const { bytes, packetId, topic } = packet
-    this.#parts.log.warn(`${bytes} bytes on "${topic}" are above maxPacketBytes: skipped, and acknowledged.`)
+    this.#parts.log.warn(
+      `${bytes} bytes on "${inLog(topic)}" are above maxPacketBytes: skipped, and acknowledged.`,
+    )
     if (packetId === 0 || this.#draining !== 'no' || this.#acks.find(packetId) !== undefined) return
     const delivery = new Delivery(skippedArrival(packet))
     this.#acks.arrived(delivery)
@@ -207,11 +212,18 @@ export class Dispatcher {
   }
 
   #isWanted(arrival: Arrival): boolean {
-    const { counters, copies, log } = this.#parts
+    const { counters, copies, log, maxTopicLevels } = this.#parts
     if (arrival.invalid !== undefined) {
       counters.invalidTopics++
       // Not louder: whoever may publish could fill the log with it.
-      log.debug(`"${arrival.topic}" is no topic, its message was only acknowledged: ${arrival.invalid}.`)
+      log.debug(
+        `"${inLog(arrival.topic)}" is no topic, its message was only acknowledged: ${arrival.invalid}.`,
+      )
+      return false
+    }
+    if (maxTopicLevels !== undefined && hasMoreLevels(arrival.topic, maxTopicLevels)) {
+      counters.deepTopics++
+      log.debug(`"${inLog(arrival.topic)}" has more than ${maxTopicLevels} levels, it was only acknowledged.`)
       return false
     }
     const verdict = copies.judge(arrival)

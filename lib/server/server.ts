@@ -12,9 +12,10 @@ import type {
   SubscribeResult,
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
+import { loopError } from '../core/hops.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
-import { assertTopic } from '../core/topic.ts'
+import { assertPublishTopic } from '../core/topic.ts'
 import { traceSettled, tracer } from '../core/trace.ts'
 import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
 import { Copies } from './copies.ts'
@@ -37,6 +38,10 @@ export interface ServerParts {
   readonly receivers: readonly Receiver[]
   readonly policy: Omit<ConnectionPolicyOptions, 'now'>
   readonly window: WindowLimits
+  /** Messages on topics with more levels are only acknowledged; undefined for no limit. */
+  readonly maxTopicLevels?: number | undefined
+  /** How many publications may lead to one, each made by the handler of the one before; 0 for no limit. */
+  readonly maxHops?: number | undefined
   readonly outbox: OutboxLimits
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
@@ -112,6 +117,7 @@ export class Server implements Client {
       copies,
       counters: this.#counters,
       limits: parts.window,
+      maxTopicLevels: parts.maxTopicLevels,
       clock: this.#clock,
       log,
       report: (job, settlement) => this.#report(job, settlement),
@@ -161,8 +167,9 @@ export class Server implements Client {
   }
 
   async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
-    assertTopic(topic)
+    assertPublishTopic(topic)
     checkPublishOptions(topic, options)
+    this.#refuseLoop(topic, options)
     const bytes = encodePayload(payload, topic)
     const result = await this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
     this.#counters.published++
@@ -320,6 +327,13 @@ export class Server implements Client {
     if (error === undefined) return
     const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
     this.#parts.log.error(settlementLine(arrival.topic, settlement), fields)
+  }
+
+  #refuseLoop(topic: string, options: PublishOptions): void {
+    const error = loopError(topic, options, this.#parts.maxHops ?? 0)
+    if (error === undefined) return
+    this.#counters.loops++
+    throw error
   }
 
   #send(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {

@@ -1,4 +1,6 @@
 // What follows from the outcome of a chain: how the message ends, and what is said of it.
+import { MqttasgiError } from '../core/errors.ts'
+import { inLog } from '../core/log.ts'
 import type { Outcome } from '../core/receiver.ts'
 
 /** How a message ended. Only a message that has ended is acknowledged. */
@@ -32,5 +34,11 @@ export function settle(outcome: Outcome): Settlement {
 /** What is said of a message that failed or was dropped. */
 export function settlementLine(topic: string, { type, error, route }: Settlement): string {
   const where = route === undefined ? '' : ` in route "${route}"`
-  return `The chain for "${topic}" ${type === 'dropped' ? 'was dropped' : 'failed'}${where}: ${error?.message ?? 'no reason given'}`
+  return `The chain for "${inLog(topic)}" ${type === 'dropped' ? 'was dropped' : 'failed'}${where}: ${reasonOf(error)}`
+}
+
+// Ours hold nothing long of a stranger's; any other may quote the payload.
+function reasonOf(error: Error | undefined): string {
+  if (error === undefined) return 'no reason given'
+  return error instanceof MqttasgiError ? error.message : inLog(error.message)
 }

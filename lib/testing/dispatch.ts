@@ -16,7 +16,7 @@ import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client } from '../core/receiver.ts'
 import type { Mountable } from '../core/router.ts'
 import { masterScope, type Scope } from '../core/scope.ts'
-import { assertFilter, assertTopic } from '../core/topic.ts'
+import { assertFilter, assertPublishTopic, assertTopic } from '../core/topic.ts'
 import { zeroCounters } from '../server/counters.ts'
 import { Dispatcher } from '../server/dispatcher.ts'
 import type { Slot } from '../server/job.ts'
@@ -137,7 +137,7 @@ class RecordingClient implements Client {
   readonly subscribed: Subscribed[] = []
 
   async publish(topic: string, payload: Payload, options: PublishOptions = {}): Promise<PublishResult> {
-    assertTopic(topic)
+    assertPublishTopic(topic)
     checkPublishOptions(topic, options)
     this.published.push({ topic, payload: encodePayload(payload, topic), options })
     return { reasonCode: 0 }

@@ -398,6 +398,20 @@ test('certificates and keys are read, from files and from the texts themselves, 
   t.notRegex(inspect(fromTexts, { depth: 9 }) + JSON.stringify(fromTexts), /PRIVATE KEY/)
 })
 
+test('topics of replies are filters, and none are shared', (t) => {
+  t.is(settle({}).replyTopics, undefined)
+  t.deepEqual(settle({ env: { MQTTASGI_REPLY_TOPICS: 'a/+, b/#' } }).replyTopics, ['a/+', 'b/#'])
+  for (const filter of ['a/b+', '$share/g/a', '']) {
+    const error = t.throws(() => settle({ file: { replyTopics: ['ok', filter] } }))
+    t.regex(error?.message ?? '', /^replyTopics \(.*\): expected/, filter)
+  }
+})
+
+test('levels of a topic are not limited unless it is asked for', (t) => {
+  t.is(settle({}).maxTopicLevels, undefined)
+  t.is(settle({ flags: { 'max-topic-levels': '64' } }).maxTopicLevels, 64)
+})
+
 const warned = test.macro({
   exec(t, levels: Levels, ...messages: RegExp[]) {
     const { warnings } = settle(levels)

@@ -53,6 +53,9 @@ const paths: Readonly<Record<OptionPath, true>> = {
   maxInFlight: true,
   maxInFlightBytes: true,
   maxPacketBytes: true,
+  maxTopicLevels: true,
+  maxHops: true,
+  replyTopics: true,
   verbosity: true,
   config: true,
 }

@@ -109,11 +109,16 @@ test('a reply goes to the response topic with the correlation data', async (t) =
   const { calls, ctx } = stage({ responseTopic: 'answers/1', correlationData })
   await ctx.reply('yes', { qos: 0, properties: { contentType: 'text' } })
   t.deepEqual(calls, [
-    ['publish', 'answers/1', 'yes', { qos: 0, properties: { contentType: 'text', correlationData } }],
+    [
+      'publish',
+      'answers/1',
+      Buffer.from('yes'),
+      { qos: 0, properties: { contentType: 'text', correlationData } },
+    ],
   ])
   const plain = stage({ responseTopic: 'answers/1' })
   await plain.ctx.reply('yes')
-  t.deepEqual(plain.calls, [['publish', 'answers/1', 'yes', { properties: {} }]])
+  t.deepEqual(plain.calls, [['publish', 'answers/1', Buffer.from('yes'), { properties: {} }]])
 })
 
 test('without a response topic that is a topic there is nowhere to reply to', async (t) => {

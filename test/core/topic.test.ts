@@ -4,9 +4,11 @@ import * as fc from 'fast-check'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import {
   assertFilter,
+  assertPublishTopic,
   assertTopic,
   decodeTopic,
   filterFault,
+  hasMoreLevels,
   isFilter,
   isTopic,
   levels,
@@ -118,6 +120,29 @@ test('a message shows a long topic shortened', (t) => {
   const { message } = t.throws(() => assertTopic('x'.repeat(70_000)))
   t.true(message.length < 250)
   t.regex(message, /"x{77}…" is none/)
+})
+
+test('nothing is published to what stands for a shared subscription', (t) => {
+  for (const topic of ['$share/group/a', '$queue/a']) {
+    t.true(isTopic(topic))
+    const error = t.throws(() => assertPublishTopic(topic), { instanceOf: MqttasgiError })
+    t.is(error?.code, 'ERR_TOPIC_INVALID')
+    t.regex(error?.message ?? '', /filter of a shared subscription/)
+  }
+  t.throws(() => assertPublishTopic('a/+'), { message: /has no wildcards/ })
+  for (const topic of ['a', '$shared/a', '$queues', '$aws/things', 'a/$share/b']) {
+    t.notThrows(() => assertPublishTopic(topic))
+  }
+})
+
+test('levels are counted as far as they must be', (t) => {
+  fc.assert(
+    fc.property(anyTopic, fc.integer({ min: 1, max: 8 }), (topic, most) => {
+      t.is(hasMoreLevels(topic, most), levels(topic).length > most)
+    }),
+  )
+  t.false(hasMoreLevels('/'.repeat(31), 32))
+  t.true(hasMoreLevels('/'.repeat(32), 32))
 })
 
 test('a shared filter is taken apart only when it is valid', (t) => {

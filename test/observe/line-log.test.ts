@@ -50,3 +50,13 @@ test('a line ends somewhere', (t) => {
   const [line] = lines(0, (log) => log.error('x'.repeat(100_000)))
   t.true((line?.length ?? 0) < 3_000)
 })
+
+test('the lines of a message with a stack are no lines of the log', (t) => {
+  const error = new Error('broken\n03:04:05 info  all is well')
+  const [first, ...frames] = lines(2, (log) => log.error(error.message, { error }))
+  t.is(first, '03:04:05 error broken\\u{a}03:04:05 info  all is well')
+  t.true(frames.length > 0)
+  for (const line of frames) t.regex(line, /^ {4}at /)
+  const silent = lines(2, (log) => log.error('x', { error: new Error('') }))
+  t.regex(silent[1] ?? '', /^ {4}at /)
+})
