@@ -91,7 +91,7 @@ test('it keeps no more than it may, and never forgets what is in hand', async (t
   const ledger = await open(disk, 5)
   t.is(await ledger.begin('d'), 1)
   for (const key of ['e', 'f', 'g', 'h', 'i']) t.is(await ledger.begin(key), 0)
-  const next = await open(killed(disk), 5)
+  const next = await open(killed(disk))
   for (const key of ['d', 'e', 'i']) t.true((await next.begin(key)) > 0, key)
   for (const key of ['a', 'b', 'c']) t.is(await next.begin(key), 0, key)
 })
