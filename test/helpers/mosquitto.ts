@@ -1,13 +1,11 @@
 // Starts the machine's own mosquitto on a free loopback port, so that tests talk to a real broker.
-import { spawn, type ChildProcess } from 'node:child_process'
 import { pbkdf2Sync, randomBytes } from 'node:crypto'
-import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
-import { mkdtemp, rm, writeFile } from 'node:fs/promises'
-import { connect } from 'node:net'
-import { networkInterfaces, tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
-import { freePort } from './free-port.ts'
+import { writeFile } from 'node:fs/promises'
+import { networkInterfaces } from 'node:os'
+import { join } from 'node:path'
+import type { Broker } from './broker.ts'
+import { startBroker, type Command, type Place } from './broker-process.ts'
+import { findExecutable } from './executable.ts'
 
 /** How the broker is to be. Everything may be left out. */
 export interface MosquittoOptions {
@@ -35,190 +33,38 @@ export interface MosquittoOptions {
   readonly extra?: readonly string[]
 }
 
-/** A running broker. */
-export interface Mosquitto {
-  readonly port: number
-  /** With the scheme of the listener: mqtt, mqtts, ws or wss. Over TLS the host is `localhost`. */
-  readonly url: string
+/** A running mosquitto. Over TLS the host of its url is `localhost`. */
+export interface Mosquitto extends Broker {
   readonly socketPath: string | undefined
-  readonly pid: number | undefined
-  /** Ends it in peace and removes its files. */
-  stop(): Promise<void>
-  /** SIGKILL: nothing is saved, nobody is told. `restart` brings it back. */
-  kill(): Promise<void>
-  /** SIGSTOP: connections stay open and silent, as on a half-open link. */
-  pause(): void
-  resume(): void
-  /** Up again with the same port and data; ends a running one in peace first. */
-  restart(): Promise<void>
-  /** All it has logged so far. */
-  log(): string
 }
 
-/** Where the binary is, or undefined. Debian puts it in /usr/sbin, which is not on every PATH. */
 export function mosquittoPath(): string | undefined {
-  const folders = (process.env['PATH'] ?? '').split(delimiter)
-  for (const folder of [...folders, '/usr/sbin', '/usr/local/sbin']) {
-    if (folder === '') continue
-    const file = join(folder, 'mosquitto')
-    try {
-      accessSync(file, constants.X_OK)
-      return file
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined
+  return findExecutable('mosquitto')
 }
 
 /** Resolves when it listens. Rejects with its log when it does not. */
 export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mosquitto> {
-  const folder = await mkdtemp(join(tmpdir(), 'mqttasgi-mosquitto-'))
-  const broker = new MosquittoProcess(folder, options)
-  try {
-    await broker.begin()
-    return broker
-  } catch (error) {
-    await broker.stop()
-    throw error
-  }
-}
-
-class PortTaken extends Error {}
-
-class MosquittoProcess implements Mosquitto {
-  readonly #folder: string
-  readonly #options: MosquittoOptions
-  #child: ChildProcess | undefined
-  #guard: ChildProcess | undefined
-  #log = ''
-  #port = 0
-
-  constructor(folder: string, options: MosquittoOptions) {
-    this.#folder = folder
-    this.#options = options
-  }
-
-  get port(): number {
-    return this.#port
-  }
-
-  get pid(): number | undefined {
-    return this.#child?.pid
-  }
-
-  get socketPath(): string | undefined {
-    // mosquitto 2.0 does not start with a websocket listener alone (its issue 2284).
-    const { unixSocket, websockets } = this.#options
-    return unixSocket === true || websockets === true ? join(this.#folder, 'socket') : undefined
-  }
-
-  get url(): string {
-    const { tls, websockets } = this.#options
-    const scheme = websockets === true ? 'ws' : 'mqtt'
-    return tls === undefined ? `${scheme}://127.0.0.1:${this.#port}` : `${scheme}s://localhost:${this.#port}`
-  }
-
-  log(): string {
-    return this.#log
-  }
-
-  async begin(): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
-      this.#port = await freePort()
-      try {
-        await this.#launch()
-        return
-      } catch (error) {
-        if (!(error instanceof PortTaken) || attempt === 5) throw error
-      }
-    }
-  }
-
-  async restart(): Promise<void> {
-    await this.#end('SIGTERM')
-    await this.#launch()
-  }
-
-  async stop(): Promise<void> {
-    await this.#end('SIGTERM')
-    await rm(this.#folder, { recursive: true, force: true })
-  }
-
-  async kill(): Promise<void> {
-    await this.#end('SIGKILL')
-  }
-
-  pause(): void {
-    this.#child?.kill('SIGSTOP')
-  }
-
-  resume(): void {
-    this.#child?.kill('SIGCONT')
-  }
-
-  async #launch(): Promise<void> {
-    const binary = mosquittoPath()
-    if (binary === undefined)
-      throw new Error('mosquitto is not on PATH; on Debian: apt-get install mosquitto')
-    const file = join(this.#folder, 'mosquitto.conf')
-    await writeFile(file, configuration(this.#folder, this.#port, this.socketPath, this.#options))
-    await writeFile(join(this.#folder, 'passwords'), passwordFile(this.#options.passwords ?? {}), {
-      mode: 0o600,
-    })
-    const child = spawn(binary, ['-c', file], { stdio: ['ignore', 'ignore', 'pipe'] })
-    this.#child = child
-    this.#guard?.kill('SIGKILL')
-    if (child.pid !== undefined) this.#guard = guard(child.pid, this.#folder)
-    const begin = this.#log.length
-    await new Promise<void>((resolve, reject) => {
-      child.stderr.setEncoding('utf8').on('data', (text: string) => {
-        this.#log += text
-        if (this.#log.indexOf(' running\n', begin) >= 0) resolve()
-      })
-      child.once('error', reject)
-      child.once('close', () => reject(this.#refusal(this.#log.slice(begin))))
-    })
-    await answers(this.#port)
-  }
-
-  #refusal(log: string): Error {
-    if (log.includes('Address already in use')) return new PortTaken(`Port ${this.#port} is taken.`)
-    return new Error(`mosquitto did not start. Its log:\n${log}`)
-  }
-
-  async #end(signal: 'SIGTERM' | 'SIGKILL'): Promise<void> {
-    const child = this.#child
-    this.#guard?.kill('SIGKILL')
-    this.#child = undefined
-    if (child === undefined || child.pid === undefined) return
-    if (child.exitCode !== null || child.signalCode !== null) return
-    // 'close' and not 'exit': by then the whole log has been read.
-    const gone = once(child, 'close')
-    child.kill(signal)
-    // A paused process takes only SIGKILL.
-    child.kill('SIGCONT')
-    const patience = setTimeout(() => child.kill('SIGKILL'), 3_000)
-    await gone
-    clearTimeout(patience)
-  }
-}
-
-/**
- * Waits for the end of its input, which is the end of this process, however it ends: a test runner that
- * gives up on a test kills it, and then no code of ours runs any more.
- */
-function guard(pid: number, folder: string): ChildProcess {
-  const script = 'read -r nothing; kill -9 "$1"; rm -rf "$2"'
-  const shell = spawn('/bin/sh', ['-c', script, 'guard', String(pid), folder], {
-    stdio: ['pipe', 'ignore', 'ignore'],
-    detached: true,
+  const { tls, websockets, unixSocket } = options
+  const scheme = websockets === true ? 'ws' : 'mqtt'
+  const broker = await startBroker({
+    name: 'mosquitto',
+    url: ({ port }) =>
+      tls === undefined ? `${scheme}://127.0.0.1:${port}` : `${scheme}s://localhost:${port}`,
+    prepare: (place) => prepare(place, options),
+    saysUp: ' running\n',
   })
-  shell.unref()
-  if (shell.stdin !== null && 'unref' in shell.stdin && typeof shell.stdin.unref === 'function') {
-    shell.stdin.unref()
-  }
-  return shell
+  const socketPath = unixSocket === true || websockets === true ? join(broker.folder, 'socket') : undefined
+  return Object.assign(broker, { socketPath })
+}
+
+async function prepare({ folder, port }: Place, options: MosquittoOptions): Promise<Command> {
+  const file = join(folder, 'mosquitto.conf')
+  const { unixSocket, websockets } = options
+  // mosquitto 2.0 does not start with a websocket listener alone (its issue 2284).
+  const socketPath = unixSocket === true || websockets === true ? join(folder, 'socket') : undefined
+  await writeFile(file, configuration(folder, port, socketPath, options))
+  await writeFile(join(folder, 'passwords'), passwordFile(options.passwords ?? {}), { mode: 0o600 })
+  return { file: mosquittoPath() ?? 'mosquitto', args: ['-c', file] }
 }
 
 function configuration(
@@ -274,16 +120,4 @@ function passwordFile(passwords: Readonly<Record<string, string>>): string {
       return `${user}:$7$${iterations}$${salt.toString('base64')}$${hash.toString('base64')}\n`
     })
     .join('')
-}
-
-/** It says `running` after it has bound its ports, so one connection is enough to be sure. */
-function answers(port: number): Promise<void> {
-  return new Promise((resolve, reject) => {
-    const socket = connect(port, '127.0.0.1')
-    socket.once('error', reject)
-    socket.once('connect', () => {
-      socket.destroy()
-      resolve()
-    })
-  })
 }
