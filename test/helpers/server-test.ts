@@ -1,12 +1,16 @@
 // Tests that need a real server: run where it is, skipped by name where it is not, failed where it is demanded.
 import test, { type ExecutionContext } from 'ava'
+import { ejabberdPath } from './ejabberd.ts'
 import { mosquittoPath } from './mosquitto.ts'
 import { natsPath } from './nats.ts'
+import { rabbitmqPath } from './rabbitmq.ts'
 
 /** The servers a test can ask for, and how to see that one is there. */
 const servers = {
   mosquitto: { find: mosquittoPath, install: 'apt-get install mosquitto' },
   'nats-server': { find: natsPath, install: 'apt-get install nats-server' },
+  'rabbitmq-server': { find: rabbitmqPath, install: 'apt-get install rabbitmq-server' },
+  ejabberd: { find: ejabberdPath, install: 'apt-get install ejabberd' },
 } as const
 
 export type ServerName = keyof typeof servers
