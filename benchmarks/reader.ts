@@ -69,6 +69,7 @@ function ours(load: Load, chunks: readonly Buffer[]): number {
       if (load.read !== undefined && arrival[load.read] === undefined) throw new Error('nothing to read')
     },
     pass: () => {},
+    release: () => {},
     skipped: () => {},
     violation: (message) => {
       throw new Error(message)

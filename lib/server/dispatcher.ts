@@ -19,7 +19,7 @@ import { Window, type WindowLimits } from './window.ts'
 
 /** What the dispatcher works with. It calls the connection only through `port`. */
 export interface DispatcherParts {
-  readonly port: Pick<Transport, 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
+  readonly port: Pick<Transport, 'settled' | 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
   readonly recipients: Recipients<Slot>
   readonly copies: Pick<Copies, 'judge'>
   readonly counters: Counters
@@ -213,6 +213,10 @@ export class Dispatcher {
 
   #isWanted(arrival: Arrival): boolean {
     const { counters, copies, log, maxTopicLevels } = this.#parts
+    if (arrival.settled === true) {
+      counters.joined++
+      return false
+    }
     if (arrival.invalid !== undefined) {
       counters.invalidTopics++
       // Not louder: whoever may publish could fill the log with it.
@@ -251,6 +255,7 @@ export class Dispatcher {
 
   #settled(delivery: Delivery): void {
     delivery.settled = true
+    if (delivery.arrival.qos === 2 && delivery.current) this.#parts.port.settled?.(delivery.packetId)
     // On a new connection it may have to wait for older ones that have no place in the window yet.
     if (delivery.resumed || !delivery.current) this.#leaveWindow(delivery)
     if (delivery.current) this.#release()

@@ -34,7 +34,7 @@ export function planSubscriptions(
     const identifier = subscriptionIdentifier(filter, taken)
     taken.add(identifier)
     const { noLocal, retainHandling, retainAsPublished } = interest
-    // QoS 2 is requested as 1: MQTT.js would acknowledge it before the handler has run.
+    // QoS 2 is requested as 1: two more packets would bring no message that this does not.
     const qos: QoS = interest.qos === 0 ? 0 : 1
     const request = { filter, qos, noLocal, retainHandling, retainAsPublished, identifier }
     return { filter: interest.filter, share: interest.share, request }

@@ -1,9 +1,11 @@
 // One try to connect, and the connection that came of it: what is handed on, when it is kept alive, why it ended.
 import type { Duplex } from 'node:stream'
+import type { Acknowledger } from './acknowledger.ts'
 import { ending, failureOf, gibberish, silence, type Progress } from './connect-failure.ts'
 import { InboundStream } from './inbound-stream.ts'
+import type { PublishPacket } from './publish-packet.ts'
 import { addressText, type BrokerAddress } from './socket.ts'
-import type { Arrival, ConnectionFailure, ConnectionInfo, TransportListener } from './transport.ts'
+import type { ConnectionFailure, ConnectionInfo, TransportListener } from './transport.ts'
 
 /** What it needs of the others. */
 export interface AttemptOptions {
@@ -13,6 +15,7 @@ export interface AttemptOptions {
   /** From now to CONNACK. */
   readonly connectTimeoutMs: number
   readonly listener: TransportListener
+  readonly acknowledger: Acknowledger
   /** In seconds, as agreed with the broker; 0 for none. */
   readonly keepalive: () => number
   /** Sends PINGREQ, and forgives the PINGRESP that is not read meanwhile. */
@@ -34,15 +37,22 @@ export class ConnectionAttempt {
   #deaf = false
   #paused = false
   #pinger: NodeJS.Timeout | undefined
+  /** For what is about to be answered when we close. */
+  #patience: NodeJS.Timeout | undefined
 
   constructor(socket: Duplex, options: AttemptOptions) {
-    const { connectTimeoutMs, listener } = options
+    const { acknowledger, connectTimeoutMs, listener } = options
     this.#options = options
     this.stream = new InboundStream(
       socket,
       {
-        publish: (arrival) => this.arrived(arrival),
-        skipped: (packet) => this.#hand(() => listener.skipped(packet)),
+        publish: (arrival) => this.#arrived(arrival),
+        release: (packetId) => this.#hand(() => acknowledger.released(packetId)),
+        skipped: (packet, qos) =>
+          this.#hand(() => {
+            acknowledger.skipped(packet, qos)
+            listener.skipped(packet)
+          }),
         violation: (fault) => this.fail(gibberish(this.progress, fault)),
       },
       options,
@@ -84,16 +94,6 @@ export class ConnectionAttempt {
     for (const hand of early) hand()
   }
 
-  /** Called for every message: nothing is made on the way. */
-  arrived(arrival: Arrival): void {
-    if (!this.#connected || this.over) return this.#hand(() => this.#options.listener.arrived(arrival))
-    try {
-      this.#options.listener.arrived(arrival)
-    } catch (error) {
-      throwLater(error)
-    }
-  }
-
   fail(failure: ConnectionFailure): void {
     this.#failure ??= failure
     this.stream.destroy()
@@ -121,16 +121,23 @@ export class ConnectionAttempt {
     this.stream.release()
   }
 
-  /** In peace when connected: DISCONNECT, and read to the end. Resolves when all is released. */
-  close(timeoutMs: number): Promise<void> {
+  /**
+   * In peace when connected: DISCONNECT behind what is about to be `answered`, and read to the end. Resolves when all
+   * is released.
+   */
+  close(timeoutMs: number, answered: Promise<void>): Promise<void> {
     this.#failure ??= {
       type: 'closed',
       message: `The connection to ${addressText(this.#options.address)} was closed by us.`,
     }
     this.#deaf = true
     const gone = new Promise<void>((resolve) => this.stream.once('close', resolve))
-    if (this.#connected) this.stream.finish(timeoutMs)
-    else this.stream.destroy()
+    if (!this.#connected) this.stream.destroy()
+    else {
+      const finish = (): void => this.stream.finish(timeoutMs)
+      this.#patience = setTimeout(finish, timeoutMs)
+      void answered.then(finish)
+    }
     return gone
   }
 
@@ -138,6 +145,7 @@ export class ConnectionAttempt {
   ended(): void {
     clearTimeout(this.#timer)
     clearInterval(this.#pinger)
+    clearTimeout(this.#patience)
     this.#options.listener.closed(this.#whyEnded)
   }
 
@@ -145,6 +153,17 @@ export class ConnectionAttempt {
     if (this.#failure !== undefined) return this.#failure
     const { errored } = this.stream
     return errored === null ? ending(this.progress) : failureOf(errored, this.progress)
+  }
+
+  /** Called for every message: nothing is made on the way. */
+  #arrived(packet: PublishPacket): void {
+    if (!this.#connected || this.over) return this.#hand(() => this.#arrived(packet))
+    try {
+      this.#options.acknowledger.arrived(packet)
+      this.#options.listener.arrived(packet)
+    } catch (error) {
+      throwLater(error)
+    }
   }
 
   #hand(tell: () => void): void {

@@ -1,15 +1,13 @@
-// The stream MQTT.js is given instead of the socket: PUBLISH of QoS 0 and 1 is taken out on the way in, the rest passes.
+// The stream MQTT.js is given instead of the socket: PUBLISH and PUBREL are taken out on the way in, the rest passes.
 import { Duplex } from 'node:stream'
 import { greetingFault } from './connect-failure.ts'
 import { PacketReader, type PacketSink } from './packet-reader.ts'
 
 /** DISCONNECT with reason code 0, in 3.1.1 and in MQTT 5 (3.14.2.1). */
 const DISCONNECT = [0xe0, 0x00] as const
-/** PUBACK with reason code 0, in 3.1.1 and in MQTT 5 (3.4.2.1). */
-const PUBACK = [0x40, 0x02] as const
 
 /** Who takes what is kept from MQTT.js. */
-export type InboundSink = Pick<PacketSink, 'publish' | 'skipped' | 'violation'>
+export type InboundSink = Pick<PacketSink, 'publish' | 'release' | 'skipped' | 'violation'>
 
 /** How the bytes are to be read. */
 export interface InboundOptions {
@@ -47,7 +45,8 @@ export class InboundStream extends Duplex {
     this.#reader = new PacketReader(
       {
         publish: (arrival) => sink.publish(arrival),
-        skipped: (packet) => sink.skipped(packet),
+        release: (packetId) => sink.release(packetId),
+        skipped: (packet, qos) => sink.skipped(packet, qos),
         violation: (message) => sink.violation(message),
         pass: (bytes) => this.#pass(bytes),
       },
@@ -79,20 +78,9 @@ export class InboundStream extends Duplex {
     this.#flow()
   }
 
-  /** PUBACKs for these packet ids, in one write. False when the other side, or we, have said the last byte. */
-  acknowledge(packetIds: readonly number[]): boolean {
-    if (this.destroyed || this.#ended || this.#goodbye !== undefined) return false
-    if (packetIds.length === 0) return true
-    const bytes = Buffer.allocUnsafe(packetIds.length * 4)
-    let offset = 0
-    for (const id of packetIds) {
-      bytes[offset] = PUBACK[0]
-      bytes[offset + 1] = PUBACK[1]
-      bytes.writeUInt16BE(id, offset + 2)
-      offset += 4
-    }
-    this.write(bytes)
-    return true
+  /** The other side, or we, have said the last byte: what is written now goes nowhere. */
+  get spent(): boolean {
+    return this.destroyed || this.#ended || this.#goodbye !== undefined
   }
 
   /**

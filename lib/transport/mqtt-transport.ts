@@ -1,14 +1,15 @@
 // The port to the broker on MQTT.js: it does the I/O and decides nothing. The one door to MQTT.js.
 import { Duplex } from 'node:stream'
 import { MqttClient, UniqueMessageIdProvider } from 'mqtt'
-import type { IClientOptions, IConnackPacket, IPublishPacket, Packet } from 'mqtt'
+import type { IClientOptions, IConnackPacket, Packet } from 'mqtt'
 import { MqttasgiError, toError } from '../core/errors.ts'
+import type { ExchangeStore } from '../core/exchange-store.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
+import { Acknowledger } from './acknowledger.ts'
 import { BrokerRequests } from './broker-requests.ts'
 import { connectionInfo, saidIn } from './connack.ts'
 import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
-import { releasedArrival } from './released-arrival.ts'
 import { addressText, openSocket, type BrokerAddress } from './socket.ts'
 import type { ConnectionFailure, SubscriptionRequest, Transport, TransportListener } from './transport.ts'
 
@@ -36,6 +37,8 @@ export interface MqttTransportOptions {
   readonly maxPacketBytes: number
   /** Milliseconds from `connect()` to CONNACK; 10,000 unless told otherwise. */
   readonly connectTimeoutMs?: number | undefined
+  /** Where it is kept which QoS 2 messages were done with; in memory unless told otherwise. Closed by `close()`. */
+  readonly exchanges?: ExchangeStore | undefined
 }
 
 /** MQTT.js is not to connect by itself. With 0 it would forget unanswered publications as well. */
@@ -58,6 +61,7 @@ interface Session {
  */
 export class MqttTransport implements Transport {
   readonly #options: MqttTransportOptions
+  readonly #acknowledger: Acknowledger
   #listener: TransportListener | undefined
   #session: Session | undefined
   #attempt: ConnectionAttempt | undefined
@@ -65,6 +69,7 @@ export class MqttTransport implements Transport {
 
   constructor(options: MqttTransportOptions) {
     this.#options = options
+    this.#acknowledger = new Acknowledger(options.exchanges)
   }
 
   get awaiting(): boolean {
@@ -111,8 +116,13 @@ export class MqttTransport implements Transport {
     return this.#ask((requests) => requests.unsubscribe(filters))
   }
 
-  acknowledge(packetIds: readonly number[]): boolean {
-    return this.#attempt?.connected === true && this.#attempt.stream.acknowledge(packetIds)
+  settled(packetId: number): void {
+    this.#acknowledger.settled(packetId)
+  }
+
+  acknowledge(packetIds: readonly number[], reasonCodes?: ReadonlyMap<number, number>): boolean {
+    if (this.#attempt?.connected !== true || this.#closing !== undefined) return false
+    return this.#acknowledger.acknowledge(packetIds, reasonCodes)
   }
 
   pause(): void {
@@ -133,8 +143,9 @@ export class MqttTransport implements Transport {
   }
 
   async #close(timeoutMs: number): Promise<void> {
-    await this.#attempt?.close(timeoutMs)
+    await this.#attempt?.close(timeoutMs, this.#acknowledger.idle())
     this.#release()
+    await this.#options.exchanges?.close()
   }
 
   #ask<T>(question: (requests: BrokerRequests) => Promise<T>): Promise<T> {
@@ -157,7 +168,6 @@ export class MqttTransport implements Transport {
     client.on('packetreceive', (packet) => this.#received(packet, session))
     client.on('connect', () => session.requests.ready())
     client.on('error', (error) => this.#clientFailed(error))
-    client.handleMessage = (packet, callback) => this.#released(packet, callback)
     client.onKeepaliveTimeout = () => {
       this.#attempt?.fail(keepaliveLost(this.#options.address, client.keepalive))
     }
@@ -168,7 +178,9 @@ export class MqttTransport implements Transport {
   #clientOptions(version: 4 | 5): IClientOptions {
     const { clean, clientId, keepaliveSeconds, sessionExpirySeconds } = this.#options
     // Never topicAliasMaximum: the aliases would belong to the reader in front, which reads most of the topics.
-    const properties = clean ? {} : { sessionExpiryInterval: sessionExpirySeconds }
+    const lasting = clean ? {} : { sessionExpiryInterval: sessionExpirySeconds }
+    // It counts the QoS 2 messages that it sees against the maximum itself; the reader in front leaves it none.
+    const properties = { receiveMaximum: this.#options.receiveMaximum, ...lasting }
     return {
       protocolVersion: version,
       clientId,
@@ -206,6 +218,7 @@ export class MqttTransport implements Transport {
       maxPacketBytes,
       connectTimeoutMs,
       listener,
+      acknowledger: this.#acknowledger,
       keepalive: () => client.keepalive,
       ping: () => {
         client.sendPing()
@@ -229,10 +242,6 @@ export class MqttTransport implements Transport {
 
   /** Before MQTT.js writes it. */
   #sending(packet: Packet, session: Session): void {
-    // Given as an option, MQTT.js would end a connection with more QoS 2 messages on it, and so in a loop.
-    if (packet.cmd === 'connect' && packet.properties !== undefined) {
-      packet.properties.receiveMaximum = this.#options.receiveMaximum
-    }
     if (packet.cmd !== 'publish' || !session.requests.resending) return
     // MQTT.js forgets it [MQTT-3.3.1-1].
     packet.dup = true
@@ -259,16 +268,9 @@ export class MqttTransport implements Transport {
     const info = connectionInfo(packet, session.version)
     attempt.answered()
     session.requests.connected({ maximumPacketSize: info.maximumPacketSize, ...info.limits })
-    // MQTT.js is connected when it has handled the packet itself.
-    process.nextTick(() => attempt.open(info))
-  }
-
-  /** QoS 2 only. Without the callback MQTT.js neither goes on nor sends PUBCOMP. */
-  #released(packet: IPublishPacket, callback: () => void): void {
-    const attempt = this.#attempt
-    if (attempt === undefined || attempt.over) return
-    attempt.arrived(releasedArrival(packet))
-    callback()
+    const ready = this.#acknowledger.connected(attempt.stream, session.version, info.sessionPresent)
+    // Not in this turn: MQTT.js is connected when it has handled the packet itself.
+    void ready.then(() => process.nextTick(() => attempt.open(info)))
   }
 
   /** Of MQTT.js's parser, which closes nothing then, or of its handlers. The stream's own come with its end. */

@@ -1,6 +1,8 @@
-// Splits the bytes of a connection into MQTT frames: PUBLISH of QoS 0 and 1 is ours, all else passes on unchanged.
+// Splits the bytes of a connection into MQTT frames: PUBLISH and PUBREL are ours, all else passes on unchanged.
+import type { QoS } from '../core/message.ts'
 import { PublishPacket, PublishScanner } from './publish-packet.ts'
-import type { Arrival, SkippedPacket } from './transport.ts'
+import { readRelease } from './release-packet.ts'
+import type { SkippedPacket } from './transport.ts'
 import { INCOMPLETE, MALFORMED, readInteger } from './variable-byte-integer.ts'
 
 const NOTHING = Buffer.alloc(0)
@@ -11,15 +13,17 @@ const MAX_HEAD = MAX_HEADER + 2 + 65_535 + 2
 
 /** Who takes what the reader finds. None of these may throw: the rest of the chunk would be lost. */
 export interface PacketSink {
-  /** A whole PUBLISH of QoS 0 or 1. */
-  publish(arrival: Arrival): void
+  /** A whole PUBLISH. */
+  publish(arrival: PublishPacket): void
+  /** A PUBREL (3.6). */
+  release(packetId: number): void
   /** Bytes for the client, whole frames or parts of one, in order. */
   pass(bytes: Buffer): void
   /**
-   * A PUBLISH of QoS 0 or 1 above the limit went by without being kept. Told with its last byte; its
-   * acknowledgement is owed unless `packetId` is 0.
+   * A PUBLISH above the limit went by without being kept. Told with its last byte; its acknowledgement is
+   * owed unless `packetId` is 0.
    */
-  skipped(packet: SkippedPacket): void
+  skipped(packet: SkippedPacket, qos: QoS): void
   /** The bytes are not MQTT: nothing more is read from this connection. Called once. */
   violation(message: string): void
 }
@@ -74,7 +78,7 @@ export class PacketReader {
       if (length <= 0 || end > chunk.length || end - at > this.#maxPacketBytes) break
       if (isOurs(first)) {
         if (passed < at) this.#sink.pass(chunk.subarray(passed, at))
-        this.#publish(chunk, at, end)
+        this.#take(chunk, at, end)
         if (this.#state === 'stopped') return chunk.length
         passed = end
       }
@@ -124,7 +128,7 @@ export class PacketReader {
       this.#stop('A packet has a length of more than four bytes (1.5.5): this is not MQTT.')
     } else if (length === INCOMPLETE) {
       this.#state = 'header'
-    } else if (isOurs(first)) {
+    } else if (isOurs(first) && (isPublish(first) || !oversized)) {
       this.#state = 'collect'
       this.#wanted = oversized ? Math.min(this.#size, MAX_HEADER + 2) : this.#size
       this.#frame = Buffer.allocUnsafe(oversized ? Math.min(this.#size, MAX_HEAD) : this.#size)
@@ -143,7 +147,7 @@ export class PacketReader {
       const frame = this.#frame
       this.#frame = NOTHING
       this.#state = 'boundary'
-      return this.#publish(frame, 0, this.#size)
+      return this.#take(frame, 0, this.#size)
     }
     this.#wanted = Math.min(this.#size, headSize(this.#frame))
     if (this.#kept < this.#wanted) return
@@ -167,16 +171,24 @@ export class PacketReader {
 
   #skipped(): void {
     this.#state = 'boundary'
-    const { packetId, topic } = this.#scanner
-    this.#sink.skipped({ packetId, bytes: this.#size, topic })
+    const { packetId, qos, topic } = this.#scanner
+    this.#sink.skipped({ packetId, bytes: this.#size, topic }, qos)
   }
 
-  #publish(frame: Buffer, start: number, end: number): void {
+  /** A whole frame of ours. */
+  #take(frame: Buffer, start: number, end: number): void {
+    if (!isPublish(frame[start]!)) return this.#release(frame.subarray(start, end))
     const scanner = this.#scanner
     scanner.protocolVersion = this.protocolVersion
     const fault = scanner.scan(frame, start, end)
     if (fault === undefined) this.#sink.publish(new PublishPacket(scanner, frame))
     else this.#stop(`A PUBLISH can not be read: ${fault}.`)
+  }
+
+  #release(frame: Buffer): void {
+    const read = readRelease(frame, this.protocolVersion)
+    if (typeof read === 'number') this.#sink.release(read)
+    else this.#stop(`A PUBREL can not be read: ${read}.`)
   }
 
   #stop(message: string): void {
@@ -185,9 +197,13 @@ export class PacketReader {
   }
 }
 
-/** PUBLISH of QoS 0 and 1; 3 as well, so that it is found to be malformed. */
 function isOurs(first: number): boolean {
-  return (first & 0xf0) === 0x30 && (first & 0x06) !== 0x04
+  return isPublish(first) || (first & 0xf0) === 0x60
+}
+
+/** Whatever its QoS: 3 as well, so that it is found to be malformed. */
+function isPublish(first: number): boolean {
+  return (first & 0xf0) === 0x30
 }
 
 /** Of a whole frame, from the length in its header. */

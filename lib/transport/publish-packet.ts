@@ -1,5 +1,6 @@
-// A PUBLISH of QoS 0 or 1 as it lies in its frame: checked when it comes, payload and properties made when they are read.
+// A PUBLISH as it lies in its frame: checked when it comes, payload and properties made when they are read.
 import { isUtf8 } from 'node:buffer'
+import { createHash } from 'node:crypto'
 import type { MessageProperties, QoS } from '../core/message.ts'
 import { topicFault } from '../core/topic.ts'
 import {
@@ -13,6 +14,8 @@ import type { Arrival } from './transport.ts'
 import { readInteger } from './variable-byte-integer.ts'
 
 const TOO_SHORT = 'it ends before its topic and packet identifier do'
+/** Of base64url, six bits each: enough that no two messages of one session ever share it. */
+const FINGERPRINT_LENGTH = 22
 const PLUS = 0x2b
 const HASH = 0x23
 
@@ -24,6 +27,7 @@ export class PublishScanner {
   properties = 0
   payload = 0
   end = 0
+  qos: QoS = 0
   packetId = 0
   topic = ''
   /** What is wrong with the topic. Not a fault of the packet: to close for it would bring it back for ever. */
@@ -53,10 +57,11 @@ export class PublishScanner {
     while (frame[at++]! > 127);
     if (at + 2 > end) return TOO_SHORT
     const topicEnd = at + 2 + ((frame[at]! << 8) | frame[at + 1]!)
-    const qos = (frame[start]! >> 1) & 3
+    const qos = ((frame[start]! >> 1) & 3) as QoS | 3
     if (qos === 3) return 'its QoS is 3 [MQTT-3.3.1-4]'
     const headEnd = qos === 0 ? topicEnd : topicEnd + 2
     if (headEnd > end) return TOO_SHORT
+    this.qos = qos
     this.packetId = qos === 0 ? 0 : (frame[topicEnd]! << 8) | frame[topicEnd + 1]!
     if (qos !== 0 && this.packetId === 0) return 'its packet identifier is 0 [MQTT-2.2.1-4]'
     this.#readTopic(frame, at + 2, topicEnd)
@@ -104,6 +109,7 @@ export class PublishPacket implements Arrival {
   readonly invalid: string | undefined
   readonly subscriptionIdentifiers: readonly number[]
   share: string | null | undefined
+  settled: boolean
   readonly #frame: Buffer
   readonly #propertiesStart: number
   readonly #payloadStart: number
@@ -115,7 +121,7 @@ export class PublishPacket implements Arrival {
   constructor(packet: PublishScanner, frame: Buffer) {
     const first = frame[packet.start]!
     this.topic = packet.topic
-    this.qos = (first & 6) === 0 ? 0 : 1
+    this.qos = packet.qos
     this.retain = (first & 1) !== 0
     this.dup = (first & 8) !== 0
     this.packetId = packet.packetId
@@ -123,6 +129,7 @@ export class PublishPacket implements Arrival {
     this.invalid = packet.invalid
     this.subscriptionIdentifiers = packet.identifiers
     this.share = undefined
+    this.settled = false
     this.#frame = frame
     this.#propertiesStart = packet.properties
     this.#payloadStart = packet.payload
@@ -157,6 +164,16 @@ export class PublishPacket implements Arrival {
       mine.subarray(0, at).equals(others.subarray(0, at)) &&
       mine.subarray(at + 4).equals(others.subarray(at + 4))
     )
+  }
+
+  /** Equal where two packets are equal, and only there. Of what `equals` compares. */
+  fingerprint(): string {
+    const block = this.#block()
+    const at = expiryOffset(block)
+    const hash = createHash('sha256').update(`${this.topic}\n${block.length} ${this.payload.length}\n`)
+    if (at < 0) hash.update(block)
+    else hash.update(block.subarray(0, at)).update(block.subarray(at + 4))
+    return hash.update(this.payload).digest('base64url').slice(0, FINGERPRINT_LENGTH)
   }
 
   #block(): Buffer {

@@ -41,6 +41,8 @@ export interface Arrival extends Message {
   readonly subscriptionIdentifiers: readonly number[]
   /** Left undefined by the transport: the server finds out whose subscription brought it. */
   share: string | null | undefined
+  /** It was done with when it came before: only its acknowledgement is owed. */
+  readonly settled?: boolean
   /** Same topic, payload and properties: the two can be one publication, delivered twice. */
   equals(other: Arrival): boolean
 }
@@ -82,7 +84,7 @@ export interface ConnectionFailure {
 export interface TransportListener {
   /** CONNACK said yes. */
   connected(info: ConnectionInfo): void
-  /** A PUBLISH of QoS 0 or 1. */
+  /** A PUBLISH. One of QoS 2 comes when it comes, not with its PUBREL. */
   arrived(arrival: Arrival): void
   /** A PUBLISH that was too large. Its acknowledgement is owed like any other's. */
   skipped(packet: SkippedPacket): void
@@ -101,11 +103,14 @@ export interface Transport {
   /** One SUBSCRIBE for each request; resolves with the codes of SUBACK in the same order. */
   subscribe(requests: readonly SubscriptionRequest[]): Promise<readonly number[]>
   unsubscribe(filters: readonly string[]): Promise<void>
+  /** A message of QoS 2 is done with; it is acknowledged when it is its turn. */
+  settled?(packetId: number): void
   /**
-   * PUBACKs for these packet ids, in this order, in one write, on the connection that is up now. False when
-   * nothing was written, because it has ended: `closed` is on its way, or was told.
+   * PUBACK or PUBREC for these packet ids, in this order, on the connection that is up now; with a reason code
+   * where there is one, and MQTT 5. False when nothing is written, because it has ended: `closed` is on its way, or
+   * was told.
    */
-  acknowledge(packetIds: readonly number[]): boolean
+  acknowledge(packetIds: readonly number[], reasonCodes?: ReadonlyMap<number, number>): boolean
   /** Stop reading the socket, so that the broker feels it; the connection is kept alive meanwhile. */
   pause(): void
   resume(): void

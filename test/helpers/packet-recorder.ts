@@ -23,6 +23,7 @@ export function plain(arrival: Arrival): Record<string, unknown> {
 export type Recorded =
   | { readonly type: 'publish'; readonly arrival: Record<string, unknown> }
   | { readonly type: 'pass'; readonly bytes: string }
+  | { readonly type: 'release'; readonly packetId: number }
   | { readonly type: 'skipped'; readonly packet: SkippedPacket }
   | { readonly type: 'violation'; readonly message: string }
 
@@ -54,6 +55,7 @@ export function record(chunks: readonly Buffer[], options: RecordOptions = {}): 
       if (before?.type === 'pass') events.pop()
       events.push({ type: 'pass', bytes: earlier + bytes.toString('hex') })
     },
+    release: (packetId: number) => void events.push({ type: 'release', packetId }),
     skipped: (packet: SkippedPacket) => void events.push({ type: 'skipped', packet }),
     violation: (message: string) => void events.push({ type: 'violation', message }),
   }

@@ -3,6 +3,7 @@ import { Duplex } from 'node:stream'
 import test from 'ava'
 import fc from 'fast-check'
 import { generate, parser, writeToStream, type Packet } from 'mqtt-packet'
+import { encodePubacks } from '../../lib/transport/answer.ts'
 import { InboundStream } from '../../lib/transport/inbound-stream.ts'
 import type { Arrival, SkippedPacket } from '../../lib/transport/transport.ts'
 import { message } from '../helpers/scripted-broker.ts'
@@ -42,6 +43,7 @@ interface Setup {
   readonly stream: InboundStream
   readonly arrivals: Arrival[]
   readonly skips: SkippedPacket[]
+  readonly releases: number[]
   readonly violations: string[]
 }
 
@@ -49,17 +51,19 @@ function setup(options: { maxPacketBytes?: number; socket?: FakeSocket } = {}): 
   const socket = options.socket ?? new FakeSocket({ allowHalfOpen: true })
   const arrivals: Arrival[] = []
   const skips: SkippedPacket[] = []
+  const releases: number[] = []
   const violations: string[] = []
   const stream = new InboundStream(
     socket,
     {
       publish: (arrival) => arrivals.push(arrival),
+      release: (packetId) => releases.push(packetId),
       skipped: (packet) => skips.push(packet),
       violation: (fault) => violations.push(fault),
     },
     { protocolVersion: 5, maxPacketBytes: options.maxPacketBytes ?? 1_000_000 },
   )
-  return { socket, stream, arrivals, skips, violations }
+  return { socket, stream, arrivals, skips, releases, violations }
 }
 
 function encode(packet: Packet): Buffer {
@@ -79,6 +83,7 @@ function decode(bytes: Buffer): Packet[] {
 
 const connack = encode({ cmd: 'connack', sessionPresent: false, reasonCode: 0 })
 const pingresp = encode({ cmd: 'pingresp' })
+const pubrel = encode({ cmd: 'pubrel', messageId: 6 })
 const suback = encode({ cmd: 'suback', messageId: 7, granted: [1] })
 
 /** A turn of the event loop: everything that was in the queues has happened. */
@@ -90,28 +95,36 @@ function qos(level: 0 | 1 | 2, messageId: number): Buffer {
   return encode(message('a/b', `payload ${messageId}`, level === 0 ? {} : { qos: level, messageId }))
 }
 
-test('PUBLISH of QoS 0 and 1 is kept, every other byte passes in its order', async (t) => {
-  const { arrivals, socket, stream } = setup()
+/** A packet of this size that is none of ours. */
+function bulk(bytes: number, messageId: number): Buffer {
+  const properties = { reasonString: 'x'.repeat(bytes) }
+  return encode({ cmd: 'puback', messageId, reasonCode: 0, properties })
+}
+
+test('PUBLISH and PUBREL are kept, every other byte passes in its order', async (t) => {
+  const { arrivals, releases, socket, stream } = setup()
   const passed: Buffer[] = []
   stream.on('data', (bytes: Buffer) => passed.push(bytes))
-  socket.push(Buffer.concat([connack, qos(0, 0), suback, qos(1, 5), qos(2, 6), pingresp]))
+  socket.push(Buffer.concat([connack, qos(0, 0), suback, qos(1, 5), qos(2, 6), pubrel, pingresp]))
   await turn()
   t.deepEqual(
     arrivals.map(({ packetId, payload }) => [packetId, payload.toString()]),
     [
       [0, 'payload 0'],
       [5, 'payload 5'],
+      [6, 'payload 6'],
     ],
   )
-  t.deepEqual(Buffer.concat(passed), Buffer.concat([connack, suback, qos(2, 6), pingresp]))
+  t.deepEqual(Buffer.concat(passed), Buffer.concat([connack, suback, pingresp]))
+  t.deepEqual(releases, [6])
   stream.destroy()
 })
 
 test('it makes no difference in which pieces the bytes come', async (t) => {
-  const all = Buffer.concat([connack, qos(1, 1), suback, qos(2, 2), qos(0, 0), pingresp, qos(1, 3)])
+  const all = Buffer.concat([connack, qos(1, 1), suback, qos(2, 2), qos(0, 0), pubrel, pingresp, qos(1, 3)])
   await fc.assert(
     fc.asyncProperty(fc.infiniteStream(fc.integer({ min: 1, max: 20 })), async (sizes) => {
-      const { arrivals, socket, stream } = setup()
+      const { arrivals, releases, socket, stream } = setup()
       const passed: Buffer[] = []
       stream.on('data', (bytes: Buffer) => passed.push(bytes))
       for (let at = 0; at < all.length;) {
@@ -122,8 +135,9 @@ test('it makes no difference in which pieces the bytes come', async (t) => {
       }
       stream.destroy()
       return (
-        arrivals.map(({ packetId }) => packetId).join() === '1,0,3' &&
-        Buffer.concat(passed).equals(Buffer.concat([connack, suback, qos(2, 2), pingresp]))
+        arrivals.map(({ packetId }) => packetId).join() === '1,2,0,3' &&
+        releases.join() === '6' &&
+        Buffer.concat(passed).equals(Buffer.concat([connack, suback, pingresp]))
       )
     }),
     { numRuns: 30 },
@@ -167,8 +181,7 @@ test('a packet that is written in pieces leaves in one, and PUBACKs in one', asy
   const { socket, stream } = setup()
   writeToStream(message('a', 'x', { qos: 1, messageId: 1 }), stream, { protocolVersion: 5 })
   await turn()
-  stream.acknowledge([3, 2, 65_535])
-  stream.acknowledge([])
+  stream.write(encodePubacks([3, 2, 65_535]))
   await turn()
   t.is(socket.writes.length, 2)
   t.deepEqual(socket.writes[1], Buffer.from([0x40, 2, 0, 3, 0x40, 2, 0, 2, 0x40, 2, 0xff, 0xff]))
@@ -193,7 +206,7 @@ test('no PUBACK ever stands inside a packet of MQTT.js, however slow the socket 
         if (next === 'stick') socket.stuck = true
         if (next === 'flush') socket.flush()
         if (next === 'ack' || next === 'publish') expected.push(`${next} ${++id}`)
-        if (next === 'ack') stream.acknowledge([id])
+        if (next === 'ack') stream.write(encodePubacks([id]))
         if (next === 'publish') {
           writeToStream(message('a/b', 'x'.repeat(id * 700), { qos: 1, messageId: id }), stream, {
             protocolVersion: 5,
@@ -242,7 +255,7 @@ test('the socket is not read while MQTT.js does not take what is there', async (
   await turn()
   let sent = 0
   while (!socket.isPaused() && sent < 1_000) {
-    socket.push(encode(message('q2', 'x'.repeat(10_000), { qos: 2, messageId: ++sent })))
+    socket.push(bulk(10_000, ++sent))
     await turn()
   }
   t.true(sent < 100, 'the queue has a limit')
@@ -280,7 +293,7 @@ test('hold() stays when MQTT.js asks for more', async (t) => {
   const { arrivals, socket, stream } = setup()
   socket.push(connack)
   await turn()
-  socket.push(encode(message('q2', 'x'.repeat(100_000), { qos: 2, messageId: 1 })))
+  socket.push(bulk(60_000, 1))
   await turn()
   stream.hold()
   socket.push(qos(1, 1))
@@ -300,7 +313,7 @@ test('release() does not read on while MQTT.js does not', async (t) => {
   socket.push(connack)
   await turn()
   for (let id = 1; !socket.isPaused(); id++) {
-    socket.push(encode(message('q2', 'x'.repeat(10_000), { qos: 2, messageId: id })))
+    socket.push(bulk(10_000, id))
     await turn()
   }
   stream.hold()
@@ -368,10 +381,11 @@ test('what is written when the other side has gone is dropped in silence', async
   socket.push(null)
   socket.once('end', () => {
     stream.write('a')
-    t.false(stream.acknowledge([1]))
+    t.true(stream.spent)
   })
+  t.false(stream.spent)
   await closed
-  t.false(stream.acknowledge([1]))
+  t.true(stream.spent)
   t.is(socket.written.length, 0)
 })
 
@@ -394,10 +408,10 @@ test('finish() sends DISCONNECT behind everything and nothing behind it, half-cl
   await turn()
   stream.hold()
   writeToStream(message('a', 'x', { qos: 1, messageId: 1 }), stream, { protocolVersion: 5 })
-  stream.acknowledge([4])
+  stream.write(encodePubacks([4]))
   stream.finish(10_000)
   stream.finish(10_000)
-  stream.acknowledge([5])
+  stream.write(encodePubacks([5]))
   writeToStream({ cmd: 'pingreq' }, stream, { protocolVersion: 5 })
   await turn()
   writeToStream({ cmd: 'pingreq' }, stream, { protocolVersion: 5 })
@@ -423,12 +437,12 @@ test('finish() reads on though MQTT.js does not', async (t) => {
   socket.push(connack)
   await turn()
   for (let id = 1; !socket.isPaused(); id++) {
-    socket.push(encode(message('q2', 'x'.repeat(10_000), { qos: 2, messageId: id })))
+    socket.push(bulk(10_000, id))
     await turn()
   }
   stream.finish(10_000)
   for (let id = 1; id < 10; id++) {
-    socket.push(encode(message('q2', 'x'.repeat(10_000), { qos: 2, messageId: id })))
+    socket.push(bulk(10_000, id))
     await turn()
     t.false(socket.isPaused())
   }

@@ -600,28 +600,6 @@ test('what was asked and not answered when the connection ends is rejected, but 
 
 // --- arrivals ---
 
-test('QoS 2 is exchanged by MQTT.js and arrives once, with nothing owed, however many there are', async (t) => {
-  const { broker, connect, recorder, transport } = await setupScripted(t, {}, { receiveMaximum: 2 })
-  await connect(5)
-  const link = await broker.link()
-  const properties = { userProperties: { a: ['1', '2'], b: '3' }, subscriptionIdentifier: [5, 6] }
-  const ids = [1, 2, 3, 4, 5]
-  link.send(...ids.map((messageId) => message('q2', `${messageId}`, { qos: 2, messageId, properties })))
-  await link.until(() => link.all('pubcomp')[4])
-  t.is(recorder.arrivals.length, 5)
-  const [one, two] = recorder.arrivals
-  t.like(one, { topic: 'q2', qos: 2, packetId: 0, invalid: undefined, subscriptionIdentifiers: [5, 6] })
-  t.deepEqual(
-    recorder.arrivals.map((arrival) => arrival.payload.toString()),
-    ['1', '2', '3', '4', '5'],
-  )
-  t.deepEqual({ ...one?.properties.userProperties }, { a: ['1', '2'], b: ['3'] })
-  t.true(one !== undefined && one.equals(one) && two?.equals(one) === false)
-  t.deepEqual(recorder.log, ['connected', ...ids.map(() => 'arrived')])
-  await transport.close(500)
-  t.deepEqual(link.acked(), [])
-})
-
 test('what a listener throws ends neither the reading nor the connection, and is not lost', async (t) => {
   const { broker, connect, recorder, transport } = await setupScripted(t)
   const thrown: unknown[] = []
