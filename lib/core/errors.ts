@@ -297,6 +297,26 @@ export const errorCodes = {
     means: 'A journal was used after it was closed.',
     mend: 'Close it last.',
   },
+  ERR_DEAD_LETTERS_FULL: {
+    kind: 'delivery',
+    means: 'As many dead letters are kept as may be; the message stays unacknowledged.',
+    mend: 'Look at them with mqttasgi dlq ls, replay or purge them, or raise deadLetter.maxMessages and maxBytes.',
+  },
+  ERR_DEAD_LETTER_UNKEPT: {
+    kind: 'delivery',
+    means: 'A store took a dead letter without keeping it, or can not tell whether it does.',
+    mend: 'Let something with a lasting session subscribe to the dead-letter topic, or use the journal.',
+  },
+  ERR_DEAD_LETTER_REDIS: {
+    kind: 'delivery',
+    means: 'Redis did not confirm within its time that it keeps, or has removed, a dead letter.',
+    mend: 'See that it runs, can be reached, and has memory; it is asked again.',
+  },
+  ERR_DEAD_LETTER_UNREADABLE: {
+    kind: 'delivery',
+    means: 'Something is no dead letter, or one that a later version of mqttasgi has written.',
+    mend: 'Read it with the version that wrote it.',
+  },
   // --- embedded broker --------------------------------------------------------------------------
   ERR_PEER_MISSING: {
     kind: 'config',

@@ -1,6 +1,8 @@
 // Several processes in one stateDir: each takes the first numbered folder that no other one has.
+import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
 import { MqttasgiError } from '../core/errors.ts'
+import { isMissing } from './journal-files.ts'
 
 const MOST = 64
 
@@ -14,8 +16,23 @@ export async function openFreeSlot<T>(parent: string, open: (folder: string) => 
     try {
       return await open(join(parent, String(slot)))
     } catch (error) {
-      const isTaken = error instanceof MqttasgiError && error.code === 'ERR_JOURNAL_LOCKED'
-      if (!isTaken || slot === MOST) throw error
+      if (!isLocked(error) || slot === MOST) throw error
     }
   }
+}
+
+/** The folders that there are, by number. */
+export async function slotsOf(parent: string): Promise<readonly string[]> {
+  try {
+    const names = (await readdir(parent)).filter((name) => /^[1-9]\d*$/.test(name))
+    return names.sort((one, other) => Number(one) - Number(other)).map((name) => join(parent, name))
+  } catch (error) {
+    if (isMissing(error)) return []
+    throw error
+  }
+}
+
+/** Whether somebody else has what was to be opened. */
+export function isLocked(error: unknown): boolean {
+  return error instanceof MqttasgiError && error.code === 'ERR_JOURNAL_LOCKED'
 }

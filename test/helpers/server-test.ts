@@ -4,6 +4,7 @@ import { ejabberdPath } from './ejabberd.ts'
 import { mosquittoPath } from './mosquitto.ts'
 import { natsPath } from './nats.ts'
 import { rabbitmqPath } from './rabbitmq.ts'
+import { redisPath } from './redis.ts'
 
 /** The servers a test can ask for, and how to see that one is there. */
 const servers = {
@@ -11,6 +12,7 @@ const servers = {
   'nats-server': { find: natsPath, install: 'apt-get install nats-server' },
   'rabbitmq-server': { find: rabbitmqPath, install: 'apt-get install rabbitmq-server' },
   ejabberd: { find: ejabberdPath, install: 'apt-get install ejabberd' },
+  'redis-server': { find: redisPath, install: 'apt-get install redis-server' },
 } as const
 
 export type ServerName = keyof typeof servers

@@ -1,0 +1,152 @@
+// Dead letters in Redis: the door to ioredis, which is loaded when the first letter is to be kept.
+import type { Redis } from 'ioredis'
+import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import { decodeLetter, encodeLetter } from './letter-bytes.ts'
+import { evicts, scripts } from './redis-rules.ts'
+
+/** Which Redis, and how many letters there may be in it. */
+export interface RedisDeadLettersOptions {
+  /** `redis://` or `rediss://`, with its password. */
+  readonly url: string
+  /** The same for people, without it. */
+  readonly address: string
+  /** Begins the names of all keys. Default: mqttasgi. */
+  readonly prefix?: string
+  /** Milliseconds one command may take. Default: 5,000. */
+  readonly timeoutMs?: number
+  readonly maxMessages: number
+  readonly maxBytes: number
+  /** For tests: what gets ioredis. */
+  readonly importRedis?: () => Promise<unknown>
+}
+
+const PAGE = 100
+
+/** A `DeadLetterArchive` in Redis. */
+export class RedisDeadLetters implements DeadLetterArchive {
+  readonly name: string
+  readonly #options: RedisDeadLettersOptions
+  readonly #keys: readonly [letters: string, index: string, bytes: string]
+  #connected: Promise<Redis> | undefined
+
+  constructor(options: RedisDeadLettersOptions) {
+    this.name = `redis ${options.address}`
+    this.#options = options
+    // What stands in braces decides the slot of a cluster: a script's keys must have one.
+    const tag = `{${options.prefix ?? 'mqttasgi'}:dead-letters}`
+    this.#keys = [`${tag}:letters`, `${tag}:index`, `${tag}:bytes`]
+  }
+
+  /** Codes: `ERR_DEAD_LETTERS_FULL`, `ERR_DEAD_LETTER_REDIS`, `ERR_DEAD_LETTER_UNKEPT`, `ERR_PEER_MISSING`. */
+  async keep(letter: DeadLetter): Promise<void> {
+    const { maxMessages, maxBytes, address } = this.#options
+    const isKept = await this.#ask((redis) =>
+      redis.eval(scripts.keep, 3, ...this.#keys, letter.id, encodeLetter(letter), maxMessages, maxBytes),
+    )
+    if (isKept === 1) return
+    throw new MqttasgiError(
+      'ERR_DEAD_LETTERS_FULL',
+      `There is no room for another dead letter in ${address}: at most ${maxMessages} letters and ${maxBytes} bytes are kept. Look at them with mqttasgi dlq ls, and replay or purge them.`,
+    )
+  }
+
+  async *letters(): AsyncGenerator<DeadLetter> {
+    const [letters, index] = this.#keys
+    for (let after = '-'; ;) {
+      const ids = await this.#ask((redis) => redis.zrangebylex(index, after, '+', 'LIMIT', 0, PAGE))
+      const last = ids.at(-1)
+      if (last === undefined) return
+      for (const id of ids) {
+        const bytes = await this.#ask((redis) => redis.hgetBuffer(letters, id))
+        if (bytes !== null) yield decodeLetter(bytes)
+      }
+      after = `(${last}`
+    }
+  }
+
+  async remove(ids: readonly string[]): Promise<number> {
+    let count = 0
+    for (let from = 0; from < ids.length; from += PAGE) {
+      const some = ids.slice(from, from + PAGE)
+      count += Number(await this.#ask((redis) => redis.eval(scripts.remove, 3, ...this.#keys, ...some)))
+    }
+    return count
+  }
+
+  async close(): Promise<void> {
+    const redis = await this.#connected?.catch(() => undefined)
+    redis?.disconnect()
+  }
+
+  async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
+    const redis = await this.#redis()
+    try {
+      return await command(redis)
+    } catch (error) {
+      throw this.#failure(error)
+    }
+  }
+
+  #redis(): Promise<Redis> {
+    if (this.#connected === undefined) {
+      const connected = this.#connect()
+      this.#connected = connected
+      // The next letter tries again.
+      connected.catch(() => (this.#connected = undefined))
+    }
+    return this.#connected
+  }
+
+  async #connect(): Promise<Redis> {
+    const { url, timeoutMs = 5_000 } = this.#options
+    const RedisClient = await this.#load()
+    const redis = new RedisClient(url, {
+      lazyConnect: true,
+      connectTimeout: timeoutMs,
+      commandTimeout: timeoutMs,
+      // A command that has met a broken connection is for its caller to repeat: it knows for how long.
+      maxRetriesPerRequest: 0,
+      retryStrategy: (tries) => Math.min(tries * 200, 2_000),
+    })
+    // Commands say it as well.
+    redis.on('error', () => {})
+    try {
+      await redis.connect()
+      if (evicts(await redis.info('memory').catch(() => ''))) throw this.#evicting()
+      return redis
+    } catch (error) {
+      redis.disconnect()
+      throw error instanceof MqttasgiError ? error : this.#failure(error)
+    }
+  }
+
+  async #load(): Promise<typeof Redis> {
+    try {
+      const loaded = (await (this.#options.importRedis ?? (() => import('ioredis')))()) as {
+        readonly Redis: typeof Redis
+      }
+      return loaded.Redis
+    } catch (cause) {
+      throw new MqttasgiError(
+        'ERR_PEER_MISSING',
+        'Dead letters in Redis need ioredis, which can not be loaded. Run: npm install ioredis',
+        { cause },
+      )
+    }
+  }
+
+  #evicting(): MqttasgiError {
+    return new MqttasgiError(
+      'ERR_DEAD_LETTER_UNKEPT',
+      `${this.#options.address} throws away what it likes when its memory is full, dead letters too. Set its maxmemory-policy to noeviction.`,
+    )
+  }
+
+  // Its own error carries the command with all arguments: the password, or the letter.
+  #failure(thrown: unknown): MqttasgiError {
+    const cause = new Error(toError(thrown).message)
+    const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message}.`
+    return new MqttasgiError('ERR_DEAD_LETTER_REDIS', message, { cause })
+  }
+}
