@@ -210,6 +210,11 @@ export const errorCodes = {
     means: 'More publications wait for the broker than the outbox holds.',
     mend: 'Await publish(), or publish less while the broker is away.',
   },
+  ERR_OUTBOX_STORE: {
+    kind: 'delivery',
+    means: 'A publication that was to be stored could not be written to disk, and was not published.',
+    mend: 'See what the message says of the disk: its space, its rights.',
+  },
   ERR_SUBSCRIBE_OPTIONS_DIFFER: {
     kind: 'program',
     means: 'Two routes want one filter with different subscribe options.',
@@ -255,6 +260,16 @@ export const errorCodes = {
     kind: 'delivery',
     means: 'A publication is larger than the broker, or MQTT itself, takes.',
     mend: "Publish less at once, or raise the broker's maximum packet size.",
+  },
+  ERR_PUBLISH_DROPPED: {
+    kind: 'delivery',
+    means: 'A publication that waited made room for a newer one, because the outbox was full.',
+    mend: 'Raise outbox.maxMessages or outbox.maxBytes, or set outbox.whenFull to reject.',
+  },
+  ERR_PUBLISH_EXPIRED: {
+    kind: 'delivery',
+    means: 'A publication waited for the broker longer than it is of use.',
+    mend: 'Give it a longer messageExpiryInterval, or raise outbox.maxAge.',
   },
   ERR_PUBLISH_QUARANTINED: {
     kind: 'delivery',

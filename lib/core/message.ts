@@ -56,12 +56,22 @@ export interface PublishOptions {
   readonly retain?: boolean
   /** MQTT 5 only; left out on 3.1.1. */
   readonly properties?: PublishProperties
+  /**
+   * What `publish()` waits for: the broker's answer (the default), or, with `outbox.durable` and QoS 1 or 2, the
+   * moment at which the publication is on disk and is sent whatever happens to this process. An answer that comes
+   * sooner counts as well.
+   */
+  readonly until?: 'answered' | 'stored'
 }
 
 /** What the broker said to a publication. */
 export interface PublishResult {
   /** The reason code of PUBACK or PUBCOMP; 0 for QoS 0 and on 3.1.1. 0x10: nobody subscribes to it. */
   readonly reasonCode: number
+  /** It is on disk, and the broker has not answered yet: `until: 'stored'` was asked for. */
+  readonly stored?: true
+  /** It was not sent: a newer one of its topic was published while it waited (`outbox.latest`). */
+  readonly superseded?: true
 }
 
 /** How to subscribe (3.8.3.1). */

@@ -2,7 +2,12 @@
 import { MqttasgiError } from './errors.ts'
 import type { PublishOptions, PublishProperties } from './message.ts'
 
-const optionNames: Record<keyof PublishOptions, true> = { qos: true, retain: true, properties: true }
+const optionNames: Record<keyof PublishOptions, true> = {
+  qos: true,
+  retain: true,
+  properties: true,
+  until: true,
+}
 
 const propertyNames: Record<keyof PublishProperties, true> = {
   payloadFormatIndicator: true,
@@ -17,6 +22,10 @@ const propertyNames: Record<keyof PublishProperties, true> = {
 export function checkPublishOptions(topic: string, options: PublishOptions): void {
   refuseUnknown(topic, 'option', options, optionNames)
   if (options.properties !== undefined) refuseUnknown(topic, 'property', options.properties, propertyNames)
+  const until: unknown = options.until ?? 'answered'
+  if (until === 'answered' || until === 'stored') return
+  const message = `"${topic}" was not published: until must be answered or stored, not ${String(until)}.`
+  throw new MqttasgiError('ERR_PUBLISH_INVALID', message, { topic })
 }
 
 function refuseUnknown(topic: string, what: string, given: object, known: object): void {

@@ -25,6 +25,20 @@ export interface Counters {
   published: number
   /** Publications refused because too many others had led to them. */
   loops: number
+  /** Publications that the broker refused, or that its limits do not allow. */
+  publishRefused: number
+  /** Publications that ended the connection each time they were sent, and are sent no more. */
+  quarantined: number
+  /** Publications refused because too many were waiting. */
+  outboxFull: number
+  /** Publications that made room for newer ones. */
+  outboxDropped: number
+  /** Publications that waited longer than they are of use. */
+  outboxExpired: number
+  /** Publications that a newer one of their topic took the place of. */
+  outboxSuperseded: number
+  /** Publications that an earlier process had left on disk. */
+  outboxRestored: number
 }
 
 export function zeroCounters(): Counters {
@@ -44,5 +58,12 @@ export function zeroCounters(): Counters {
     connects: 0,
     published: 0,
     loops: 0,
+    publishRefused: 0,
+    quarantined: 0,
+    outboxFull: 0,
+    outboxDropped: 0,
+    outboxExpired: 0,
+    outboxSuperseded: 0,
+    outboxRestored: 0,
   }
 }

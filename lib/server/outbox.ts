@@ -1,68 +1,107 @@
-// The outbox: publications on their way to the broker, bounded in number, within the broker's own window.
-import { MqttasgiError } from '../core/errors.ts'
+// The outbox: publications on their way to the broker, bounded, within the broker's own window and limits.
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
-import { Fifo } from './fifo.ts'
+import type { KeptPublication } from '../core/outbox-store.ts'
+import { noLimits, type PublishLimits } from '../transport/outgoing-publish.ts'
+import { Alarm } from './alarm.ts'
+import type { Counters } from './counters.ts'
+import { Letter, orphan } from './letter.ts'
+import { LetterKeeper, type DurableOutbox } from './letter-keeper.ts'
+import { LettersUnderWay } from './letters-under-way.ts'
+import { dropped, expired, full, noAnswer, noStore, notConnected, notStored } from './outbox-faults.ts'
+import { givingWay, isLatestBy, type OutboxPolicy } from './outbox-policy.ts'
+import { WaitingLetters } from './waiting-letters.ts'
 
 /** Hands one publication to the connection; settles with the broker's answer. */
 export type Send = (topic: string, payload: Buffer, options: PublishOptions) => Promise<PublishResult>
 
-/** Limits of the outbox. */
-export interface OutboxLimits {
-  /** Publications that wait or are under way. */
-  readonly maxMessages: number
-  readonly maxBytes: number
+/** What the outbox is made of. */
+export interface OutboxParts {
+  readonly send: Send
+  readonly policy: OutboxPolicy
+  readonly counters: Counters
+  readonly clock: Clock
+  readonly log: Logger
+  readonly durable?: DurableOutbox | undefined
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number
 }
 
-interface Letter {
-  readonly topic: string
-  readonly payload: Buffer
-  readonly options: PublishOptions
-  readonly resolve: (result: PublishResult) => void
-  readonly reject: (error: unknown) => void
-}
+/** The connection gave no answer, so whether the broker has it is not known. */
+const openEnds = new Set(['ERR_CONNECTION_CLOSED', 'ERR_NOT_CONNECTED', 'ERR_STOPPED'])
 
 /**
- * Publications of QoS 1 and 2 wait here while the broker is away or has as many as it takes; those of
- * QoS 0 never wait: what the connection does not take at once is refused.
+ * Publications of QoS 1 and 2 wait here while the broker is away or has as many as it takes. Those of QoS 0 do not
+ * wait, unless the policy keeps them; until they are written they count against the bytes, for nobody may await them.
  */
 export class Outbox {
-  readonly #send: Send
-  readonly #limits: OutboxLimits
-  readonly #waiting = new Fifo<Letter>()
-  #underWay = 0
-  #bytes = 0
-  #open = 0
-  #closed: MqttasgiError | undefined = undefined
+  readonly #parts: OutboxParts
+  readonly #waiting: WaitingLetters
+  readonly #keeper: LetterKeeper
+  readonly #alarm: Alarm
+  readonly #underWay = new LettersUnderWay()
+  /** Of the connection that is up, or was last. */
+  #limits: PublishLimits = noLimits
+  #end: MqttasgiError | undefined = undefined
   #idle: (() => void)[] = []
 
-  constructor(send: Send, limits: OutboxLimits) {
-    this.#send = send
-    this.#limits = limits
+  constructor(parts: OutboxParts) {
+    const { clock, durable, log, policy, wallNow } = parts
+    this.#parts = parts
+    this.#waiting = new WaitingLetters(isLatestBy(policy.latest ?? []))
+    this.#alarm = new Alarm(clock, () => this.#expireWaiting())
+    this.#keeper = new LetterKeeper({
+      store: durable?.store,
+      log,
+      wallNow,
+      notKept: (letter, error) => this.#notKept(letter, error),
+    })
+    for (const one of durable?.left ?? []) this.#restore(one)
   }
 
-  /** Publications that have no answer yet. */
+  /** Publications that have no answer yet, or are not written yet. */
   get size(): number {
-    return this.#waiting.size + this.#underWay
+    return this.#waiting.size + this.#underWay.size
   }
 
-  /** The broker takes this many unacknowledged publications (its Receive Maximum); 0 while it is away. */
-  open(receiveMaximum: number): void {
-    this.#open = receiveMaximum
+  /** What they take of the limit. */
+  get bytes(): number {
+    return this.#waiting.bytes + this.#underWay.bytes
+  }
+
+  /**
+   * The broker takes this many unacknowledged publications (its Receive Maximum), and none above its limits: those
+   * that wait are refused for them now, not when it is their turn.
+   */
+  connected(window: number, limits: PublishLimits): void {
+    this.#underWay.window = window
+    this.#limits = limits
+    for (const letter of this.#waiting) {
+      const fault = letter.faultWithin(this.#limits)
+      if (fault !== undefined) this.#giveUp(letter, 'publishRefused', fault)
+    }
     this.#flush()
   }
 
-  /** Settles exactly once. Rejects with `ERR_OUTBOX_FULL`, `ERR_STOPPED`, or what the connection says. */
-  publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
-    if (this.#closed !== undefined) return Promise.reject(this.#closed)
-    if (options.qos === 0) return this.#send(topic, payload, options)
-    if (this.size >= this.#limits.maxMessages || this.#bytes + payload.length > this.#limits.maxBytes) {
-      return Promise.reject(this.#full(topic))
+  /** What is under way stays so; the connection knows it over a reconnect. */
+  disconnected(): void {
+    this.#underWay.window = 0
+  }
+
+  /** Settles once: with the broker's answer, or with what connection, limits, policy or the end made of it. */
+  async publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
+    if (this.#end !== undefined) throw this.#end
+    const letter = this.#letter(topic, payload, options)
+    const fault = letter.faultWithin(this.#limits)
+    if (fault !== undefined) {
+      this.#parts.counters.publishRefused++
+      throw fault
     }
-    this.#bytes += payload.length
-    return new Promise((resolve, reject) => {
-      this.#waiting.push({ topic, payload, options, resolve, reject })
-      this.#flush()
-    })
+    if (letter.qos === 0 && this.#waiting.qos0 === 0 && this.#underWay.isConnected) this.#pass(letter)
+    else this.#enter(letter)
+    return letter.answer
   }
 
   /** Resolves when every publication has its answer. */
@@ -73,30 +112,175 @@ export class Outbox {
 
   /** Refuses what waits and what is to come. What is under way is the connection's to refuse. */
   close(error: MqttasgiError): void {
-    this.#closed = error
-    for (const letter of this.#waiting.clear()) {
-      this.#bytes -= letter.payload.length
-      letter.reject(error)
+    if (this.#end !== undefined) return
+    this.#end = error
+    this.#alarm.cancel()
+    for (const letter of this.#waiting) {
+      this.#waiting.remove(letter)
+      this.#keeper.leave(letter, error)
     }
     this.#wake()
+  }
+
+  /** After `close`: lets go of the store. True when all that has no answer is there, and so not lost. */
+  release(): Promise<boolean> {
+    return this.#keeper.release()
+  }
+
+  #letter(topic: string, payload: Buffer, options: PublishOptions): Letter {
+    const { clock, policy } = this.#parts
+    const qos = options.qos ?? 1
+    if (options.until === 'stored' && (qos === 0 || !this.#keeper.isDurable)) throw noStore(topic, qos)
+    const goesAtOnce = !this.#keeper.isDurable && this.#waiting.size === 0 && this.#underWay.hasRoomFor(qos)
+    // While it waits the caller may write over it, and it may be a few bytes of a large chunk.
+    const own = goesAtOnce ? payload : Buffer.from(payload)
+    return new Letter({ topic, payload: own, options, publishedAt: clock.now() }, policy)
+  }
+
+  #restore(kept: KeptPublication): void {
+    const { clock, counters, log, policy, wallNow } = this.#parts
+    try {
+      const letter = orphan(kept, { now: clock.now(), wallNow: wallNow() }, policy)
+      this.#putIn(letter, this.#waiting.newest(kept.topic))
+      counters.outboxRestored++
+    } catch (error) {
+      const line = `A publication in ${this.#keeper.name} can not be sent, and is left there.`
+      log.error(line, { topic: kept.topic, error })
+    }
+  }
+
+  // QoS 0 on a connection.
+  #pass(letter: Letter): void {
+    if (this.bytes + letter.bytes > this.#parts.policy.maxBytes) throw this.#full(letter.topic)
+    this.#hand(letter)
+  }
+
+  #enter(letter: Letter): void {
+    const { policy } = this.#parts
+    if (letter.qos === 0 && policy.qos0 !== 'keep') throw notConnected(letter.topic)
+    const old = this.#waiting.newest(letter.topic)
+    const excess = {
+      messages: this.#messages + (old === undefined ? 1 : 0) - policy.maxMessages,
+      bytes: this.bytes + letter.bytes - (old?.bytes ?? 0) - policy.maxBytes,
+    }
+    const going = givingWay(policy, excess, this.#waiting.but(old))
+    if (going === undefined) throw this.#full(letter.topic)
+    for (const one of going) this.#giveUp(one, 'outboxDropped', dropped(one.topic))
+    // Before the old one is forgotten: of the two at least one is on disk at any time.
+    this.#keeper.keep(letter)
+    this.#putIn(letter, old)
+    this.#flush()
+  }
+
+  #putIn(letter: Letter, old: Letter | undefined): void {
+    this.#alarm.set(letter.deadline)
+    if (old === undefined) return this.#waiting.add(letter)
+    this.#waiting.replace(old, letter)
+    this.#supersede(old)
+  }
+
+  // Whoever published the newer one hears what becomes of it; to wait along with it would be a queue without limit.
+  #supersede(old: Letter): void {
+    this.#parts.counters.outboxSuperseded++
+    this.#keeper.forget(old)
+    old.succeed({ reasonCode: 0, superseded: true })
   }
 
   #flush(): void {
-    while (this.#underWay < this.#open) {
-      const letter = this.#waiting.shift()
-      if (letter === undefined) return
-      this.#underWay++
-      this.#send(letter.topic, letter.payload, letter.options)
-        .then(letter.resolve, letter.reject)
-        .finally(() => this.#answered(letter))
+    for (;;) {
+      const letter = this.#waiting.first()
+      if (letter === undefined || !this.#underWay.hasRoomFor(letter.qos)) return
+      if (letter.isOver(this.#parts.clock.now())) {
+        this.#giveUp(letter, 'outboxExpired', expired(letter.topic))
+      } else {
+        this.#waiting.remove(letter)
+        this.#hand(letter)
+      }
     }
   }
 
-  #answered(letter: Letter): void {
-    this.#underWay--
-    this.#bytes -= letter.payload.length
+  #hand(letter: Letter): void {
+    const { clock, send } = this.#parts
+    this.#underWay.add(letter)
+    send(letter.topic, letter.payload, letter.optionsAt(clock.now())).then(
+      (result) => {
+        this.#underWay.remove(letter)
+        this.#answered(letter, result)
+      },
+      (thrown: unknown) => {
+        this.#underWay.remove(letter)
+        this.#refused(letter, thrown)
+      },
+    )
+  }
+
+  #answered(letter: Letter, result: PublishResult): void {
+    this.#parts.counters.published++
+    this.#keeper.forget(letter)
+    letter.succeed(result)
     this.#flush()
     this.#wake()
+  }
+
+  #refused(letter: Letter, thrown: unknown): void {
+    const { topic } = letter
+    const error = thrown instanceof MqttasgiError ? thrown : noAnswer(topic, toError(thrown))
+    if (error.code === 'ERR_NOT_CONNECTED' && letter.qos > 0 && this.#end === undefined) {
+      return this.#return(letter)
+    }
+    if (openEnds.has(error.code)) this.#keeper.leave(letter, error)
+    else {
+      if (error.code === 'ERR_PUBLISH_QUARANTINED') this.#parts.counters.quarantined++
+      else this.#parts.counters.publishRefused++
+      this.#keeper.forget(letter)
+      this.#tell(letter, error)
+    }
+    this.#flush()
+    this.#wake()
+  }
+
+  // The connection was gone before we were told of it, and nothing was sent.
+  #return(letter: Letter): void {
+    this.#underWay.window = 0
+    if (this.#waiting.newest(letter.topic) !== undefined) return this.#supersede(letter)
+    this.#alarm.set(letter.deadline)
+    this.#waiting.putBack(letter)
+  }
+
+  #giveUp(
+    letter: Letter,
+    counter: 'outboxDropped' | 'outboxExpired' | 'publishRefused',
+    error: MqttasgiError,
+  ): void {
+    this.#waiting.remove(letter)
+    this.#parts.counters[counter]++
+    this.#keeper.forget(letter)
+    this.#tell(letter, error)
+    this.#wake()
+  }
+
+  #tell(letter: Letter, error: MqttasgiError): void {
+    if (letter.fail(error)) return
+    this.#parts.log.error(`A publication that was stored is given up: ${error.message}`, {
+      topic: letter.topic,
+      error,
+    })
+  }
+
+  #notKept(letter: Letter, error: Error): void {
+    // Under way it can not be called back: then the broker's answer is waited for.
+    if (!letter.isToBeStored || !this.#waiting.has(letter)) return
+    this.#waiting.remove(letter)
+    this.#tell(letter, notStored(letter.topic, error))
+    this.#wake()
+  }
+
+  #expireWaiting(): void {
+    const now = this.#parts.clock.now()
+    for (const letter of this.#waiting) {
+      if (letter.isOver(now)) this.#giveUp(letter, 'outboxExpired', expired(letter.topic))
+      else this.#alarm.set(letter.deadline)
+    }
   }
 
   #wake(): void {
@@ -104,12 +288,13 @@ export class Outbox {
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 
+  // Those of QoS 0 that are only not written yet take bytes and no place: nobody answers them.
+  get #messages(): number {
+    return this.#waiting.size + this.#underWay.unacknowledged
+  }
+
   #full(topic: string): MqttasgiError {
-    const { maxMessages, maxBytes } = this.#limits
-    return new MqttasgiError(
-      'ERR_OUTBOX_FULL',
-      `"${topic}" was not published: ${this.size} publications (${this.#bytes} bytes) wait for the broker, the limits are ${maxMessages} and ${maxBytes}. Await publish(), or publish less while the broker is away.`,
-      { topic },
-    )
+    this.#parts.counters.outboxFull++
+    return full(topic, { ...this.#parts.policy, messages: this.#messages, bytes: this.bytes })
   }
 }

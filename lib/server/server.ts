@@ -23,7 +23,9 @@ import { zeroCounters, type Counters } from './counters.ts'
 import { Dispatcher } from './dispatcher.ts'
 import type { Job, Slot } from './job.ts'
 import { Lanes } from './lanes.ts'
-import { Outbox, type OutboxLimits } from './outbox.ts'
+import type { DurableOutbox } from './letter-keeper.ts'
+import { Outbox } from './outbox.ts'
+import type { OutboxPolicy } from './outbox-policy.ts'
 import { Recipients } from './recipients.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
 import { Subscriber } from './subscriber.ts'
@@ -42,7 +44,9 @@ export interface ServerParts {
   readonly maxTopicLevels?: number | undefined
   /** How many publications may lead to one, each made by the handler of the one before; 0 for no limit. */
   readonly maxHops?: number | undefined
-  readonly outbox: OutboxLimits
+  readonly outbox: OutboxPolicy
+  /** Where publications survive this process; in memory only when left out. */
+  readonly durableOutbox?: DurableOutbox | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Milliseconds that a stop waits for handlers and publications. */
@@ -53,7 +57,7 @@ export interface ServerParts {
 
 /** How a stop went. */
 export interface StopResult {
-  /** Every handler had settled and every publication its answer when the connection was closed. */
+  /** Every handler had settled, and every publication had its answer or was on disk, when the connection was closed. */
   readonly clean: boolean
   /** Handlers that were still running. */
   readonly unsettled: number
@@ -90,6 +94,7 @@ export class Server implements Client {
   #cancelRetry: (() => void) | undefined = undefined
   // The receivers were told of a connection, and not yet of its end.
   #receiversConnected = false
+  #onlyOutboxIsLeft = false
 
   /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
   constructor(parts: ServerParts) {
@@ -123,7 +128,15 @@ export class Server implements Client {
       report: (job, settlement) => this.#report(job, settlement),
       defer: (callback) => void setImmediate(callback),
     })
-    this.#outbox = new Outbox((topic, payload, options) => this.#send(topic, payload, options), parts.outbox)
+    this.#outbox = new Outbox({
+      send: (topic, payload, options) => this.#asking(transport.publish(topic, payload, options)),
+      policy: parts.outbox,
+      counters: this.#counters,
+      clock: this.#clock,
+      log,
+      durable: parts.durableOutbox,
+      wallNow: Date.now,
+    })
   }
 
   /** Resolves when the server has ended, for whatever reason. Never rejects. */
@@ -170,10 +183,7 @@ export class Server implements Client {
     assertPublishTopic(topic)
     checkPublishOptions(topic, options)
     this.#refuseLoop(topic, options)
-    const bytes = encodePayload(payload, topic)
-    const result = await this.#outbox.publish(topic, bytes, { ...options, qos: options.qos ?? 1 })
-    this.#counters.published++
-    return result
+    return this.#outbox.publish(topic, encodePayload(payload, topic), { ...options, qos: options.qos ?? 1 })
   }
 
   /** Subscribes for the application; its messages go through the application's routes. */
@@ -228,7 +238,10 @@ export class Server implements Client {
     }
     this.#dispatcher.connected(info.sessionPresent)
     this.#subscriber.connected(info)
-    this.#outbox.open(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY))
+    this.#outbox.connected(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY), {
+      maximumPacketSize: info.maximumPacketSize,
+      ...info.limits,
+    })
     this.#receiversConnected = true
     for (const slot of this.#slots) {
       void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent })
@@ -236,7 +249,7 @@ export class Server implements Client {
   }
 
   #disconnected(failure: ConnectionFailure): void {
-    this.#outbox.open(0)
+    this.#outbox.disconnected()
     this.#subscriber.disconnected()
     this.#dispatcher.disconnected()
     if (this.#state === 'closed') return
@@ -274,16 +287,19 @@ export class Server implements Client {
     if (!hadConnection) this.#letGo()
     const deadline = new Deadline(this.#clock, drainTimeoutMs)
     await deadline.within(this.#drain())
+    const onlyOutboxIsLeft = this.#onlyOutboxIsLeft
     if (deadline.isOver) {
       await this.#abort()
       // The application hears of it all the same, while it can still publish; it is not waited for any more.
       void this.#tellDisconnected(this.#endReason)
     }
-    const stop = { clean: !deadline.isOver, unsettled: this.#dispatcher.leave() }
+    const unsettled = this.#dispatcher.leave()
     this.#subscriber.close(error)
     this.#dispatcher.flush()
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)
     this.#outbox.close(error)
+    const isNothingLost = await this.#outbox.release()
+    const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
     this.#state = 'closed'
     this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
     return stop
@@ -307,7 +323,8 @@ export class Server implements Client {
     await this.#dispatcher.drain(this.#parts.sessionLasts ? 'drop' : 'finish')
     this.#dispatcher.flush()
     await this.#tellDisconnected(this.#endReason)
-    // Replies of the last handlers must be with the broker before we go.
+    // Replies of the last handlers must be with the broker before we go, or on disk.
+    this.#onlyOutboxIsLeft = true
     await this.#outbox.idle()
   }
 
@@ -334,10 +351,6 @@ export class Server implements Client {
     if (error === undefined) return
     this.#counters.loops++
     throw error
-  }
-
-  #send(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
-    return this.#asking(this.#parts.transport.publish(topic, payload, options))
   }
 
   // From here on the socket must be read, or whoever waits for the answer waits for ever.

@@ -31,3 +31,12 @@ test('all that there is passes', (t) => {
   t.is(refused({ qos: 1, retain: true, properties }), undefined)
   t.is(refused({}), undefined)
 })
+
+test('what is waited for is the answer or the disk', (t) => {
+  t.notThrows(() => checkPublishOptions('a', { until: 'stored' }))
+  t.notThrows(() => checkPublishOptions('a', { until: 'answered' }))
+  t.throws(() => checkPublishOptions('a', { until: 'sent' as 'stored' }), {
+    code: 'ERR_PUBLISH_INVALID',
+    message: /until must be answered or stored, not sent/,
+  })
+})

@@ -1,0 +1,138 @@
+// Puts letters on disk and takes them off again, in order, and knows of each whether it is there.
+import { randomUUID } from 'node:crypto'
+import { toError, type MqttasgiError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { KeptPublication, OutboxStore } from '../core/outbox-store.ts'
+import type { Letter } from './letter.ts'
+import { staysStored } from './outbox-faults.ts'
+
+/** Where publications are kept over a restart, and what an earlier process has left there. */
+export interface DurableOutbox {
+  readonly store: OutboxStore
+  readonly left: readonly KeptPublication[]
+}
+
+/** What the keeper needs of the outbox. */
+export interface LetterKeeperParts {
+  /** Undefined where nothing is kept. */
+  readonly store: OutboxStore | undefined
+  readonly log: Logger
+  /** Milliseconds since 1970. */
+  readonly wallNow: () => number
+  /** It is not on disk, and will not be. */
+  readonly notKept: (letter: Letter, error: Error) => void
+}
+
+export class LetterKeeper {
+  readonly #parts: LetterKeeperParts
+  readonly #pending = new Set<Promise<unknown>>()
+  /** What the end found without an answer. */
+  readonly #left: Letter[] = []
+  /** Of these the ones that the disk still decides on, with what they fail with if it says no. */
+  readonly #undecided = new Map<Letter, MqttasgiError>()
+  /** Keys are unique over restarts. */
+  readonly #prefix = randomUUID()
+  #count = 0
+  // The last call failed: each further failure would only say the same.
+  #isFailing = false
+
+  constructor(parts: LetterKeeperParts) {
+    this.#parts = parts
+  }
+
+  get isDurable(): boolean {
+    return this.#parts.store !== undefined
+  }
+
+  get name(): string {
+    return this.#parts.store?.name ?? 'memory'
+  }
+
+  /** Whoever waits for just that is told; `notKept` is called where it failed. Those of QoS 0 are never kept. */
+  keep(letter: Letter): void {
+    const { store, wallNow } = this.#parts
+    if (store === undefined || letter.qos === 0) return
+    const { payload, qos, topic } = letter
+    const { properties, retain } = letter.options
+    const options = { qos, ...(retain !== undefined && { retain }), ...(properties && { properties }) }
+    const key = `${this.#prefix}-${this.#count++}`
+    letter.key = key
+    this.#follow(
+      this.#confirm(letter, key, store.keep({ key, topic, payload, options, publishedAt: wallNow() })),
+    )
+  }
+
+  /** Its end is known: it is not to be sent after a restart. */
+  forget(letter: Letter): void {
+    const { store } = this.#parts
+    if (store === undefined || letter.key === undefined) return
+    const { key } = letter
+    letter.key = undefined
+    letter.isKept = false
+    this.#follow(this.#fault(store.remove(key)))
+  }
+
+  /** The server ends, and it has no answer: what is on disk stays there. */
+  leave(letter: Letter, error: MqttasgiError): void {
+    if (letter.qos > 0) this.#left.push(letter)
+    if (letter.isToBeStored && letter.key !== undefined) this.#undecided.set(letter, error)
+    else letter.fail(letter.key === undefined ? error : staysStored(letter.topic, this.name, error))
+  }
+
+  /** Lets go of the store. True when all that was left is there, and so not lost. */
+  async release(): Promise<boolean> {
+    while (this.#pending.size > 0) await Promise.all(this.#pending)
+    const stays = this.#left.filter(({ isKept }) => isKept).length
+    if (stays > 0) {
+      const line = `${stays} of the publications have no answer; they stay in ${this.name} and are published after the next start.`
+      this.#parts.log.warn(line)
+    }
+    try {
+      await this.#parts.store?.close()
+    } catch (thrown) {
+      this.#failed(toError(thrown))
+    }
+    return stays === this.#left.length
+  }
+
+  async #confirm(letter: Letter, key: string, asked: Promise<void>): Promise<void> {
+    const error = await this.#fault(asked)
+    // Its end may have been quicker.
+    if (letter.key !== key) return
+    if (error === undefined) {
+      letter.isKept = true
+      if (letter.isToBeStored) letter.succeed({ reasonCode: 0, stored: true })
+      return
+    }
+    letter.key = undefined
+    const end = this.#undecided.get(letter)
+    if (end === undefined) this.#parts.notKept(letter, error)
+    else letter.fail(end)
+  }
+
+  async #fault(asked: Promise<void>): Promise<Error | undefined> {
+    try {
+      await asked
+      this.#isFailing = false
+      return undefined
+    } catch (thrown) {
+      const error = toError(thrown)
+      this.#failed(error)
+      return error
+    }
+  }
+
+  #follow(work: Promise<unknown>): void {
+    this.#pending.add(work)
+    void work.finally(() => this.#pending.delete(work))
+  }
+
+  #failed(error: Error): void {
+    if (this.#isFailing) return
+    this.#isFailing = true
+    this.#parts.log.error(
+      `Publications can not be written to ${this.name}: ${error.message} They are sent all the same; those that wait are lost if the process ends.`,
+      { error },
+    )
+  }
+}

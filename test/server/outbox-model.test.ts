@@ -1,0 +1,255 @@
+// The outbox under any order of events, with restarts in between: what it promises holds at each step and at the end.
+import test, { type ExecutionContext } from 'ava'
+import * as fc from 'fast-check'
+import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import type { PublishOptions } from '../../lib/core/message.ts'
+import type { OutboxPolicy } from '../../lib/server/outbox-policy.ts'
+import { noLimits } from '../../lib/transport/outgoing-publish.ts'
+import { settled } from '../helpers/fake-clock.ts'
+import { MemoryOutboxStore, type MemoryDisk } from '../helpers/memory-outbox-store.ts'
+import { stageOutbox, STOPPED, type OutboxStage, type Sent } from '../helpers/outbox-stage.ts'
+
+type Step =
+  | { readonly type: 'publish'; readonly topic: string; readonly options: PublishOptions }
+  | { readonly type: 'answer' | 'refuse' | 'bounce'; readonly nth: number }
+  | { readonly type: 'online'; readonly window: number; readonly maximumPacketSize: number | undefined }
+  | { readonly type: 'offline' | 'sync' }
+  | { readonly type: 'wait'; readonly ms: number }
+  | { readonly type: 'crash'; readonly applied: number }
+
+const options: fc.Arbitrary<PublishOptions> = fc.oneof(
+  { weight: 1, arbitrary: fc.constant<PublishOptions>({ qos: 0 }) },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      qos: fc.constantFrom<1 | 2>(1, 1, 2),
+      until: fc.constantFrom<'answered' | 'stored'>('answered', 'stored'),
+      properties: fc.constantFrom({}, {}, { messageExpiryInterval: 3 }),
+    }),
+  },
+)
+
+const step: fc.Arbitrary<Step> = fc.oneof(
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      type: fc.constant('publish' as const),
+      topic: fc.constantFrom('a', 'b', 'latest'),
+      options,
+    }),
+  },
+  {
+    weight: 6,
+    arbitrary: fc.record({ type: fc.constantFrom('answer', 'answer', 'refuse', 'bounce'), nth: fc.nat(3) }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('online' as const),
+      window: fc.integer({ min: 1, max: 3 }),
+      maximumPacketSize: fc.constantFrom(undefined, undefined, undefined, 5),
+    }),
+  },
+  { weight: 3, arbitrary: fc.record({ type: fc.constantFrom('offline', 'sync', 'sync') }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat(2_000) }) },
+  { weight: 1, arbitrary: fc.record({ type: fc.constant('crash' as const), applied: fc.nat(5) }) },
+)
+
+const policy = fc.record({
+  maxMessages: fc.integer({ min: 2, max: 6 }),
+  maxBytes: fc.constantFrom(60, 1_000),
+  maxAgeMs: fc.constantFrom(Number.POSITIVE_INFINITY, 2_500),
+  whenFull: fc.constantFrom<'reject' | 'drop-oldest'>('reject', 'drop-oldest'),
+  qos0: fc.constantFrom<'reject' | 'keep'>('reject', 'keep'),
+  latest: fc.constantFrom<readonly string[]>([], ['latest']),
+})
+
+/** What became of one publication. */
+interface Fate {
+  readonly qos: number
+  readonly topic: string
+  settled: number
+  stored: boolean
+  /** The broker has it, or it was given up with a code of its own. */
+  isOver: boolean
+}
+
+const finalCodes = new Set<ErrorCode>([
+  'ERR_PUBLISH_REFUSED',
+  'ERR_PUBLISH_TOO_LARGE',
+  'ERR_PUBLISH_DROPPED',
+  'ERR_PUBLISH_EXPIRED',
+  'ERR_OUTBOX_FULL',
+])
+
+class World {
+  readonly #t: ExecutionContext
+  readonly #policy: OutboxPolicy
+  readonly #fates: Fate[] = []
+  readonly #processes: OutboxStage[] = []
+  disk: MemoryDisk = new Map()
+  store!: MemoryOutboxStore
+  stage!: OutboxStage
+  /** Of this process. */
+  #published: number[] = []
+  #restored = 0
+
+  constructor(t: ExecutionContext, given: OutboxPolicy) {
+    this.#t = t
+    this.#policy = given
+  }
+
+  async start(): Promise<void> {
+    this.store = new MemoryOutboxStore(this.disk)
+    this.store.isSlow = true
+    const left = await this.store.load()
+    this.stage = stageOutbox({ policy: this.#policy, store: this.store, left })
+    this.#restored = left.length
+    this.#published = []
+    this.#processes.push(this.stage)
+  }
+
+  async take(one: Step): Promise<void> {
+    const { clock, outbox } = this.stage
+    if (one.type === 'publish') this.#publish(one.topic, one.options)
+    else if (one.type === 'online') {
+      outbox.connected(one.window, { ...noLimits, maximumPacketSize: one.maximumPacketSize })
+    } else if (one.type === 'offline') {
+      outbox.disconnected()
+    } else if (one.type === 'sync') this.store.sync()
+    else if (one.type === 'wait') clock.advance(one.ms)
+    else if (one.type === 'crash') await this.#crash(one.applied)
+    else if ('nth' in one) this.#settle(one.type, one.nth)
+    await Promise.resolve()
+    await Promise.resolve()
+    this.#check()
+  }
+
+  /** A clean end and a healthy broker: all that is left gets through. */
+  async finish(): Promise<void> {
+    const { outbox, sent } = this.stage
+    outbox.close(STOPPED)
+    for (const { answer } of this.#unanswered(sent)) {
+      answer.reject(new MqttasgiError('ERR_CONNECTION_CLOSED', 'Gone.'))
+    }
+    await settled()
+    this.store.sync()
+    this.#t.true(await outbox.release())
+    for (const index of this.#published) this.#t.is(this.#fates[index]?.settled, 1, `${index}`)
+    await this.start()
+    this.store.isSlow = false
+    this.stage.outbox.connected(1_000, noLimits)
+    for (const one of this.stage.sent) {
+      this.#over(one)
+      one.answer.resolve({ reasonCode: 0 })
+    }
+    await settled()
+    this.#t.deepEqual([...this.disk.keys()], [])
+    // Whoever was told that it is stored hears no more of it; the log and the counters do.
+    const lost = this.#fates.filter(({ isOver, stored }) => stored && !isOver).length
+    this.#t.true(lost <= this.#givenUp(), `${lost} were stored, and are lost`)
+    this.stage.outbox.close(STOPPED)
+    for (const { clock } of this.#processes) this.#t.is(clock.timers, 0)
+  }
+
+  #givenUp(): number {
+    const counts = this.#processes.map(({ counters, lines }) => {
+      const said = lines.filter((line) => line.includes('that was stored is given up')).length
+      return said + counters.outboxSuperseded
+    })
+    return counts.reduce((a, b) => a + b, 0)
+  }
+
+  #publish(topic: string, given: PublishOptions): void {
+    const index = this.#fates.length
+    const fate = { qos: given.qos ?? 1, topic, settled: 0, stored: false, isOver: false }
+    this.#fates.push(fate)
+    this.#published.push(index)
+    this.stage.outbox.publish(topic, Buffer.from(`${index}`), given).then(
+      (result) => {
+        fate.settled++
+        if (result.stored === true) fate.stored = true
+        if (result.superseded === true) fate.isOver = true
+      },
+      (error: MqttasgiError) => {
+        fate.settled++
+        if (finalCodes.has(error.code)) fate.isOver = true
+      },
+    )
+  }
+
+  #settle(type: 'answer' | 'refuse' | 'bounce', nth: number): void {
+    const open = this.#unanswered(this.stage.sent)
+    const one = open[nth % Math.max(1, open.length)]
+    if (one === undefined) return
+    if (type === 'bounce') {
+      // All of it bounces: the connection is gone.
+      for (const each of open) each.answer.reject(new MqttasgiError('ERR_NOT_CONNECTED', 'Gone.'))
+      return
+    }
+    this.#over(one)
+    if (type === 'answer') one.answer.resolve({ reasonCode: 0 })
+    else one.answer.reject(new MqttasgiError('ERR_PUBLISH_REFUSED', 'No.'))
+  }
+
+  async #crash(applied: number): Promise<void> {
+    this.disk = this.store.crash(applied)
+    this.stage.outbox.close(STOPPED)
+    // Whoever waited is gone as well.
+    await settled()
+    await this.start()
+  }
+
+  #over({ payload }: Sent): void {
+    const fate = this.#fates[Number(payload.toString())]
+    if (fate !== undefined) fate.isOver = true
+  }
+
+  #unanswered(sent: readonly Sent[]): Sent[] {
+    return sent.filter(({ answer }) => !answer.settled)
+  }
+
+  #check(): void {
+    const { outbox, sent } = this.stage
+    const { maxBytes, maxMessages } = this.#policy
+    const open = this.#unanswered(sent)
+    const unwritten = open.filter((one) => one.options.qos === 0).length
+    const limit = Math.max(maxMessages, this.#restored)
+    this.#t.true(outbox.size - unwritten <= limit, 'too many wait')
+    if (this.#restored === 0) this.#t.true(outbox.bytes <= maxBytes, 'too many bytes wait')
+    for (const topic of ['a', 'b', 'latest']) this.#checkOrder(topic, sent)
+  }
+
+  // Of what bounced the last sending counts; nothing else is sent twice by one process.
+  #checkOrder(topic: string, sent: readonly Sent[]): void {
+    const last = new Map<string, Sent>()
+    for (const one of sent) {
+      if (one.topic !== topic || one.options.qos === 0) continue
+      const text = one.payload.toString()
+      last.delete(text)
+      last.set(text, one)
+    }
+    const order = [...last.keys()].map(Number)
+    const kept = order.filter((index) => !this.#published.includes(index))
+    const own = order.filter((index) => this.#published.includes(index))
+    this.#t.deepEqual(order, [...kept, ...own], `${topic}: what is from before goes first`)
+    this.#t.deepEqual(
+      order,
+      order.toSorted((a, b) => a - b),
+      `${topic}: in order`,
+    )
+  }
+}
+
+test('each publication settles once, in the bounds, in order, and what was stored is never lost', async (t) => {
+  const scenario = fc.record({ policy, steps: fc.array(step, { maxLength: 60 }) })
+  await fc.assert(
+    fc.asyncProperty(scenario, async (given) => {
+      const world = new World(t, given.policy)
+      await world.start()
+      for (const one of given.steps) await world.take(one)
+      await world.finish()
+    }),
+    { numRuns: 400 },
+  )
+})
