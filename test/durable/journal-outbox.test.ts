@@ -1,0 +1,111 @@
+import test from 'ava'
+import { readdirSync } from 'node:fs'
+import { join } from 'node:path'
+import { JournalOutbox } from '../../lib/durable/journal-outbox.ts'
+import { diskFiles, type JournalFiles } from '../../lib/durable/journal-files.ts'
+import { DurableMap } from '../../lib/durable/durable-map.ts'
+import { kept, outboxStoreContract } from '../contract/outbox-store.ts'
+import { diskError } from '../helpers/memory-disk.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+outboxStoreContract(test, 'journal', (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  return () => JournalOutbox.open({ folder })
+})
+
+const keysOf = async (store: JournalOutbox): Promise<string[]> => (await store.load()).map(({ key }) => key)
+
+test('two processes have a journal each, and what one has left the next to start sends', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const first = await JournalOutbox.open({ folder })
+  const second = await JournalOutbox.open({ folder })
+  t.deepEqual([first.name, second.name], [join(folder, '1'), join(folder, '2')])
+  await first.keep(kept('a'))
+  await second.keep(kept('b'))
+  await second.keep(kept('c'))
+  await second.close()
+  // While the first one runs nobody touches what is its own.
+  const third = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(third), ['b', 'c'])
+  await third.close()
+  await first.close()
+  const heir = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(heir), ['a', 'b', 'c'])
+  const beside = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(beside), [])
+  t.is(beside.name, join(folder, '3'))
+  await beside.close()
+  await heir.remove('b')
+  await heir.remove('a')
+  await heir.keep(kept('d'))
+  await heir.close()
+  const last = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(last), ['d', 'c'])
+  await last.close()
+  t.deepEqual(readdirSync(folder).sort(), ['1', '2', '3'])
+})
+
+test('what can not be stored is refused, and what was stored stays', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  let isBroken = false
+  const files: JournalFiles = {
+    ...diskFiles,
+    async create(path) {
+      const file = await diskFiles.create(path)
+      return {
+        ...file,
+        async sync() {
+          if (isBroken) throw diskError('EIO')
+          await file.sync()
+        },
+      }
+    },
+  }
+  const store = await JournalOutbox.open({ folder, files })
+  await store.keep(kept('a'))
+  isBroken = true
+  await t.throwsAsync(store.keep(kept('b')), { code: 'ERR_JOURNAL_WRITE' })
+  await t.throwsAsync(store.remove('a'), { code: 'ERR_JOURNAL_WRITE' })
+  isBroken = false
+  await store.keep(kept('c'))
+  await store.close()
+  const again = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(again), ['a', 'c'])
+  await again.close()
+})
+
+test('what another version has written is refused with its reason, and stays', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const later = Buffer.from(`${JSON.stringify({ mqttasgi: 'publication', version: 2 })}\n`)
+  const letter = Buffer.from('{"mqttasgi":"dead letter","version":1}\n')
+  for (const [value, message] of [
+    [later, /version is 2, and 1 is known/],
+    [letter, /does not say that it is one/],
+    [Buffer.from('nothing'), /does not begin with the line of one/],
+  ] as const) {
+    const map = await DurableMap.open({ folder: join(folder, '1') })
+    await map.put('a', value)
+    await map.close()
+    const store = await JournalOutbox.open({ folder })
+    await t.throwsAsync(store.load(), { code: 'ERR_OUTBOX_STORE', message })
+    await store.close()
+  }
+})
+
+test('when one journal can not be opened, none is held', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const [first, second] = [await JournalOutbox.open({ folder }), await JournalOutbox.open({ folder })]
+  for (const store of [first, second]) {
+    await store.keep(kept(store.name))
+    await store.close()
+  }
+  const files: JournalFiles = {
+    ...diskFiles,
+    list: (path) => (path.endsWith('2') ? Promise.reject(diskError('EACCES')) : diskFiles.list(path)),
+  }
+  await t.throwsAsync(JournalOutbox.open({ folder, files }), { code: 'ERR_JOURNAL_OPEN' })
+  const store = await JournalOutbox.open({ folder })
+  t.is(store.name, join(folder, '1'))
+  t.is((await store.load()).length, 2)
+  await store.close()
+})
