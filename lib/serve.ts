@@ -132,6 +132,7 @@ function partsOf(
       retries: broker.retries,
       protocolVersion: broker.protocolVersion,
       backoff: reconnectBackoff(Math.random),
+      clientId: broker.clientId,
     },
     window: {
       maxInFlight: settings.maxInFlight,

@@ -1,8 +1,10 @@
 // What follows when a connection fails: try again, and when, or give up, and with which error.
 import type { Backoff } from '../core/backoff.ts'
 import { MqttasgiError, type ErrorCode } from '../core/errors.ts'
+import { quote } from '../core/topic.ts'
 import { connackRefusal, dismissalOf, type RefusalClass } from '../transport/refusals.ts'
 import type { ConnectionFailure } from '../transport/transport.ts'
+import { Takeovers } from './takeovers.ts'
 
 /** What to do next. */
 export type Verdict =
@@ -21,11 +23,12 @@ export interface ConnectionPolicyOptions {
   readonly retries: number
   readonly protocolVersion: 'auto' | 4 | 5
   readonly backoff: Backoff
+  /** With it, another client that uses it is found out; without, only where the broker says so. */
+  readonly clientId?: string
   /** A monotonic clock in milliseconds. */
   readonly now: () => number
 }
 
-// Some brokers say nothing when a client id is taken over, mosquitto 2.0 among them: they only close.
 const SAME_ID_HINT =
   ' Connections keep ending soon after they have begun: is another process using the same client id?'
 
@@ -44,23 +47,31 @@ const codeOf: Record<ConnectionFailure['type'], ErrorCode> = {
 
 // A connection that does not last is part of the outage: a broker that ends each one at once, for what we
 // subscribe perhaps, would be asked several times a second for ever.
-const STABLE_MS = 5_000
+const LASTING_MS = 5_000
+// The wait goes on growing for longer: a broker that just holds for a moment is not to be met by all at once.
+const STABLE_MS = 30_000
 
 /** Decides; connects nothing. One for the life of a server. */
 export class ConnectionPolicy {
   readonly #options: ConnectionPolicyOptions
+  readonly #takeovers: Takeovers
   #version: 4 | 5
   // What the first CONNACK settled stays: a broker that once spoke MQTT 5 is not asked for less.
   #settled: boolean
   #everConnected = false
   #connectedAt: number | undefined = undefined
+  // Of the outage, against `retries`.
   #tries = 0
+  // Since the last stable connection, for the wait; the time with a connection is no part of it.
+  #waits = 0
+  #apartMs = 0
+  #apartSince: number | undefined = undefined
   // Connections in a row that the other side ended soon after they had begun.
   #shortLived = 0
-  #outageSince: number | undefined = undefined
 
   constructor(options: ConnectionPolicyOptions) {
     this.#options = options
+    this.#takeovers = new Takeovers(options.now, options.clientId !== undefined)
     this.#version = options.protocolVersion === 4 ? 4 : 5
     this.#settled = options.protocolVersion !== 'auto'
   }
@@ -70,20 +81,33 @@ export class ConnectionPolicy {
     return this.#version
   }
 
-  connected(): void {
+  /**
+   * CONNACK said yes. Returns for how many milliseconds nothing is to be asked of the broker; then comes `asking()`.
+   * `lost`: the broker does not know a session that it should know.
+   */
+  connected(session: { readonly lost: boolean } = { lost: false }): number {
     this.#settled = true
     this.#connectedAt = this.#options.now()
+    if (this.#apartSince !== undefined) this.#apartMs += this.#connectedAt - this.#apartSince
+    this.#apartSince = undefined
+    return this.#takeovers.connected(session)
+  }
+
+  /** The broker is asked for something on this connection. */
+  asking(): void {
+    this.#takeovers.asking()
   }
 
   failed(failure: ConnectionFailure): Verdict {
+    const takeover = this.#takeovers.failed(failure)
     this.#disconnected(failure)
     if (failure.type === 'version' && !this.#settled) {
       this.#version = 4
       this.#settled = true
       return { type: 'retry', afterMs: 0, protocolVersion: 4 }
     }
+    if (takeover === 'taken over') return { type: 'stop', error: this.#takenOver(failure) }
     if (this.#isFinal(failure)) return { type: 'stop', error: connectionError(failure) }
-    this.#outageSince ??= this.#options.now()
     this.#tries++
     const { retries } = this.#options
     const hint = this.#shortLived < 2 ? undefined : SAME_ID_HINT
@@ -96,30 +120,45 @@ export class ConnectionPolicy {
         ),
       }
     }
-    const elapsedMs = this.#options.now() - this.#outageSince
-    // A broker may lock out who tries wrong credentials often, and people do not replace them within seconds.
-    const patient = failure.type === 'credentials'
-    const afterMs = this.#options.backoff({ tries: this.#tries, elapsedMs, patient })
+    const afterMs = takeover === 'suspected' ? 0 : this.#wait(failure)
     const verdict = { type: 'retry', afterMs, protocolVersion: this.#version } as const
     return hint === undefined ? verdict : { ...verdict, hint }
   }
 
+  #wait(failure: ConnectionFailure): number {
+    this.#waits++
+    const sinceMs = this.#apartSince === undefined ? 0 : this.#options.now() - this.#apartSince
+    // A broker may lock out who tries wrong credentials often, and people do not replace them within seconds.
+    const patient = failure.type === 'credentials'
+    return this.#options.backoff({ tries: this.#waits, elapsedMs: this.#apartMs + sinceMs, patient })
+  }
+
   #disconnected({ type }: ConnectionFailure): void {
+    const now = this.#options.now()
+    this.#apartSince ??= now
     if (this.#connectedAt === undefined) return
-    const lastedMs = this.#options.now() - this.#connectedAt
+    const lastedMs = now - this.#connectedAt
     this.#connectedAt = undefined
     this.#everConnected = true
     this.#shortLived = lastedMs < STABLE_MS && type === 'closed' ? this.#shortLived + 1 : 0
+    if (lastedMs >= LASTING_MS) this.#tries = 0
     if (lastedMs < STABLE_MS) return
-    this.#tries = 0
-    this.#outageSince = undefined
+    this.#waits = 0
+    this.#apartMs = 0
   }
 
   // Credentials and certificates are final only at start-up; later a broker may just not be wholly up again.
   #isFinal(failure: ConnectionFailure): boolean {
     const { type } = failure
-    if (type === 'takeover' || type === 'version' || classOf(failure) === 'final') return true
+    if (type === 'version' || classOf(failure) === 'final') return true
     return !this.#everConnected && (type === 'credentials' || type === 'tls')
+  }
+
+  #takenOver(failure: ConnectionFailure): MqttasgiError {
+    if (failure.type === 'takeover') return connectionError(failure)
+    const { clientId = '' } = this.#options
+    const message = `Another client seems to use the client id ${quote(clientId)}: the broker closes each connection soon after it has begun, also one on which nothing was asked of it. Give each instance a client id of its own.`
+    return new MqttasgiError('ERR_CLIENT_ID_TAKEN_OVER', message, { cause: failure.cause })
   }
 }
 

@@ -92,6 +92,8 @@ export class Server implements Client {
   #error: MqttasgiError | undefined = undefined
   #stopping: Promise<StopResult> | undefined = undefined
   #cancelRetry: (() => void) | undefined = undefined
+  // A connection is up on which nothing is asked of the broker yet.
+  #beginning: { readonly info: ConnectionInfo; readonly cancel: () => void } | undefined = undefined
   // The receivers were told of a connection, and not yet of its end.
   #receiversConnected = false
   #onlyOutboxIsLeft = false
@@ -226,17 +228,28 @@ export class Server implements Client {
   #connected(info: ConnectionInfo): void {
     this.#state = 'connected'
     this.#counters.connects++
-    this.#policy.connected()
+    const lost = this.#parts.sessionLasts && this.#counters.connects > 1 && !info.sessionPresent
+    const quietMs = this.#policy.connected({ lost })
     trace('connected: %o', info)
     this.#parts.log.info(
       `Connected with MQTT ${info.protocolVersion === 5 ? '5' : '3.1.1'}${info.sessionPresent ? ', the session goes on' : ''}.`,
     )
-    if (this.#parts.sessionLasts && this.#counters.connects > 1 && !info.sessionPresent) {
+    if (lost) {
       this.#parts.log.warn(
         'The broker has lost the session, and with it what it kept for us. All is subscribed again.',
       )
     }
+    // Messages of the session may be on their way already.
     this.#dispatcher.connected(info.sessionPresent)
+    if (quietMs === 0) return this.#begin(info)
+    this.#beginning = { info, cancel: this.#clock.after(quietMs, () => this.#begin(info)) }
+  }
+
+  // From here on the broker is asked for something.
+  #begin(info: ConnectionInfo): void {
+    this.#beginning?.cancel()
+    this.#beginning = undefined
+    this.#policy.asking()
     this.#subscriber.connected(info)
     this.#outbox.connected(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY), {
       maximumPacketSize: info.maximumPacketSize,
@@ -249,6 +262,8 @@ export class Server implements Client {
   }
 
   #disconnected(failure: ConnectionFailure): void {
+    this.#beginning?.cancel()
+    this.#beginning = undefined
     this.#outbox.disconnected()
     this.#subscriber.disconnected()
     this.#dispatcher.disconnected()
@@ -282,6 +297,8 @@ export class Server implements Client {
   async #stop(drainTimeoutMs: number): Promise<StopResult> {
     const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
     const hadConnection = this.#state === 'connected'
+    // Whoever waits for the connection to begin is to have it while we drain.
+    if (this.#beginning !== undefined) this.#begin(this.#beginning.info)
     this.#state = 'stopping'
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()

@@ -37,3 +37,8 @@ export function saidIn(
 ): Said {
   return { reason: properties.reasonString, serverReference: properties.serverReference }
 }
+
+/** Of the whole packet; MQTT.js keeps its Remaining Length (2.1.4). */
+export function frameBytes({ length = 0 }: { readonly length?: number | undefined }): number {
+  return (length < 128 ? 2 : 3) + length
+}

@@ -36,6 +36,8 @@ export class ConnectionAttempt {
   /** `close()` was called: nothing is handed on any more. */
   #deaf = false
   #paused = false
+  /** What had gone over it when CONNACK had come. */
+  #begun: { readonly read: number; readonly written: number } | undefined
   #pinger: NodeJS.Timeout | undefined
   /** For what is about to be answered when we close. */
   #patience: NodeJS.Timeout | undefined
@@ -79,9 +81,10 @@ export class ConnectionAttempt {
     return type === 'closed' || type === 'network'
   }
 
-  /** CONNACK said yes: the rest may take its time. */
-  answered(): void {
+  /** CONNACK, of so many bytes, said yes: the rest may take its time. */
+  answered(bytes: number): void {
     clearTimeout(this.#timer)
+    this.#begun = { read: bytes, written: this.stream.bytesWritten }
   }
 
   /** Tells the listener, and what came in the meantime. */
@@ -152,7 +155,13 @@ export class ConnectionAttempt {
   get #whyEnded(): ConnectionFailure {
     if (this.#failure !== undefined) return this.#failure
     const { errored } = this.stream
-    return errored === null ? ending(this.progress) : failureOf(errored, this.progress)
+    const why = errored === null ? ending(this.progress) : failureOf(errored, this.progress)
+    return this.#isIdle ? { ...why, idle: true } : why
+  }
+
+  get #isIdle(): boolean {
+    const { bytesRead, bytesWritten } = this.stream
+    return this.#begun?.read === bytesRead && this.#begun.written === bytesWritten
   }
 
   /** Called for every message: nothing is made on the way. */

@@ -25,6 +25,8 @@ export class InboundStream extends Duplex {
   readonly #socket: Duplex
   readonly #sink: InboundSink
   readonly #reader: PacketReader
+  #bytesRead = 0
+  #bytesWritten = 0
   #greeted = false
   #reached = false
   /** The two reasons not to read: ours, and a full queue in front of MQTT.js. */
@@ -64,6 +66,16 @@ export class InboundStream extends Duplex {
   /** Bytes could flow at some time. */
   get reached(): boolean {
     return this.#reached
+  }
+
+  /** Off the socket. */
+  get bytesRead(): number {
+    return this.#bytesRead
+  }
+
+  /** Given to the socket. */
+  get bytesWritten(): number {
+    return this.#bytesWritten
   }
 
   /** Stop reading the socket, whatever MQTT.js's own side of the stream does. */
@@ -128,6 +140,7 @@ export class InboundStream extends Duplex {
 
   #receive(chunk: Buffer): void {
     if (this.destroyed) return
+    this.#bytesRead += chunk.length
     if (!this.#greeted) {
       this.#greeted = true
       const fault = greetingFault(chunk)
@@ -149,6 +162,7 @@ export class InboundStream extends Duplex {
     const last = this.#goodbye === undefined ? -1 : chunks.indexOf(this.#goodbye)
     const wanted = last < 0 ? chunks : chunks.slice(0, last + 1)
     const [first] = wanted
+    for (const { length } of wanted) this.#bytesWritten += length
     const flows = this.#socket.write(wanted.length === 1 ? first : Buffer.concat(wanted))
     if (last >= 0) {
       // Nothing may follow a DISCONNECT [MQTT-3.14.4-2]; what MQTT.js writes from here on is dropped.

@@ -7,7 +7,7 @@ import type { ExchangeStore } from '../core/exchange-store.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { Acknowledger } from './acknowledger.ts'
 import { BrokerRequests } from './broker-requests.ts'
-import { connectionInfo, saidIn } from './connack.ts'
+import { connectionInfo, frameBytes, saidIn } from './connack.ts'
 import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
 import { addressText, openSocket, type BrokerAddress } from './socket.ts'
@@ -266,7 +266,7 @@ export class MqttTransport implements Transport {
       return attempt.fail(refusal(this.#options.address, code, saidIn(packet.properties)))
     }
     const info = connectionInfo(packet, session.version)
-    attempt.answered()
+    attempt.answered(frameBytes(packet))
     session.requests.connected({ maximumPacketSize: info.maximumPacketSize, ...info.limits })
     const ready = this.#acknowledger.connected(attempt.stream, session.version, info.sessionPresent)
     // Not in this turn: MQTT.js is connected when it has handled the packet itself.

@@ -78,6 +78,8 @@ export interface ConnectionFailure {
   readonly cause?: unknown
   /** CONNACK's or DISCONNECT's reason code, where there was one. */
   readonly reasonCode?: number
+  /** The other side ended a connection over which nothing had gone but CONNECT and CONNACK. */
+  readonly idle?: boolean
 }
 
 /** Who is told. Every call comes from the transport's own turn, never from within a call of ours. */

@@ -101,7 +101,7 @@ test('without a limit it tries for ever', (t) => {
   for (let i = 0; i < 10_000; i++) t.is(policy.failed(failure('network')).type, 'retry')
 })
 
-test('a connection that ends at once does not end the outage', (t) => {
+test('the wait grows on until a connection has been stable for 30 s, by the time without a connection', (t) => {
   const waits: number[] = []
   const { pass, policy } = stage({
     retries: 0,
@@ -111,32 +111,52 @@ test('a connection that ends at once does not end the outage', (t) => {
     },
   })
   for (let i = 0; i < 3; i++) {
-    policy.failed(failure('closed'))
+    policy.failed(failure('timeout'))
     pass(1_000)
     policy.connected()
   }
   pass(4_999)
-  policy.failed(failure('closed'))
-  t.deepEqual(waits, [1, 0, 2, 1_000, 3, 2_000, 4, 7_999])
+  policy.failed(failure('timeout'))
+  t.deepEqual(waits, [1, 0, 2, 1_000, 3, 2_000, 4, 3_000])
   policy.connected()
-  pass(5_000)
-  policy.failed(failure('closed'))
+  pass(29_999)
+  policy.failed(failure('timeout'))
+  pass(1)
+  policy.failed(failure('network'))
+  t.deepEqual(waits.slice(-4), [5, 3_000, 6, 3_001])
+  policy.connected()
+  pass(30_000)
+  policy.failed(failure('timeout'))
   t.deepEqual(waits.slice(-2), [1, 0])
+})
+
+test('a connection that lasts 5 s ends the outage, for the retries', (t) => {
+  const { pass, policy } = stage({ retries: 1 })
+  for (let i = 0; i < 10; i++) {
+    t.is(policy.failed(failure('timeout')).type, 'retry')
+    policy.connected()
+    pass(5_000)
+  }
+  policy.failed(failure('timeout'))
+  policy.connected()
+  pass(4_999)
+  t.is(policy.failed(failure('timeout')).type, 'stop')
 })
 
 test('a broker that ends each connection at once is given up after the retries', (t) => {
   const { policy } = stage({ retries: 3 })
   for (let i = 0; i < 3; i++) {
     policy.connected()
+    policy.asking()
     t.is(policy.failed(failure('closed')).type, 'retry')
   }
   policy.connected()
+  policy.asking()
   t.is(policy.failed(failure('closed')).type, 'stop')
 })
 
 test('what no try will mend is final', (t) => {
   const always: readonly (readonly [ConnectionFailure['type'], number | undefined, string])[] = [
-    ['takeover', 0x8e, 'ERR_CLIENT_ID_TAKEN_OVER'],
     ...[0x02, 0x81, 0x82, 0x85, 0x8a, 0x90, 0x95, 0x99, 0x9a, 0x9b, 0x9d].map(
       (code) => ['refused', code, 'ERR_CONNECT_REFUSED'] as const,
     ),
@@ -150,6 +170,23 @@ test('what no try will mend is final', (t) => {
       t.like(policy.failed(failure(type, reasonCode)), { type: 'stop', error: { code } })
     }
   }
+})
+
+test('a takeover ends the one that was connected for a moment only, and names the client id', (t) => {
+  const { pass, policy } = stage({ retries: 0, clientId: 'hall' })
+  policy.connected()
+  pass(5_000)
+  t.is(policy.failed(failure('takeover', 0x8e)).type, 'retry')
+  policy.connected()
+  const told = policy.failed(failure('takeover', 0x8e))
+  t.like(told, { type: 'stop', error: { code: 'ERR_CLIENT_ID_TAKEN_OVER', message: 'It was takeover.' } })
+  policy.connected()
+  const idle = { ...failure('closed'), idle: true }
+  t.like(policy.failed(idle), { type: 'retry', afterMs: 0 })
+  t.is(policy.connected(), 100)
+  const guessed = policy.failed(idle)
+  t.like(guessed, { type: 'stop', error: { code: 'ERR_CLIENT_ID_TAKEN_OVER' } })
+  t.regex(guessed.type === 'stop' ? guessed.error.message : '', /seems to use the client id "hall"/)
 })
 
 test('credentials and certificates are final at the start, and later a matter of time', (t) => {
@@ -169,6 +206,7 @@ test('refused credentials are tried again with patience, and nothing else is', (
       return 0
     }
     const { policy } = stage({ retries: 0, backoff })
+    policy.failed(failure('timeout'))
     policy.connected()
     if (policy.failed(failure(type)).type === 'retry') t.is(patient, type === 'credentials')
   }
@@ -249,6 +287,7 @@ test('connections that keep ending soon after they have begun make one think of 
   const { pass, policy } = stage({ retries: 2 })
   const end = (lastedMs: number): ReturnType<ConnectionPolicy['failed']> => {
     policy.connected()
+    policy.asking()
     pass(lastedMs)
     return policy.failed(failure('closed'))
   }
