@@ -97,6 +97,29 @@ export default defineConfig({
   // Filters of the topics that ctx.reply() may publish to, separated by commas.
   // replyTopics: ['clients/+/replies/#'],
 
+  // The folder of what must survive a crash; made when it is needed.
+  stateDir: '.mqttasgi',
+
+  deadLetter: {
+    // Where messages go that nobody could handle: journal (in stateDir), topic, redis or none.
+    store: 'journal',
+
+    // The topic of the store topic; somebody must subscribe to it, or nothing is acknowledged.
+    // topic: 'dead-letters/greenhouse',
+
+    // The address of the store redis: redis:// or rediss://; give it in the environment.
+    // redis: process.env.GREENHOUSE_REDIS,
+
+    // Trust a dead-letter topic also on MQTT 3.1.1, which can not tell whether anybody subscribes.
+    unverified: false,
+
+    // Dead letters that are kept at most; then nothing more that fails is acknowledged.
+    maxMessages: 10_000,
+
+    // Bytes of dead letters that are kept at most.
+    maxBytes: 268_435_456,
+  },
+
   // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.
   verbosity: 0,
 })

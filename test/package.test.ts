@@ -81,6 +81,7 @@ const face: Readonly<
       'ConfigContext',
       'ConfigExport',
       'ConfigInput',
+      'DeadLetterInput',
       'ServeInput',
       'TlsInput',
       'WorkerInput',

@@ -39,8 +39,16 @@ export async function configure({ invocation, terminal, cwd, env }: CommandConte
   const command = invocation.command === 'dev-server' ? 'dev' : invocation.command
   const settings = await loadConfig({ cwd, flags, env, command, application, loader })
   terminal.hide(settings.broker.password?.reveal())
+  hideRedis(terminal, settings.deadLetter.redis?.url.reveal())
   terminal.isDetailed ||= settings.verbosity === 2
   return { settings, loader }
+}
+
+// The URL as it is, and its password, which a message of the client may hold alone.
+function hideRedis(terminal: Terminal, url: string | undefined): void {
+  if (url === undefined || !url.includes('@')) return
+  terminal.hide(url)
+  terminal.hide(decodeURIComponent(new URL(url).password))
 }
 
 /** The application of these settings; an empty one when there are only workers. Code: `ERR_APPLICATION_MISSING`. */

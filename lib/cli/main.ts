@@ -61,6 +61,6 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   }
 }
 
-function isSecretIn({ password, url }: Texts): boolean {
-  return password !== undefined || (url?.includes('@') ?? false)
+function isSecretIn({ password, url, 'dead-letter-redis': redis }: Texts): boolean {
+  return password !== undefined || [url, redis].some((text) => text?.includes('@'))
 }

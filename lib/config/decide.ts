@@ -1,9 +1,11 @@
 // Makes settings of what was given: resolves what follows from what, and refuses what does not go together.
 import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
 import { MqttasgiError } from '../core/errors.ts'
 import { isFilter } from '../core/topic.ts'
 import { defaultPort } from './broker-url.ts'
 import { Choice } from './choice.ts'
+import { decideDeadLetter } from './dead-letter.ts'
 import type { Level } from './levels.ts'
 import type { OptionPath } from './options.ts'
 import { Secret } from './secret.ts'
@@ -15,6 +17,8 @@ import { warningsAbout } from './warnings.ts'
 /** What has no flag and no variable: it comes as it is. */
 export interface Rest extends Pick<Settings, 'application' | 'workers' | 'file' | 'warnings'> {
   readonly sources: Readonly<Record<string, string>>
+  /** What relative defaults are relative to. */
+  readonly directory: string
 }
 
 type Transport = BrokerSettings['transport']
@@ -32,6 +36,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
   const choice = new Choice(given)
   const levels = choice.given('maxTopicLevels')
   const broker = decideBroker(choice)
+  const deadLetter = decideDeadLetter(choice, broker)
   const verbosity = choice.number('verbosity')
   return Object.freeze({
     broker,
@@ -44,10 +49,12 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     maxTopicLevels: levels === undefined ? undefined : Number(levels.value),
     maxHops: choice.number('maxHops'),
     replyTopics: replyTopicsOf(choice),
+    stateDir: resolve(rest.directory, choice.text('stateDir') ?? ''),
+    deadLetter,
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },
-    warnings: [...rest.warnings, ...warningsAbout(broker, choice)],
+    warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter }, choice)],
     notices: broker.clean ? [cleanNotice] : [],
   })
 }

@@ -30,7 +30,7 @@ export function describeSettings(settings: Settings): readonly DescribedOption[]
 }
 
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
-  const { broker } = settings
+  const { broker, deadLetter } = settings
   const { tls } = broker
   const isNetwork = broker.transport !== 'unix'
   return {
@@ -61,6 +61,13 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     maxTopicLevels: settings.maxTopicLevels === undefined ? '' : String(settings.maxTopicLevels),
     maxHops: String(settings.maxHops),
     replyTopics: settings.replyTopics?.join(', '),
+    stateDir: settings.stateDir,
+    'deadLetter.store': deadLetter.store,
+    'deadLetter.topic': deadLetter.topic,
+    'deadLetter.redis': deadLetter.redis?.address,
+    'deadLetter.unverified': String(deadLetter.unverified),
+    'deadLetter.maxMessages': String(deadLetter.maxMessages),
+    'deadLetter.maxBytes': String(deadLetter.maxBytes),
     verbosity: String(settings.verbosity),
   }
 }

@@ -2,6 +2,7 @@
 export {
   type ApplicationLike,
   type BrokerInput,
+  type DeadLetterInput,
   type ConfigContext,
   type ConfigExport,
   type ConfigInput,

@@ -54,6 +54,22 @@ export interface BrokerInput {
   retries?: number | undefined
 }
 
+/** Where messages go that nobody could handle. */
+export interface DeadLetterInput {
+  /** Default: journal, in `stateDir`. With `none` such messages are acknowledged and gone. */
+  store?: 'journal' | 'topic' | 'redis' | 'none' | undefined
+  /** The topic of `store: 'topic'`. What is too large for it goes into the journal. */
+  topic?: string | undefined
+  /** The address of `store: 'redis'`: `redis://` or `rediss://`, with user name and password. */
+  redis?: string | undefined
+  /** Trust a dead-letter topic also where the broker can not tell whether anybody subscribes (3.1.1). Default: false. */
+  unverified?: boolean | undefined
+  /** Most letters that are kept. Default: 10,000. */
+  maxMessages?: number | undefined
+  /** Most bytes of all letters that are kept. Default: 256 MiB. */
+  maxBytes?: number | undefined
+}
+
 /** A second application on the same connection, with an id and a place of its own. */
 export interface WorkerInput {
   /** Unique. */
@@ -84,6 +100,9 @@ export interface ServeInput {
   maxHops?: number | undefined
   /** Filters of the topics that `ctx.reply()` may publish to. Default: all that do not begin with `$`. */
   replyTopics?: string[] | undefined
+  /** The folder of what must survive a crash; made when it is needed. Default: .mqttasgi in the working directory. */
+  stateDir?: string | undefined
+  deadLetter?: DeadLetterInput | undefined
   /** 0 warnings and changes of state, 1 also information, 2 everything. Default: 0. */
   verbosity?: 0 | 1 | 2 | undefined
 }
@@ -96,7 +115,7 @@ export interface ConfigInput extends ServeInput {
 
 /** What a command hands to a configuration that is a function. */
 export interface ConfigContext {
-  /** `run`, `dev`, `routes`, `match` or `config`. */
+  /** `run`, `dev`, `routes`, `match`, `config` or `dlq`. */
   readonly command: string
   /** The environment, with what `.env` adds to it. */
   readonly env: Readonly<Record<string, string | undefined>>

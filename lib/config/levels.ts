@@ -87,7 +87,8 @@ export function valueLevel(
 
 // Paths become absolute where they are read, for each level has its own directory.
 function located(option: OptionEntry, value: OptionValue, directory: string): OptionValue {
-  if (option.type.kind !== 'file' || typeof value !== 'string' || isPem(value)) return value
+  const isPath = option.type.kind === 'file' || option.type.kind === 'folder'
+  if (!isPath || typeof value !== 'string' || isPem(value)) return value
   return resolve(directory, value)
 }
 

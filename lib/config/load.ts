@@ -50,6 +50,7 @@ export async function loadConfig(given: LoadOptions): Promise<Settings> {
   const levels = [...textLevels(flags, env, dotenv, cwd), valueLevel(config.values, source, directory)]
   return decide(levels, {
     ...fromFile,
+    directory: cwd,
     application: named ?? fromFile.application,
     file: found?.file,
     warnings: (found?.others ?? []).map(
@@ -75,6 +76,7 @@ export function resolveOptions(input: ConfigInput = {}, directory: string = proc
   const config = validateConfig(input, source)
   return decide([valueLevel(config.values, source, directory)], {
     ...locate(config, directory),
+    directory,
     file: undefined,
     warnings: [],
     sources: {

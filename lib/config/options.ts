@@ -1,12 +1,13 @@
 // The one table of options (long for its rows): flags, --help, environment, file and README's table are made of it.
-import type { BrokerInput, ServeInput, TlsInput } from './input.ts'
+import type { BrokerInput, DeadLetterInput, ServeInput, TlsInput } from './input.ts'
 
 /** Where an option stands in the configuration file; `config` is no part of it. */
 export type OptionPath =
   | 'broker.tls'
   | `broker.${Exclude<keyof BrokerInput, 'tls'>}`
   | `broker.tls.${keyof TlsInput}`
-  | Exclude<keyof ServeInput, 'broker' | 'workers'>
+  | `deadLetter.${keyof DeadLetterInput}`
+  | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter'>
   | 'config'
 
 /** What a value must look like; `value.ts` reads and checks it. */
@@ -15,6 +16,7 @@ export type ValueType =
   | { readonly kind: 'host' }
   | { readonly kind: 'url' }
   | { readonly kind: 'file' }
+  | { readonly kind: 'folder' }
   | { readonly kind: 'list' }
   | { readonly kind: 'switch' }
   | { readonly kind: 'integer'; readonly min: number; readonly max: number }
@@ -300,6 +302,63 @@ export const options: readonly OptionEntry[] = [
     env: 'MQTTASGI_REPLY_TOPICS',
     sentence: 'Filters of the topics that ctx.reply() may publish to, separated by commas.',
     aliases: ['responseTopics'],
+  },
+  {
+    path: 'stateDir',
+    type: { kind: 'folder' },
+    default: '.mqttasgi',
+    flag: { long: '--state-dir', value: 'FOLDER' },
+    env: 'MQTTASGI_STATE_DIR',
+    sentence: 'The folder of what must survive a crash; made when it is needed.',
+    aliases: ['stateDirectory', 'dataDir'],
+  },
+  {
+    path: 'deadLetter.store',
+    type: { kind: 'choice', choices: ['journal', 'topic', 'redis', 'none'] },
+    default: 'journal',
+    flag: { long: '--dead-letter-store', value: 'NAME' },
+    env: 'MQTTASGI_DEAD_LETTER_STORE',
+    sentence: 'Where messages go that nobody could handle: journal (in stateDir), topic, redis or none.',
+  },
+  {
+    path: 'deadLetter.topic',
+    type: { kind: 'text' },
+    flag: { long: '--dead-letter-topic', value: 'TOPIC' },
+    env: 'MQTTASGI_DEAD_LETTER_TOPIC',
+    sentence: 'The topic of the store topic; somebody must subscribe to it, or nothing is acknowledged.',
+    aliases: ['deadLetterTopic'],
+  },
+  {
+    path: 'deadLetter.redis',
+    type: { kind: 'text' },
+    flag: { long: '--dead-letter-redis', value: 'URL' },
+    env: 'MQTTASGI_DEAD_LETTER_REDIS',
+    sentence: 'The address of the store redis: redis:// or rediss://; give it in the environment.',
+    secret: true,
+  },
+  {
+    path: 'deadLetter.unverified',
+    type: { kind: 'switch' },
+    default: false,
+    flag: { long: '--dead-letter-unverified', value: 'true|false', alone: 'true' },
+    env: 'MQTTASGI_DEAD_LETTER_UNVERIFIED',
+    sentence: 'Trust a dead-letter topic also on MQTT 3.1.1, which can not tell whether anybody subscribes.',
+  },
+  {
+    path: 'deadLetter.maxMessages',
+    type: { kind: 'integer', min: 1, max: 10_000_000 },
+    default: 10_000,
+    flag: { long: '--dead-letter-max-messages', value: 'COUNT' },
+    env: 'MQTTASGI_DEAD_LETTER_MAX_MESSAGES',
+    sentence: 'Dead letters that are kept at most; then nothing more that fails is acknowledged.',
+  },
+  {
+    path: 'deadLetter.maxBytes',
+    type: { kind: 'integer', min: 1_024, max: 1_099_511_627_776 },
+    default: 268_435_456,
+    flag: { long: '--dead-letter-max-bytes', value: 'BYTES' },
+    env: 'MQTTASGI_DEAD_LETTER_MAX_BYTES',
+    sentence: 'Bytes of dead letters that are kept at most.',
   },
   {
     path: 'verbosity',

@@ -41,6 +41,18 @@ export interface BrokerSettings {
   readonly retries: number
 }
 
+/** Where messages go that nobody could handle. */
+export interface DeadLetterSettings {
+  readonly store: 'journal' | 'topic' | 'redis' | 'none'
+  /** Only with `topic`. */
+  readonly topic: string | undefined
+  /** Only with `redis`: its URL, and the same for people, without credentials. */
+  readonly redis: { readonly url: Secret; readonly address: string } | undefined
+  readonly unverified: boolean
+  readonly maxMessages: number
+  readonly maxBytes: number
+}
+
 /** One worker: a second receiver with an id. */
 export interface WorkerSettings {
   readonly id: string
@@ -67,6 +79,9 @@ export interface Settings {
   readonly maxHops: number
   /** Undefined: all topics that do not begin with `$`. */
   readonly replyTopics: readonly string[] | undefined
+  /** Absolute; it may not be there yet. */
+  readonly stateDir: string
+  readonly deadLetter: DeadLetterSettings
   readonly verbosity: 0 | 1 | 2
   /** The configuration file that was read. */
   readonly file: string | undefined

@@ -141,6 +141,8 @@ function expectation(type: ValueType): string {
       return 'a host name or address'
     case 'file':
       return 'the path of a file'
+    case 'folder':
+      return 'the path of a folder'
     default:
       return `a text of at most ${maxTextBytes} bytes that is not empty`
   }

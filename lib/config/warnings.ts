@@ -1,16 +1,20 @@
 // What is allowed and should not stay as it is: each one line, without secrets.
 import type { Choice } from './choice.ts'
 import type { OptionPath } from './options.ts'
-import type { BrokerSettings } from './settings.ts'
+import type { BrokerSettings, DeadLetterSettings, Settings } from './settings.ts'
 
 const tlsFiles: readonly OptionPath[] = ['broker.tls.ca', 'broker.tls.cert', 'broker.tls.key']
 
 /** The warnings these settings deserve. */
-export function warningsAbout(broker: BrokerSettings, choice: Choice): readonly string[] {
+export function warningsAbout(
+  { broker, deadLetter }: Pick<Settings, 'broker' | 'deadLetter'>,
+  choice: Choice,
+): readonly string[] {
   return [
     ...aboutPassword(broker, choice.source('broker.password')),
     ...aboutIgnoredTls(broker, choice),
     ...aboutSession(broker, choice),
+    ...aboutDeadLetters(deadLetter, choice),
   ]
 }
 
@@ -45,6 +49,24 @@ function aboutSession({ protocolVersion }: BrokerSettings, choice: Choice): read
   return [
     `broker.sessionExpiry (${choice.source('broker.sessionExpiry')}) has no effect: MQTT 3.1.1 knows no expiry`,
   ]
+}
+
+function aboutDeadLetters({ store, redis }: DeadLetterSettings, choice: Choice): readonly string[] {
+  const warnings = (['topic', 'redis'] as const)
+    .map((name) => ({ name, given: choice.given(`deadLetter.${name}`) }))
+    .flatMap(({ name, given }) =>
+      given === undefined || name === store
+        ? []
+        : [`deadLetter.${name} (${given.source}) has no effect: deadLetter.store is ${store}`],
+    )
+  const source = choice.source('deadLetter.redis')
+  if (redis?.url.reveal().includes('@') === true && source.startsWith('flag')) {
+    warnings.push(
+      `the address of Redis was given on the command line (${source}), where every user of this machine can read ` +
+        'its password: set MQTTASGI_DEAD_LETTER_REDIS in the environment instead',
+    )
+  }
+  return warnings
 }
 
 /** Whether a host is this machine, by its name. */

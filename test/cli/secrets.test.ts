@@ -38,6 +38,23 @@ const places: Readonly<Record<string, (url: string) => Place>> = {
   'the URL in YAML': (url) => ({
     files: { 'mqttasgi.config.yaml': `broker:\n  url: ${url.replace('//', `//u:${canary}@`)}\n` },
   }),
+  'the address of Redis': (url) => ({
+    argv: [
+      '--url',
+      url,
+      '--dead-letter-store',
+      'redis',
+      '--dead-letter-redis',
+      `redis://:${canary}@localhost`,
+    ],
+  }),
+  'the address of Redis in the environment': (url) => ({
+    env: {
+      MQTT_URL: url,
+      MQTTASGI_DEAD_LETTER_STORE: 'redis',
+      MQTTASGI_DEAD_LETTER_REDIS: `rediss://u:${canary}@localhost`,
+    },
+  }),
   TypeScript: (url) => ({
     files: {
       'mqttasgi.config.ts': `export default { broker: { url: '${url}', username: 'u', password: '${canary}' } }`,
@@ -97,6 +114,8 @@ test('no mistake beside a password prints it', async (t) => {
     [{ files: { 'mqttasgi.config.json': JSON.stringify({ broker: { pass: canary } }) } }, 78],
     [{ files: { 'mqttasgi.config.json': JSON.stringify({ broker: { password: [canary] } }) } }, 78],
     [{ env: { TLS_KEY: key } }, 78],
+    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', canary] }, 78],
+    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', `redis://:${canary}/x@h`] }, 78],
     [{ env: { TLS_KEY: key, TLS_CERT: key } }, 78],
   ]
   for (const [{ argv = [], env = {}, files = {} }, code] of mistakes) {

@@ -21,7 +21,14 @@ interface Levels {
 function settle({ flags = {}, env = {}, dotenv = {}, file = {} }: Levels): Settings {
   const { values } = validateConfig(file, 'file x')
   const levels = [...textLevels(flags, env, dotenv, '/'), valueLevel(values, 'file x', '/')]
-  return decide(levels, { application: undefined, workers: [], file: undefined, warnings: [], sources: {} })
+  return decide(levels, {
+    application: undefined,
+    workers: [],
+    file: undefined,
+    warnings: [],
+    sources: {},
+    directory: '/',
+  })
 }
 
 const place = ({ broker }: Settings) => broker.address

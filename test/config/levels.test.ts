@@ -46,7 +46,7 @@ for (const option of options.filter(isInFile)) {
       const expected = strongest === 4 ? option.default : textFor(option, strongest)
       if (option.path === 'broker.url')
         t.is(choice.text(path), strongest === 4 ? 'localhost' : `host${strongest}`)
-      else if (option.type.kind === 'file' && expected !== undefined)
+      else if (['file', 'folder'].includes(option.type.kind) && expected !== undefined && strongest < 4)
         t.is(choice.text(path), resolve(directory, String(expected)))
       else t.is(choice.text(path), expected === undefined ? undefined : String(expected))
     }

@@ -56,6 +56,13 @@ const paths: Readonly<Record<OptionPath, true>> = {
   maxTopicLevels: true,
   maxHops: true,
   replyTopics: true,
+  stateDir: true,
+  'deadLetter.store': true,
+  'deadLetter.topic': true,
+  'deadLetter.redis': true,
+  'deadLetter.unverified': true,
+  'deadLetter.maxMessages': true,
+  'deadLetter.maxBytes': true,
   verbosity: true,
   config: true,
 }
