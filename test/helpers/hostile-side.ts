@@ -2,8 +2,7 @@
 import type { ExecutionContext } from 'ava'
 import { serve, type Application, type ServeOptions, type Server } from '../../lib/index.ts'
 import { lineLog } from '../../lib/observe/line-log.ts'
-import type { ScriptedLink } from './scripted-broker.ts'
-import { startScriptedBroker } from './scripted-broker.ts'
+import { startScriptedBroker, type Script, type ScriptedLink } from './scripted-broker.ts'
 
 export interface HostileSide {
   readonly server: Server
@@ -17,22 +16,27 @@ export interface HostileSide {
   readonly untilAcked: (count: number) => Promise<void>
 }
 
+/** How the application is served, and what its broker does otherwise than a friendly one. */
+export interface HostileOptions extends ServeOptions {
+  readonly script?: Script
+}
+
 /** Connected and subscribed; stopped with the test. */
 export async function serveToHostileSide(
   t: ExecutionContext,
   app: Application,
-  options: ServeOptions = {},
+  options: HostileOptions = {},
 ): Promise<HostileSide> {
+  const { broker: connection, script, ...rest } = options
   let acks = 0
   const waiting: { readonly count: number; readonly resolve: () => void }[] = []
   const puback = (): void => {
     acks++
     for (const one of waiting) if (acks >= one.count) one.resolve()
   }
-  const broker = await startScriptedBroker(t, { puback })
+  const broker = await startScriptedBroker(t, { puback, ...script })
   const lines: string[] = []
   const log = lineLog({ verbosity: 2, write: (line) => void lines.push(line) })
-  const { broker: connection, ...rest } = options
   const server = await serve(app, {
     broker: { host: '127.0.0.1', port: broker.port, protocolVersion: 5, ...connection },
     drainTimeout: 0,
