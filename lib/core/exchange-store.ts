@@ -5,11 +5,18 @@
  * made. None rejects: what can not be kept now is tried again until it can, and the broker waits for it.
  */
 export interface ExchangeStore {
-  /** What was kept when it was opened: a fingerprint of the message, by its packet identifier. */
+  /**
+   * What was kept when it was opened: a fingerprint of the message, by its packet identifier. Nothing when it was
+   * left in doubt.
+   */
   readonly kept: ReadonlyMap<number, string>
   keep(packetId: number, fingerprint: string): Promise<void>
   drop(packetId: number): Promise<void>
   /** The session is another one: its packet identifiers mean other messages. */
   clear(): Promise<void>
+  /** A connection is about to be made, and may find another session: until `trust` nobody may rely on what is kept. */
+  doubt(): Promise<void>
+  /** What is kept is of the session that goes on. */
+  trust(): Promise<void>
   close(): Promise<void>
 }

@@ -24,6 +24,11 @@ export class Acknowledger {
     this.#exchanges = new Exchanges(store, () => this.#flushSoon())
   }
 
+  /** CONNECT may be sent when this has resolved; at once when there is nothing to wait for. */
+  connecting(): Promise<void> | undefined {
+    return this.#exchanges.connecting()
+  }
+
   /** CONNACK said yes. Resolves when messages may be handed on. */
   connected(stream: AnswerStream, protocolVersion: 4 | 5, sessionPresent: boolean): Promise<void> {
     this.#stream = stream

@@ -50,6 +50,8 @@ export class Exchanges {
   /** PUBRECs and PUBCOMPs of this connection: those that wait, and those that can be written. */
   #owed: Owed[] = []
   #answers: Answer[] = []
+  #doubt: Promise<void> | undefined
+  #clearing: Promise<void> | undefined
   #pending = 0
   #idle: (() => void)[] = []
 
@@ -67,12 +69,26 @@ export class Exchanges {
     return this.#byId.size === 0
   }
 
-  /** CONNACK said yes. Resolves when nothing is kept of another session. */
+  /**
+   * CONNECT is about to be sent. When what is kept may turn out to be of another session, resolves when a crash from
+   * here on leaves it in doubt; undefined when there is nothing to wait for.
+   */
+  connecting(): Promise<void> | undefined {
+    if (this.#byId.size > 0) this.#doubt ??= this.#store?.doubt()
+    return this.#doubt
+  }
+
+  /** CONNACK said yes. Resolves when nothing is kept of another session, and what is kept can be relied on. */
   async connected(sessionPresent: boolean): Promise<void> {
-    if (sessionPresent || this.#byId.size === 0) return
-    for (const exchange of this.#byId.values()) exchange.stage = 'over'
-    this.#byId.clear()
-    await this.#store?.clear()
+    if (!sessionPresent && this.#byId.size > 0) {
+      for (const exchange of this.#byId.values()) exchange.stage = 'over'
+      this.#byId.clear()
+      this.#clearing = this.#store?.clear()
+    }
+    await this.#clearing
+    if (this.#doubt === undefined) return
+    this.#doubt = undefined
+    await this.#store?.trust()
   }
 
   /** What was not written with the connection never is. What is in hand comes again, if it does. */

@@ -64,6 +64,8 @@ export class MqttTransport implements Transport {
   readonly #acknowledger: Acknowledger
   #listener: TransportListener | undefined
   #session: Session | undefined
+  /** From `connect()` to `closed`. */
+  #connecting = false
   #attempt: ConnectionAttempt | undefined
   #closing: Promise<void> | undefined
 
@@ -82,26 +84,13 @@ export class MqttTransport implements Transport {
 
   connect(protocolVersion: 4 | 5): void {
     const listener = this.#listener
-    if (listener === undefined || this.#attempt !== undefined) {
+    if (listener === undefined || this.#connecting) {
       throw new TypeError('connect() comes after listen(), and after closed() of the attempt before.')
     }
-    if (this.#closing !== undefined) {
-      const message = `The connection to ${addressText(this.#options.address)} was closed by us.`
-      process.nextTick(() => listener.closed({ type: 'closed', message }))
-      return
-    }
-    const session = this.#sessionFor(protocolVersion)
-    const attempt = this.#begin(session, listener)
-    this.#attempt = attempt
-    session.client.connect()
-    // MQTT.js allows a thousand; each QoS 0 publication that waits for the socket adds one.
-    attempt.stream.setMaxListeners(0)
-    // Behind MQTT.js's own listener: it has put its house in order when we tell of the end.
-    attempt.stream.once('close', () => {
-      this.#attempt = undefined
-      session.requests.lost(this.#closing === undefined && attempt.endedByOtherSide)
-      attempt.ended()
-    })
+    this.#connecting = true
+    const kept = this.#acknowledger.connecting()
+    if (kept === undefined) this.#start(protocolVersion, listener)
+    else void kept.then(() => this.#start(protocolVersion, listener))
   }
 
   publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
@@ -140,6 +129,31 @@ export class MqttTransport implements Transport {
   close(timeoutMs: number): Promise<void> {
     this.#closing ??= this.#close(timeoutMs)
     return this.#closing
+  }
+
+  #start(protocolVersion: 4 | 5, listener: TransportListener): void {
+    if (this.#closing !== undefined) {
+      const message = `The connection to ${addressText(this.#options.address)} was closed by us.`
+      process.nextTick(() => {
+        this.#connecting = false
+        listener.closed({ type: 'closed', message })
+      })
+      return
+    }
+    const session = this.#sessionFor(protocolVersion)
+    const attempt = this.#begin(session, listener)
+    this.#attempt = attempt
+    session.client.connect()
+    // MQTT.js allows a thousand; each QoS 0 publication that waits for the socket adds one.
+    attempt.stream.setMaxListeners(0)
+    // Behind MQTT.js's own listener: it has put its house in order when we tell of the end.
+    attempt.stream.once('close', () => {
+      this.#attempt = undefined
+      this.#connecting = false
+      this.#acknowledger.disconnected()
+      session.requests.lost(this.#closing === undefined && attempt.endedByOtherSide)
+      attempt.ended()
+    })
   }
 
   async #close(timeoutMs: number): Promise<void> {

@@ -11,6 +11,7 @@ export class SlowStore implements ExchangeStore {
   /** What a crash would leave. */
   readonly durable: Map<number, string>
   readonly kept: ReadonlyMap<number, string>
+  inDoubt = false
   closed = false
   #writes: Write[] = []
 
@@ -36,9 +37,22 @@ export class SlowStore implements ExchangeStore {
     return this.#write((durable) => durable.clear())
   }
 
+  doubt(): Promise<void> {
+    return this.#write(() => (this.inDoubt = true))
+  }
+
+  trust(): Promise<void> {
+    return this.#write(() => (this.inDoubt = false))
+  }
+
   close(): Promise<void> {
     this.closed = true
     return Promise.resolve()
+  }
+
+  /** What the next process finds. */
+  afterCrash(): SlowStore {
+    return new SlowStore(this.inDoubt ? [] : this.durable)
   }
 
   /** The first `count` writes hold now; whoever waited for them has been told when this resolves. */

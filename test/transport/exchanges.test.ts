@@ -15,6 +15,8 @@ function setup(store?: SlowStore): { exchanges: Exchanges; said: () => string[];
   return { exchanges, said, told: () => ready }
 }
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 function packet(packetId: number, text = 'x', dup = false): Exchanged {
   return { packetId, dup, fingerprint: () => text }
 }
@@ -160,7 +162,7 @@ test('in another session nothing of the one before is known, and messages wait u
   const { exchanges, said } = setup(store)
   let connected = false
   const waiting = exchanges.connected(false).then(() => (connected = true))
-  await new Promise((resolve) => setImmediate(resolve))
+  await turn()
   t.false(connected)
   await store.commit()
   await waiting
@@ -170,6 +172,49 @@ test('in another session nothing of the one before is known, and messages wait u
   await exchanges.connected(false)
   exchanges.released(1)
   t.deepEqual(said(), ['PUBCOMP 1 146'])
+})
+
+test('while a connection is made a crash leaves what is kept in doubt, until CONNACK says that the session goes on', async (t) => {
+  const store = new SlowStore([[1, 'x']])
+  const { exchanges } = setup(store)
+  const doubt = exchanges.connecting()
+  t.truthy(doubt)
+  await store.commit()
+  await doubt
+  t.true(store.inDoubt)
+  t.is(exchanges.connecting(), doubt)
+  t.is(store.waiting, 0)
+  const connected = exchanges.connected(true)
+  await turn()
+  await store.commit()
+  await connected
+  t.false(store.inDoubt)
+  t.true(exchanges.published(packet(1, 'x', true)))
+})
+
+test('what is kept is dropped before it is out of doubt, in the process that found another session', async (t) => {
+  const store = new SlowStore([[1, 'x']])
+  const { exchanges } = setup(store)
+  void exchanges.connecting()
+  const connected = exchanges.connected(false)
+  await store.commit()
+  t.true(store.inDoubt)
+  t.is(store.durable.size, 0)
+  await store.commit()
+  await connected
+  t.false(store.inDoubt)
+})
+
+test('with nothing kept there is nothing to doubt, and without a store nothing to keep it in', async (t) => {
+  const { exchanges } = setup(new SlowStore())
+  t.is(exchanges.connecting(), undefined)
+  await exchanges.connected(true)
+  const inMemory = setup().exchanges
+  inMemory.published(packet(1))
+  inMemory.acknowledge([1])
+  t.is(inMemory.connecting(), undefined)
+  await inMemory.connected(false)
+  t.true(inMemory.isEmpty)
 })
 
 test('what is kept after the session has ended does not come back', async (t) => {
@@ -276,7 +321,7 @@ test('idle() resolves when all that is done with is kept', async (t) => {
   exchanges.acknowledge([1, 2])
   let idle = false
   const waiting = exchanges.idle().then(() => (idle = true))
-  await new Promise((resolve) => setImmediate(resolve))
+  await turn()
   t.false(idle)
   await store.commit()
   await waiting

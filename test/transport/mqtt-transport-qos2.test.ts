@@ -7,6 +7,8 @@ import { setupScripted } from '../helpers/transport-setup.ts'
 const ids = (packets: readonly { readonly messageId?: number | undefined }[]): (number | undefined)[] =>
   packets.map(({ messageId }) => messageId)
 
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
 const resumed: Script = { connect: (link) => link.welcome({ sessionPresent: true }) }
 const q2 = (messageId: number, payload = `${messageId}`, dup = false): ReturnType<typeof message> =>
   message('q2', payload, { qos: 2, messageId, dup })
@@ -80,10 +82,10 @@ test('what comes right behind CONNACK waits for it, in order', async (t) => {
       link.send(connack, { cmd: 'pubrel', messageId: 7 }, q2(8, 'x', true))
     },
   }
-  const { broker, connect, recorder, transport } = await setupScripted(t, script, {
-    exchanges: new SlowStore([[7, 'kept before']]),
-  })
-  await connect(5)
+  const store = new SlowStore([[7, 'kept before']])
+  const { broker, recorder, transport } = await setupScripted(t, script, { exchanges: store })
+  transport.connect(5)
+  while (recorder.infos.length === 0) await store.commit()
   const link = await broker.link()
   await recorder.nth(recorder.arrivals, 1)
   t.deepEqual(recorder.log, ['connected', 'arrived'])
@@ -120,14 +122,31 @@ test('another session knows nothing of the exchanges of the one before, and is n
   const store = new SlowStore([[1, 'kept before']])
   const { broker, recorder, transport } = await setupScripted(t, {}, { exchanges: store })
   transport.connect(5)
+  t.throws(() => transport.connect(5), { instanceOf: TypeError })
+  t.is(broker.links.length, 0)
+  await store.commit()
   const link = await broker.link()
   await link.next('connect')
-  while (store.waiting === 0) await new Promise((resolve) => setImmediate(resolve))
-  t.deepEqual(recorder.log, [])
-  await store.commit()
+  for (const inDoubt of [true, false]) {
+    while (store.waiting === 0) await turn()
+    t.deepEqual(recorder.log, [])
+    await store.commit()
+    t.is(store.inDoubt, inDoubt)
+  }
   await recorder.nth(recorder.infos, 1)
   link.send({ cmd: 'pubrel', messageId: 1 })
   t.like(await link.next('pubcomp'), { messageId: 1, reasonCode: 0x92 })
+})
+
+test('close() while the store is waited for ends in closed(), and nothing is connected', async (t) => {
+  const store = new SlowStore([[1, 'kept before']])
+  const { broker, recorder, transport } = await setupScripted(t, {}, { exchanges: store })
+  transport.connect(5)
+  await transport.close(500)
+  t.deepEqual(recorder.log, [])
+  await store.commit()
+  await recorder.nth(recorder.failures, 1)
+  t.is(broker.links.length, 0)
 })
 
 test('with a store PUBREC waits for it, and DISCONNECT for PUBREC', async (t) => {

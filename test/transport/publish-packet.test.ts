@@ -2,6 +2,7 @@
 import test from 'ava'
 import { generate, parser, type IPublishPacket } from 'mqtt-packet'
 import type { Arrival } from '../../lib/transport/transport.ts'
+import { PublishPacket } from '../../lib/transport/publish-packet.ts'
 import { record } from '../helpers/packet-recorder.ts'
 
 const base = {
@@ -191,4 +192,23 @@ test('what did not come off the wire equals nothing', (t) => {
     equals: () => true,
   }
   t.false(arrival.equals(stranger))
+})
+
+test('equal messages have one fingerprint, and others another: DUP, packet id and what is left of the expiry do not count', (t) => {
+  const fingerprint = (packet: Partial<IPublishPacket>): string => {
+    const arrival = arrive({ qos: 2, ...packet })
+    return arrival instanceof PublishPacket ? arrival.fingerprint() : t.fail()
+  }
+  const properties = { contentType: 'x', messageExpiryInterval: 9 }
+  const one = fingerprint({ properties })
+  t.is(one.length, 22)
+  t.is(fingerprint({ properties: { ...properties, messageExpiryInterval: 5 }, dup: true, messageId: 7 }), one)
+  const others = [
+    fingerprint({}),
+    fingerprint({ properties: { contentType: 'y', messageExpiryInterval: 9 } }),
+    fingerprint({ properties, payload: 'y' }),
+    fingerprint({ properties, topic: 'a/c' }),
+    fingerprint({ topic: 'a/bx', payload: '' }),
+  ]
+  t.is(new Set([one, ...others]).size, 6)
 })
