@@ -2,12 +2,14 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { startMosquitto } from '../helpers/mosquitto.ts'
+import { JournalDeadLetters } from '../../lib/durable/journal-dead-letters.ts'
+import { kinds, type BrokerName } from '../brokers/kinds.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import type { VictimOptions } from './victim.ts'
 import { Victim } from './victims.ts'
 
 export interface KillOptions {
+  readonly broker: BrokerName
   /** How often a consumer is killed. */
   readonly cycles: number
   readonly messages: number
@@ -30,28 +32,40 @@ export interface Account {
   readonly unexpected: number
   /** Handled, though the broker never acknowledged the publication. */
   readonly recovered: number
+  /** Not handled, and kept among the dead letters: neither lost nor forgotten. */
+  readonly deadLettered: number
 }
 
 export interface KillReport extends Account {
   readonly kills: number
   readonly seconds: number
+  /** What the strict broker, and only that one, has seen the client do wrong. */
+  readonly violations: number
 }
 
 // Without a word from the consumer for so long, what is missing counts as lost.
 const PATIENCE_MS = 10_000
 
-/** Runs on a mosquitto of its own, whose queue has no limit. */
+/** Runs on a broker of its own, whose queue has no limit. */
 export async function killHarness(options: KillOptions): Promise<KillReport> {
   const folder = await mkdtemp(join(tmpdir(), 'mqttasgi-kill-'))
   const file = join(folder, 'handled')
   await writeFile(file, '')
-  const broker = await startMosquitto({ maxQueuedMessages: 0 })
-  const publisher = await startPublisher(broker.url)
+  const broker = await kinds[options.broker].start({ ackWait: '1s' })
   const { protocolVersion, handlerMs, maxInFlight } = options
-  const victim = { url: broker.url, clientId: 'victim', file, protocolVersion, handlerMs, maxInFlight }
-  const run = new Run(options, publisher, victim)
+  const publisher = await startPublisher(broker.url, { protocolVersion, ...broker.login })
+  const run = new Run(options, publisher, {
+    url: broker.url,
+    ...broker.login,
+    clientId: 'victim',
+    folder,
+    file,
+    protocolVersion,
+    handlerMs,
+    maxInFlight,
+  })
   try {
-    return await run.report()
+    return { ...(await run.report()), violations: broker.violations.length }
   } finally {
     await run.end()
     await publisher.close()
@@ -77,7 +91,7 @@ class Run {
     this.#victim = victim
   }
 
-  async report(): Promise<KillReport> {
+  async report(): Promise<Omit<KillReport, 'violations'>> {
     const { cycles, messages } = this.#options
     const begun = performance.now()
     let victim = this.#launch()
@@ -135,10 +149,11 @@ class Run {
     clearInterval(timer)
   }
 
-  async #report(seconds: number): Promise<KillReport> {
+  async #report(seconds: number): Promise<Omit<KillReport, 'violations'>> {
+    const deadLetters = await deadLettersIn(this.#victim.folder)
     const runs = (await readFile(this.#victim.file, 'utf8')).split('\n').filter((line) => line !== '')
     return {
-      ...account({ attempted: this.#attempted, acknowledged: this.#acknowledged, runs }),
+      ...account({ attempted: this.#attempted, acknowledged: this.#acknowledged, runs, deadLetters }),
       kills: this.#options.cycles,
       seconds: Math.round(seconds * 10) / 10,
     }
@@ -150,18 +165,33 @@ export interface Evidence {
   readonly attempted: ReadonlySet<string>
   readonly acknowledged: ReadonlySet<string>
   readonly runs: readonly string[]
+  readonly deadLetters: ReadonlySet<string>
 }
 
-export function account({ attempted, acknowledged, runs }: Evidence): Account {
+/** The numbers of the messages that the victims have put away instead of handling them. */
+async function deadLettersIn(folder: string): Promise<Set<string>> {
+  const journal = new JournalDeadLetters({
+    folder: join(folder, '.mqttasgi', 'dead-letters'),
+    maxMessages: 1,
+    maxBytes: 1_000_000,
+  })
+  const numbers = new Set<string>()
+  for await (const { payload } of journal.letters()) numbers.add(payload.toString())
+  await journal.close()
+  return numbers
+}
+
+export function account({ attempted, acknowledged, runs, deadLetters }: Evidence): Account {
   const handled = new Set(runs)
   const count = (of: Iterable<string>, isSo: (number: string) => boolean): number =>
     [...of].filter(isSo).length
   return {
     attempted: attempted.size,
     acknowledged: acknowledged.size,
-    lost: count(acknowledged, (number) => !handled.has(number)),
+    lost: count(acknowledged, (number) => !handled.has(number) && !deadLetters.has(number)),
     duplicated: runs.length - handled.size,
     unexpected: count(handled, (number) => !attempted.has(number)),
     recovered: count(handled, (number) => attempted.has(number) && !acknowledged.has(number)),
+    deadLettered: count(deadLetters, (number) => !handled.has(number)),
   }
 }

@@ -5,8 +5,12 @@ import { mqttasgi, serve } from '../../lib/index.ts'
 /** What the harness hands over, as JSON in the first argument. */
 export interface VictimOptions {
   readonly url: string
+  readonly username?: string
+  readonly password?: string
   readonly clientId: string
   readonly protocolVersion: 4 | 5
+  /** Its working directory, and so where its state is. */
+  readonly folder: string
   /** One line for each run of the handler is appended here. */
   readonly file: string
   /** A run takes a random time up to this. */
@@ -14,9 +18,13 @@ export interface VictimOptions {
   readonly maxInFlight: number
 }
 
-const { url, clientId, protocolVersion, maxInFlight, file, handlerMs } = JSON.parse(
-  process.argv[2] ?? '{}',
-) as VictimOptions
+const {
+  maxInFlight,
+  file,
+  handlerMs,
+  folder: _,
+  ...connection
+} = JSON.parse(process.argv[2] ?? '{}') as VictimOptions
 const record = openSync(file, 'a')
 
 const app = mqttasgi()
@@ -28,7 +36,7 @@ app.topic('kill/+number', async (ctx) => {
 })
 
 async function begin(): Promise<void> {
-  const broker = { url, clientId, protocolVersion, clean: false, retries: 0 }
+  const broker = { ...connection, clean: false, retries: 0 }
   const server = await serve(app, { broker, maxInFlight })
   process.stdout.write('serving\n')
   process.once('SIGTERM', () => void server.stop().then(() => process.exit()))

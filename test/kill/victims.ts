@@ -6,6 +6,7 @@ import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import type { VictimOptions } from './victim.ts'
 
+const loader = import.meta.resolve('tsx')
 const program = fileURLToPath(new URL('victim.ts', import.meta.url))
 
 /** One process. It loads at once and connects when told to. */
@@ -17,7 +18,8 @@ export class Victim {
 
   /** `handled` is called for each message it says it has handled. */
   constructor(options: VictimOptions, handled: (number: string) => void) {
-    const child = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(options)], {
+    const child = spawn(process.execPath, ['--import', loader, program, JSON.stringify(options)], {
+      cwd: options.folder,
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child = child

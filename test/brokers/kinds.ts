@@ -1,0 +1,88 @@
+// The brokers that a suite is run on, and what each of them can not do, so that what is skipped has its reason.
+import type { Broker } from '../helpers/broker.ts'
+import { startEjabberd } from '../helpers/ejabberd.ts'
+import { startMosquitto } from '../helpers/mosquitto.ts'
+import { startNats } from '../helpers/nats.ts'
+import { startRabbitmq } from '../helpers/rabbitmq.ts'
+import type { ServerName } from '../helpers/server-test.ts'
+import { startStrictBroker } from './strict/broker.ts'
+import type { Violation } from './strict/violation.ts'
+
+export type BrokerName = 'mosquitto' | 'nats' | 'rabbitmq' | 'ejabberd' | 'strict'
+
+export interface KindOptions {
+  /** How soon a broker that resends by itself does so; Go's words. */
+  readonly ackWait?: string
+}
+
+/** What a suite needs of a broker. */
+export interface TestBroker extends Pick<Broker, 'port' | 'url' | 'login' | 'stop'> {
+  /** What clients did wrong, where the broker tells. */
+  readonly violations: readonly Violation[]
+}
+
+export interface Kind {
+  readonly name: BrokerName
+  /** The program; undefined for our own. */
+  readonly server: ServerName | undefined
+  readonly versions: readonly (4 | 5)[]
+  readonly start: (options?: KindOptions) => Promise<TestBroker>
+  /** What it can not do, each with the reason why a test on it is skipped. */
+  readonly lacks: {
+    readonly share?: string
+    /** In-flight messages never exceed what the client has announced, or the broker's own setting. */
+    readonly window?: string
+    /** Several messages in flight at once. */
+    readonly concurrency?: string
+  }
+}
+
+/** Nobody to tell it. */
+async function plain(broker: Promise<Broker>): Promise<TestBroker> {
+  return Object.assign(await broker, { violations: [] })
+}
+
+export const kinds: Readonly<Record<BrokerName, Kind>> = {
+  mosquitto: {
+    name: 'mosquitto',
+    server: 'mosquitto',
+    versions: [5, 4],
+    start: () => plain(startMosquitto({ maxQueuedMessages: 0 })),
+    lacks: { window: 'mosquitto 2.0.11 sends more than Receive Maximum allows' },
+  },
+  nats: {
+    name: 'nats',
+    server: 'nats-server',
+    versions: [4],
+    start: ({ ackWait = '30s' } = {}) => plain(startNats({ ackWait, maxAckPending: 100 })),
+    lacks: { share: 'nats-server grants $share and delivers nothing', window: 'MQTT 3.1.1 has no window' },
+  },
+  rabbitmq: {
+    name: 'rabbitmq',
+    server: 'rabbitmq-server',
+    versions: [4],
+    start: () => plain(startRabbitmq({ prefetch: 20 })),
+    lacks: { share: 'rabbitmq 3.10 grants $share and delivers nothing' },
+  },
+  ejabberd: {
+    name: 'ejabberd',
+    server: 'ejabberd',
+    versions: [5, 4],
+    start: () => plain(startEjabberd()),
+    lacks: {
+      share: 'ejabberd answers no SUBSCRIBE with $share',
+      concurrency: 'ejabberd has one message in flight',
+    },
+  },
+  strict: {
+    name: 'strict',
+    server: undefined,
+    versions: [5, 4],
+    start: async () => Object.assign(await startStrictBroker(), { login: undefined }),
+    lacks: {},
+  },
+}
+
+export function isBrokerName(name: string): name is BrokerName {
+  return Object.hasOwn(kinds, name)
+}
