@@ -34,6 +34,9 @@ export default defineConfig({
     // Seconds the broker keeps the session after the connection has ended (MQTT 5).
     // sessionExpiry: 3600,
 
+    // What follows when the broker has lost the session: continue subscribes again, stop ends with exit code 1.
+    onSessionLoss: 'continue',
+
     // The user name for the broker.
     // username: 'greenhouse',
 

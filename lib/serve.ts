@@ -143,6 +143,8 @@ function partsOf(
     maxHops: settings.maxHops,
     outbox: OUTBOX,
     sessionLasts: !broker.clean,
+    sessionExpirySeconds: broker.sessionExpirySeconds,
+    onSessionLoss: broker.onSessionLoss,
     drainTimeoutMs: settings.drainTimeoutMs,
     log,
   }

@@ -139,7 +139,7 @@ function wsPathOf(choice: Choice, transport: Transport): string {
 
 function sessionOf(
   choice: Choice,
-): Pick<BrokerSettings, 'clientId' | 'clean' | 'sessionExpirySeconds' | 'protocolVersion'> {
+): Pick<BrokerSettings, 'clientId' | 'clean' | 'sessionExpirySeconds' | 'onSessionLoss' | 'protocolVersion'> {
   const clean = choice.isOn('broker.clean')
   const clientId = choice.text('broker.clientId')
   if (!clean && clientId === undefined) {
@@ -153,6 +153,7 @@ function sessionOf(
     clean,
     clientId: clientId ?? `mqttasgi-${randomBytes(4).toString('hex')}`,
     sessionExpirySeconds: asked === undefined ? (clean ? 0 : keptSessionSeconds) : Number(asked.value),
+    onSessionLoss: choice.text('broker.onSessionLoss') === 'stop' ? 'stop' : 'continue',
     protocolVersion: version === 5 || version === 4 ? version : 'auto',
   }
 }

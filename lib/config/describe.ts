@@ -42,6 +42,7 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.clientId': broker.clientId,
     'broker.clean': String(broker.clean),
     'broker.sessionExpiry': String(broker.sessionExpirySeconds),
+    'broker.onSessionLoss': broker.onSessionLoss,
     'broker.username': broker.username,
     'broker.password': broker.password === undefined ? '' : redacted,
     'broker.tls': String(tls !== undefined),

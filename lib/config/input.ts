@@ -40,6 +40,8 @@ export interface BrokerInput {
   clean?: boolean | undefined
   /** Seconds the broker keeps the session (MQTT 5). Default: 0; 3600 when `clean` is false. */
   sessionExpiry?: number | undefined
+  /** What follows when the broker has lost a session that it should have kept. Default: continue. */
+  onSessionLoss?: 'continue' | 'stop' | undefined
   username?: string | undefined
   password?: string | undefined
   /** `true`: encrypt, and trust the system's CAs. */

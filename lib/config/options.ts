@@ -141,6 +141,15 @@ export const options: readonly OptionEntry[] = [
     aliases: ['sessionExpiryInterval'],
   },
   {
+    path: 'broker.onSessionLoss',
+    type: { kind: 'choice', choices: ['continue', 'stop'] },
+    default: 'continue',
+    flag: { long: '--on-session-loss', value: 'NAME' },
+    env: 'MQTT_ON_SESSION_LOSS',
+    sentence:
+      'What follows when the broker has lost the session: continue subscribes again, stop ends with exit code 1.',
+  },
+  {
     path: 'broker.username',
     type: { kind: 'text' },
     flag: { short: '-U', long: '--username', value: 'NAME' },

@@ -31,6 +31,7 @@ export interface BrokerSettings {
   readonly clientId: string
   readonly clean: boolean
   readonly sessionExpirySeconds: number
+  readonly onSessionLoss: 'continue' | 'stop'
   readonly username: string | undefined
   readonly password: Secret | undefined
   readonly protocolVersion: 'auto' | 5 | 4

@@ -194,6 +194,11 @@ export const errorCodes = {
     means: 'Another client connected with our client id, and the broker ended our connection.',
     mend: 'Give each instance a client id of its own.',
   },
+  ERR_SESSION_LOST: {
+    kind: 'connection',
+    means: 'The broker did not know our session any more, and the server was told not to go on without it.',
+    mend: 'Let the broker store its sessions, and for longer than the longest outage; or onSessionLoss: continue.',
+  },
   ERR_INBOUND_OVERFLOW: {
     kind: 'connection',
     means:

@@ -81,6 +81,8 @@ export interface DisconnectReason {
 export interface SessionInfo {
   /** The broker still knew the session, and its subscriptions with it. */
   readonly present: boolean
+  /** It should have, and did not: what it kept for us is gone. */
+  readonly lost: boolean
 }
 
 /** What a receiver may ask for. */

@@ -22,6 +22,8 @@ export interface Counters {
   /** Connections cut because too much was waiting. */
   overflows: number
   connects: number
+  /** Connections on which the broker did not know the session that it should have kept. */
+  sessionsLost: number
   published: number
   /** Publications refused because too many others had led to them. */
   loops: number
@@ -56,6 +58,7 @@ export function zeroCounters(): Counters {
     oversized: 0,
     overflows: 0,
     connects: 0,
+    sessionsLost: 0,
     published: 0,
     loops: 0,
     publishRefused: 0,

@@ -27,6 +27,7 @@ import type { DurableOutbox } from './letter-keeper.ts'
 import { Outbox } from './outbox.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
 import { Recipients } from './recipients.ts'
+import { Session, sessionLost } from './session.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
 import { Subscriber } from './subscriber.ts'
 import { systemClock } from './system-clock.ts'
@@ -49,6 +50,10 @@ export interface ServerParts {
   readonly durableOutbox?: DurableOutbox | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
+  /** Seconds it is asked to keep it. */
+  readonly sessionExpirySeconds?: number | undefined
+  /** What follows when it does not; `continue` unless told otherwise. */
+  readonly onSessionLoss?: 'continue' | 'stop' | undefined
   /** Milliseconds that a stop waits for handlers and publications. */
   readonly drainTimeoutMs: number
   readonly log: Logger
@@ -84,6 +89,7 @@ export class Server implements Client {
   readonly #clock: Clock
   readonly #slots: readonly Slot[]
   readonly #policy: ConnectionPolicy
+  readonly #session: Session
   readonly #dispatcher: Dispatcher
   readonly #subscriber: Subscriber
   readonly #outbox: Outbox
@@ -93,7 +99,7 @@ export class Server implements Client {
   #stopping: Promise<StopResult> | undefined = undefined
   #cancelRetry: (() => void) | undefined = undefined
   // A connection is up on which nothing is asked of the broker yet.
-  #beginning: { readonly info: ConnectionInfo; readonly cancel: () => void } | undefined = undefined
+  #beginning: { readonly begin: () => void; readonly cancel: () => void } | undefined = undefined
   // The receivers were told of a connection, and not yet of its end.
   #receiversConnected = false
   #onlyOutboxIsLeft = false
@@ -106,6 +112,7 @@ export class Server implements Client {
     this.counters = this.#counters = zeroCounters()
     this.#slots = parts.receivers.map((receiver) => ({ receiver, lanes: new Lanes() }))
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
+    this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })
     const recipients = new Recipients<Slot>()
     const copies = new Copies()
     this.#subscriber = new Subscriber({
@@ -228,25 +235,21 @@ export class Server implements Client {
   #connected(info: ConnectionInfo): void {
     this.#state = 'connected'
     this.#counters.connects++
-    const lost = this.#parts.sessionLasts && this.#counters.connects > 1 && !info.sessionPresent
+    const { lost, notices } = this.#session.connected(info)
     const quietMs = this.#policy.connected({ lost })
     trace('connected: %o', info)
-    this.#parts.log.info(
-      `Connected with MQTT ${info.protocolVersion === 5 ? '5' : '3.1.1'}${info.sessionPresent ? ', the session goes on' : ''}.`,
-    )
-    if (lost) {
-      this.#parts.log.warn(
-        'The broker has lost the session, and with it what it kept for us. All is subscribed again.',
-      )
-    }
+    for (const { level, text } of notices) this.#parts.log[level](text)
     // Messages of the session may be on their way already.
     this.#dispatcher.connected(info.sessionPresent)
-    if (quietMs === 0) return this.#begin(info)
-    this.#beginning = { info, cancel: this.#clock.after(quietMs, () => this.#begin(info)) }
+    if (lost) this.#counters.sessionsLost++
+    if (lost && this.#parts.onSessionLoss === 'stop') return this.#fail(sessionLost())
+    const begin = (): void => this.#begin(info, lost)
+    if (quietMs === 0) return begin()
+    this.#beginning = { begin, cancel: this.#clock.after(quietMs, begin) }
   }
 
   // From here on the broker is asked for something.
-  #begin(info: ConnectionInfo): void {
+  #begin(info: ConnectionInfo, lost: boolean): void {
     this.#beginning?.cancel()
     this.#beginning = undefined
     this.#policy.asking()
@@ -257,7 +260,7 @@ export class Server implements Client {
     })
     this.#receiversConnected = true
     for (const slot of this.#slots) {
-      void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent })
+      void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent, lost })
     }
   }
 
@@ -298,7 +301,7 @@ export class Server implements Client {
     const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
     const hadConnection = this.#state === 'connected'
     // Whoever waits for the connection to begin is to have it while we drain.
-    if (this.#beginning !== undefined) this.#begin(this.#beginning.info)
+    this.#beginning?.begin()
     this.#state = 'stopping'
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()

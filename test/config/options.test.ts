@@ -37,6 +37,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'broker.clientId': true,
   'broker.clean': true,
   'broker.sessionExpiry': true,
+  'broker.onSessionLoss': true,
   'broker.username': true,
   'broker.password': true,
   'broker.tls': true,
