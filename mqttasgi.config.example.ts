@@ -79,6 +79,9 @@ export default defineConfig({
   // Further applications on the same connection, each with an id, a place and parameters of its own.
   // workers: [{ id: 'climate', mount: 'building/+floor', application: './climate.ts', params: { unit: 'C' } }],
 
+  // On MQTT 3.1.1, where routes overlap: accept runs each copy that comes, superset asks for one wider filter.
+  // overlap: 'accept',
+
   // Seconds the running handlers are given at a stop; after that the exit code is 3.
   drainTimeout: 25,
 

@@ -142,6 +142,7 @@ function partsOf(
     maxTopicLevels: settings.maxTopicLevels,
     maxHops: settings.maxHops,
     outbox: OUTBOX,
+    overlap: settings.overlap,
     sessionLasts: !broker.clean,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     onSessionLoss: broker.onSessionLoss,

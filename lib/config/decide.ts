@@ -42,6 +42,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     broker,
     application: rest.application,
     workers: rest.workers,
+    overlap: overlapOf(choice),
     drainTimeoutMs: Math.round(choice.number('drainTimeout') * 1_000),
     maxInFlight: choice.number('maxInFlight'),
     maxInFlightBytes: choice.number('maxInFlightBytes'),
@@ -68,6 +69,11 @@ function replyTopicsOf(choice: Choice): readonly string[] | undefined {
     throw new MqttasgiError('ERR_CONFIG_VALUE', message)
   }
   return given.value.map(String)
+}
+
+function overlapOf(choice: Choice): Settings['overlap'] {
+  const overlap = choice.text('overlap')
+  return overlap === 'accept' || overlap === 'superset' ? overlap : undefined
 }
 
 function decideBroker(choice: Choice): BrokerSettings {

@@ -88,6 +88,12 @@ export interface WorkerInput {
 export interface ServeInput {
   broker?: BrokerInput | undefined
   workers?: WorkerInput[] | undefined
+  /**
+   * Where filters overlap and the broker can not say which copy is which (MQTT 3.1.1): `accept` runs each
+   * copy, `superset` asks for the least filter that covers them and drops what it brings too much. Default:
+   * accept, except that a shared and a plain route that overlap are refused until `accept` is stated.
+   */
+  overlap?: 'accept' | 'superset' | undefined
   /** Seconds the running handlers are given at a stop. Default: 25. */
   drainTimeout?: number | undefined
   /** Messages that may be unacknowledged at one time. Default: 32. */

@@ -253,6 +253,16 @@ export const options: readonly OptionEntry[] = [
       'Further attempts to connect in one outage before giving up with exit code 1; 0 never gives up.',
   },
   {
+    path: 'overlap',
+    type: { kind: 'choice', choices: ['accept', 'superset'] },
+    defaultText: 'accept, but not for shared and plain routes together',
+    flag: { long: '--overlap', value: 'HOW' },
+    env: 'MQTTASGI_OVERLAP',
+    sentence:
+      'On MQTT 3.1.1, where routes overlap: accept runs each copy that comes, superset asks for one wider filter.',
+    aliases: ['overlaps', 'overlapping'],
+  },
+  {
     path: 'drainTimeout',
     type: { kind: 'seconds', min: 0, max: 86_400 },
     default: 25,

@@ -70,6 +70,8 @@ export interface Settings {
   /** An application, `/absolute/file.ts#export` to be loaded, or undefined when nobody named one. */
   readonly application: object | string | undefined
   readonly workers: readonly WorkerSettings[]
+  /** Undefined: nobody said, see docs/overlaps.md. */
+  readonly overlap: 'accept' | 'superset' | undefined
   readonly drainTimeoutMs: number
   readonly maxInFlight: number
   readonly maxInFlightBytes: number

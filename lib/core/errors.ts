@@ -230,6 +230,17 @@ export const errorCodes = {
     means: 'The broker refused a subscription, or granted less than was asked for.',
     mend: 'Check the rights of this client at the broker.',
   },
+  ERR_OVERLAP_TOO_WIDE: {
+    kind: 'config',
+    means: "With overlap: 'superset' routes that overlap would become one subscription to everything (#).",
+    mend: "Use overlap: 'accept', or write the filters so that their literal levels stand at the same places.",
+  },
+  ERR_OVERLAP_SHARED: {
+    kind: 'config',
+    means:
+      'A shared and another subscription overlap, and the broker has no Subscription Identifiers to tell their messages apart.',
+    mend: "Use MQTT 5, run them in processes of their own, or say overlap: 'accept'.",
+  },
   ERR_HANDLER_TIMEOUT: {
     kind: 'delivery',
     means: 'A chain took longer than timeoutMs.',

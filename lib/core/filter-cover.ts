@@ -43,7 +43,7 @@ export function coveringFilters(filters: readonly string[]): Map<string, string>
  * One text for the filters that say the same. There is no topic of no level, so `#` is `+/#`, and none of
  * one empty level, so `/#` is `/+/#` [MQTT-4.7.3-1].
  */
-function canonical(filter: string): string {
+export function canonical(filter: string): string {
   if (filter === '+/#') return '#'
   return filter === '/#' ? '/+/#' : filter
 }

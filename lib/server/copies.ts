@@ -2,7 +2,7 @@
 import type { QoS } from '../core/message.ts'
 import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
 import type { Subscription } from './subscriptions.ts'
-import type { Arrival } from '../transport/transport.ts'
+import type { Arrival, SubscriptionRequest } from '../transport/transport.ts'
 
 /** What one arriving copy is. */
 export type CopyVerdict =
@@ -10,9 +10,13 @@ export type CopyVerdict =
   | { readonly type: 'run'; readonly share: string | null | undefined }
   /** Another copy runs the chain: acknowledge this one and do nothing. */
   | { readonly type: 'copy' }
+  /** A filter that was widened has brought what nobody wants: acknowledge it and do nothing. */
+  | { readonly type: 'surplus' }
 
 const GRANTED = 0b1000
+const MOST_RETIRED = 10_000
 const COPY: CopyVerdict = Object.freeze({ type: 'copy' })
+const SURPLUS: CopyVerdict = Object.freeze({ type: 'surplus' })
 const RUN: CopyVerdict = Object.freeze({ type: 'run', share: undefined })
 
 /** What is looked at of an arrival. */
@@ -25,11 +29,11 @@ interface Matching {
   readonly withoutIdentifiers: CopyVerdict
 }
 
-/** When a filter was asked for: by the number of the batch. */
+/** When a filter was asked for. */
 interface Age {
-  /** For the first time: what was published before does not come with its identifier. */
+  /** Its place among all, the first time: what was published before does not come with its identifier. */
   readonly since: number
-  /** For the last time: that brought what is retained. */
+  /** The number of the batch, the last time: that brought what is retained. */
   readonly last: number
 }
 
@@ -42,6 +46,8 @@ export class Copies {
   #tree: TopicIndex<Subscription> = topicTree<Subscription>([])
   #byIdentifier: ReadonlyMap<number, Subscription> = new Map()
   readonly #retired = new Set<number>()
+  // What is wanted, where some filter brings more than that.
+  #wanted: TopicIndex<true> | undefined = undefined
   #anyShared = false
   #matching = new WeakMap<readonly Subscription[], Matching>()
   // Both by the filter on the wire, so that they outlive a new plan. A filter has proved itself when it was
@@ -50,13 +56,15 @@ export class Copies {
   readonly #proven = new Map<string, number>()
   readonly #ages = new Map<string, Age>()
   #batch = 0
+  #places = 0
 
   /** The subscriptions have changed. */
   update(subscriptions: readonly Subscription[]): void {
     this.#tree = topicTree(subscriptions.map((value) => ({ filter: value.filter, value })))
-    for (const identifier of this.#byIdentifier.keys()) this.#retired.add(identifier)
+    for (const identifier of this.#byIdentifier.keys()) this.#retire(identifier)
     for (const { request } of subscriptions) this.#retired.delete(request.identifier ?? 0)
     this.#byIdentifier = new Map(subscriptions.map((value) => [value.request.identifier ?? 0, value]))
+    this.#wanted = subscriptions.some(({ widened }) => widened) ? wantedBy(subscriptions) : undefined
     this.#anyShared = subscriptions.some(({ share }) => share !== undefined)
     this.#matching = new WeakMap()
     const filters = new Set(subscriptions.map(({ request }) => request.filter))
@@ -66,13 +74,17 @@ export class Copies {
   }
 
   /**
-   * These filters are about to be asked for together: what is retained comes as soon as the broker knows them.
-   * `fresh`: the session has just begun with them, so nothing in it can be of any other.
+   * These are about to be asked for together, in this order: what is retained comes as soon as the broker
+   * knows them. `fresh`: the session has just begun with them, so nothing in it can be of any other.
    */
-  asked(filters: readonly string[], fresh: boolean): void {
+  asked(requests: readonly SubscriptionRequest[], fresh: boolean): void {
     const last = ++this.#batch
-    for (const filter of filters) this.#ages.set(filter, { since: this.#ageOf(filter)?.since ?? last, last })
-    if (fresh) this.granted(filters)
+    for (const { filter } of requests) {
+      const place = ++this.#places
+      const since = fresh ? place : (this.#ageOf(filter)?.since ?? place)
+      this.#ages.set(filter, { since, last })
+    }
+    if (fresh) this.granted(requests.map(({ filter }) => filter))
     this.#matching = new WeakMap()
   }
 
@@ -87,6 +99,7 @@ export class Copies {
 
   judge(arrival: CopyArrival): CopyVerdict {
     const { subscriptionIdentifiers, topic } = arrival
+    if (this.#wanted?.match(topic).length === 0 && this.#isWidened(topic)) return SURPLUS
     if (subscriptionIdentifiers.length === 0) {
       return this.#anyShared ? this.#lookUp(topic).withoutIdentifiers : RUN
     }
@@ -105,10 +118,24 @@ export class Copies {
       : { type: 'run', share: shares.size === 1 ? share : null }
   }
 
+  // The youngest last; the oldest are forgotten, for what they brought has long been read.
+  #retire(identifier: number): void {
+    this.#retired.delete(identifier)
+    this.#retired.add(identifier)
+    const [oldest] = this.#retired
+    if (this.#retired.size > MOST_RETIRED && oldest !== undefined) this.#retired.delete(oldest)
+  }
+
+  #isWidened(topic: string): boolean {
+    return this.#tree.match(topic).some(({ widened }) => widened)
+  }
+
   #isCopy(subscription: Subscription, { firsts }: Matching, { qos, retain }: CopyArrival): boolean {
     const first = firsts.get(subscription.share)
-    if (first === undefined || first === subscription || !this.#proved(first, bitOf(qos) | GRANTED))
-      return false
+    if (first === undefined || first === subscription) return false
+    // What was queued before a younger one was asked for did not come with it; behind that, it does.
+    const isYounger = this.#since(first) > this.#since(subscription)
+    if (!this.#proved(first, isYounger ? bitOf(qos) : bitOf(qos) | GRANTED)) return false
     return !(retain && this.#bringsRetainedAlone(subscription, first))
   }
 
@@ -170,15 +197,23 @@ export class Copies {
     return { firsts, withoutIdentifiers: { type: 'run', share: shareWithoutIdentifiers(firsts) } }
   }
 
-  // The surest copy is the first one: what we publish ourselves does not come over a noLocal filter, what
-  // comes with QoS 0 may be lost, and a younger filter does not bring what was queued before it.
+  // The surest copy is the first one: what we publish ourselves does not come over a noLocal filter, and a
+  // younger filter does not bring what was queued before it. That must not change while a filter is held, or
+  // what is on its way would find another first one than its copies did, and each be taken for the copy of
+  // another: so neither the QoS of now nor the order of the routes counts.
   #goesBefore(one: Subscription, other: Subscription): boolean {
-    const [a, b] = [one.request, other.request]
-    if (a.noLocal !== b.noLocal) return b.noLocal
-    if (a.qos !== b.qos) return a.qos > b.qos
-    const age = (filter: string): number => this.#ageOf(filter)?.since ?? Number.POSITIVE_INFINITY
-    return age(a.filter) < age(b.filter)
+    if (one.request.noLocal !== other.request.noLocal) return other.request.noLocal
+    return this.#since(one) < this.#since(other)
   }
+
+  #since({ request }: Subscription): number {
+    return this.#ageOf(request.filter)?.since ?? Number.POSITIVE_INFINITY
+  }
+}
+
+function wantedBy(subscriptions: readonly Subscription[]): TopicIndex<true> {
+  const interests = subscriptions.flatMap(({ serves }) => serves)
+  return topicTree(interests.map(({ filter }) => ({ filter, value: true })))
 }
 
 function bitOf(qos: QoS): number {

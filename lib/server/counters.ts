@@ -13,6 +13,8 @@ export interface Counters {
   joined: number
   /** Copies of one publication that overlapping filters brought, beyond the one that ran. */
   copies: number
+  /** What a least superset brought beyond the routes; acknowledged, not routed. */
+  surplus: number
   /** Topics that the standard does not allow; acknowledged, not routed. */
   invalidTopics: number
   /** Topics with more levels than `maxTopicLevels`; acknowledged, not routed. */
@@ -53,6 +55,7 @@ export function zeroCounters(): Counters {
     acknowledged: 0,
     joined: 0,
     copies: 0,
+    surplus: 0,
     invalidTopics: 0,
     deepTopics: 0,
     oversized: 0,

@@ -231,8 +231,8 @@ export class Dispatcher {
       return false
     }
     const verdict = copies.judge(arrival)
-    if (verdict.type === 'copy') {
-      counters.copies++
+    if (verdict.type !== 'run') {
+      counters[verdict.type === 'copy' ? 'copies' : 'surplus']++
       return false
     }
     arrival.share = verdict.share

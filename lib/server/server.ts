@@ -26,6 +26,7 @@ import { Lanes } from './lanes.ts'
 import type { DurableOutbox } from './letter-keeper.ts'
 import { Outbox } from './outbox.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
+import type { Overlap } from './overlaps.ts'
 import { Recipients } from './recipients.ts'
 import { Session, sessionLost } from './session.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
@@ -48,6 +49,8 @@ export interface ServerParts {
   readonly outbox: OutboxPolicy
   /** Where publications survive this process; in memory only when left out. */
   readonly durableOutbox?: DurableOutbox | undefined
+  /** Where filters overlap and copies can not be told apart; undefined where nobody said. */
+  readonly overlap?: Overlap | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Seconds it is asked to keep it. */
@@ -124,6 +127,7 @@ export class Server implements Client {
       recipients,
       copies,
       log,
+      overlap: parts.overlap,
     })
     this.#dispatcher = new Dispatcher({
       port: transport,

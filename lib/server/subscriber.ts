@@ -3,18 +3,20 @@ import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { covers } from '../core/filter-cover.ts'
 import type { Logger } from '../core/log.ts'
-import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
+import type { SubscribeOptions, SubscribeResult } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
 import { resolveRouteOptions } from '../core/route.ts'
 import { assertFilter, sharedFilter } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
 import type { Copies } from './copies.ts'
+import { Holdings } from './holdings.ts'
 import type { Slot } from './job.ts'
 import { reasonText } from '../transport/reason-codes.ts'
 import type { Recipients } from './recipients.ts'
+import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
-import { difference, planSubscriptions, type Subscription } from './subscriptions.ts'
+import { planSubscriptions, type Subscription } from './subscriptions.ts'
 import type { ConnectionInfo, SubscriptionRequest, Transport } from '../transport/transport.ts'
 
 /** What the subscriber works with. */
@@ -24,6 +26,8 @@ export interface SubscriberParts {
   readonly recipients: Recipients<Slot>
   readonly copies: Copies
   readonly log: Logger
+  /** What to do where filters overlap and copies can not be told apart; undefined where nobody said. */
+  readonly overlap?: Overlap | undefined
 }
 
 const trace = tracer('subscriptions')
@@ -35,9 +39,7 @@ export class Subscriber {
   readonly #parts: SubscriberParts
   // Subscriptions that were asked for by hand, by receiver and filter.
   readonly #added = new Map<Slot, Map<string, Interest>>()
-  readonly #granted = new Map<string, SubscriptionRequest>()
-  // Granted on an older connection of a session that goes on.
-  #unconfirmed = new Set<string>()
+  readonly #holdings = new Holdings()
   readonly #stopListening: (() => void)[]
   #wanted: readonly Subscription[] = []
   #connection: ConnectionInfo | undefined = undefined
@@ -67,19 +69,14 @@ export class Subscriber {
 
   connected(info: ConnectionInfo): void {
     this.#connection = info
+    this.#holdings.connected(info)
     if (!info.sessionPresent) {
-      this.#granted.clear()
       this.#ownSession = true
       this.#freshSession = true
     } else if (!this.#everConnected) {
       this.#ownSession = false
     }
     this.#everConnected = true
-    // Told again, for a broker may have kept the session and lost what it granted last: one that writes its
-    // state now and then and was killed in between, or mosquitto 2.0, which forgets shared ones in a restart.
-    // MQTT 3.1.1 has no way to say so without bringing all retained messages again, but for shared ones (4.8.2).
-    const tellable = (filter: string): boolean => info.protocolVersion === 5 || sharedFilter(filter) !== null
-    this.#unconfirmed = new Set([...this.#granted.keys()].filter(tellable))
     this.#onChange()
   }
 
@@ -131,10 +128,8 @@ export class Subscriber {
 
   // The broker has granted this one, or one that covers it, whatever it refused besides.
   #holds({ filter, share }: Interest): boolean {
-    const refused = new Set(difference(this.#wanted, this.#granted).subscribe)
-    return this.#wanted.some(
-      (wanted) => wanted.share === share && !refused.has(wanted.request) && covers(wanted.filter, filter),
-    )
+    const granted = this.#wanted.filter((wanted) => this.#holdings.holds(wanted))
+    return granted.some((wanted) => wanted.share === share && covers(wanted.filter, filter))
   }
 
   #addedBy(slot: Slot): Map<string, Interest> {
@@ -163,14 +158,23 @@ export class Subscriber {
       recipient: slot,
       interests: [...slot.receiver.interests(), ...(this.#added.get(slot)?.values() ?? [])],
     }))
-    // Without identifiers its copies could not be told apart from those of the filter that covers it.
-    const held = this.#connection?.subscriptionIdentifiers === true ? this.#granted : undefined
-    this.#wanted = planSubscriptions(
-      wishes.flatMap(({ interests }) => interests),
-      held,
-    )
+    this.#wanted = this.#planFor(wishes.flatMap(({ interests }) => interests))
     recipients.update(wishes)
     copies.update(this.#wanted)
+  }
+
+  // With identifiers copies can be told apart: nothing has to be widened, and what is held may stay beside
+  // the filter that covers it.
+  #planFor(interests: readonly Interest[]): readonly Subscription[] {
+    if (this.#connection === undefined) return planSubscriptions(interests)
+    const { protocolVersion, subscriptionIdentifiers } = this.#connection
+    const { granted, lives } = this.#holdings
+    if (subscriptionIdentifiers)
+      return planSubscriptions(interests, { held: granted, lives, protocolVersion })
+    const { overlap } = this.#parts
+    const plan = planSubscriptions(interests, { protocolVersion, superset: overlap === 'superset' })
+    if (overlap !== 'accept') refuseAmbiguousShares(plan)
+    return plan
   }
 
   async #sync(): Promise<void> {
@@ -186,7 +190,8 @@ export class Subscriber {
         failure = error
       }
       try {
-        await this.#tell(connection)
+        // At the start there is nothing that was wanted before, and the start will fail.
+        if (failure === undefined || this.#everReady) await this.#tell(connection)
       } catch (error) {
         // Of a connection that is gone nothing is to be said: the next one begins anew.
         if (this.#connection === connection) failure ??= error
@@ -206,9 +211,8 @@ export class Subscriber {
 
   async #tell(connection: ConnectionInfo): Promise<void> {
     this.#sayNotices(connection)
-    const { unsubscribe } = difference(this.#wanted, this.#granted)
-    const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
-    const missing = difference(this.#wanted, new Map(confirmed)).subscribe
+    const unsubscribe = this.#holdings.superfluous(this.#wanted)
+    const missing = this.#holdings.missing(this.#wanted)
     const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused = missing.flatMap(({ filter }) => {
@@ -216,7 +220,7 @@ export class Subscriber {
       return code === undefined ? [] : `"${filter}" (${reasonText(code)})`
     })
     this.#parts.copies.asked(
-      subscribe.flatMap((request) => (this.#bringsRetained(request) ? request.filter : [])),
+      subscribe.filter((request) => this.#holdings.bringsRetained(request)),
       this.#freshSession,
     )
     this.#freshSession = false
@@ -224,41 +228,29 @@ export class Subscriber {
     // Unsubscribing last leaves no gap where one filter takes the place of others.
     for (const some of portions(unsubscribe)) {
       await this.#parts.broker.unsubscribe(some)
-      for (const filter of some) this.#granted.delete(filter)
+      for (const filter of some) this.#holdings.gaveUp(filter)
     }
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
   }
 
-  // What the broker has already does so only when it is asked for once more, with Retain Handling 0 (3.8.3.1).
-  #bringsRetained({ filter, retainHandling }: SubscriptionRequest): boolean {
-    return !this.#granted.has(filter) || (retainHandling === 0 && !this.#unconfirmed.has(filter))
-  }
-
   async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {
     const codes = await this.#parts.broker.subscribe(
       requests.map((request) => ({
-        ...request,
+        ...this.#holdings.told(request),
         identifier: connection.subscriptionIdentifiers ? request.identifier : undefined,
-        // What the broker still knows brings nothing retained a second time (3.8.3.1).
-        retainHandling: this.#unconfirmed.has(request.filter)
-          ? request.retainHandling || 1
-          : request.retainHandling,
       })),
     )
     const refused: string[] = []
     const granted: string[] = []
     for (const [i, request] of requests.entries()) {
       const code = codes[i] ?? 0x80
-      this.#unconfirmed.delete(request.filter)
+      this.#holdings.answered(request, code)
       if (code >= 0x80) refused.push(`"${request.filter}" (${reasonText(code)})`)
       else if (code < request.qos)
         refused.push(`"${request.filter}" (asked for QoS ${request.qos}, granted ${code})`)
       else granted.push(request.filter)
-      // Noted as it is, so that it is asked for again when less was granted.
-      if (code < 0x80)
-        this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
     }
     if (this.#ownSession) this.#parts.copies.granted(granted)
     return refused
@@ -266,7 +258,8 @@ export class Subscriber {
 
   #sayNotices(connection: ConnectionInfo): void {
     const interests = this.#parts.slots.flatMap((slot) => slot.receiver.interests())
-    for (const notice of subscriptionNotices(interests, this.#wanted, connection)) {
+    const { overlap } = this.#parts
+    for (const notice of subscriptionNotices(interests, this.#wanted, { ...connection, overlap })) {
       if (this.#saidNotices.has(notice)) continue
       this.#saidNotices.add(notice)
       this.#parts.log.warn(notice)

@@ -5,10 +5,12 @@ const LARGEST = 268_435_455
 /**
  * A number for a filter, made from its text alone: the messages that wait in a session carry the numbers
  * of the process that subscribed, and the next process must read them rightly. Numbers in `taken` are
- * stepped over.
+ * stepped over. `life` counts how often this process has given the filter up: what still comes from an
+ * earlier life must not look like what comes from this one.
  */
-export function subscriptionIdentifier(filter: string, taken: ReadonlySet<number>): number {
-  let identifier = (hash(filter) % LARGEST) + 1
+export function subscriptionIdentifier(filter: string, taken: ReadonlySet<number>, life = 0): number {
+  // NUL is in no filter [MQTT-4.7.3-2].
+  let identifier = (hash(life === 0 ? filter : `${filter}\0${life}`) % LARGEST) + 1
   while (taken.has(identifier)) identifier = (identifier % LARGEST) + 1
   return identifier
 }

@@ -1,8 +1,9 @@
-// Who wants which filter, what the broker is to be told of it, and whose copy of a message runs the chain.
+// The plan of subscriptions: from what all receivers want to what the broker is told. docs/overlaps.md has the rules.
 import { MqttasgiError } from '../core/errors.ts'
 import type { QoS } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
 import { coveringFilters } from '../core/filter-cover.ts'
+import { mergeOverlapping, OverlapIndex } from '../core/filter-overlap.ts'
 import { subscriptionIdentifier } from './subscription-identifier.ts'
 import type { SubscriptionRequest } from '../transport/transport.ts'
 
@@ -12,32 +13,65 @@ export interface Subscription {
   readonly filter: string
   readonly share: string | undefined
   readonly request: SubscriptionRequest
+  /** The interests it stands for, in the order of registration. */
+  readonly serves: readonly Interest[]
+  /** It is the least superset of several, and brings what none of them wants. */
+  readonly widened: boolean
+  /** The filter on the wire for whose sake it is asked for with a better QoS than its own routes want. */
+  readonly raisedBy: string | undefined
 }
 
 /** What the broker has granted, by the filter on the wire. */
 type Held = ReadonlyMap<string, SubscriptionRequest>
 
+/** What the plan depends on besides the interests. */
+export interface PlanRules {
+  /** What is held already, where copies can be told apart. */
+  readonly held?: Held | undefined
+  /** How often each was given up in this session, by the filter on the wire. */
+  readonly lives?: ReadonlyMap<string, number>
+  /** MQTT 3.1.1 has no subscribe options: what is not told keeps nothing apart. Default: 5. */
+  readonly protocolVersion?: 4 | 5
+  /** Subscribe to the least superset of filters that overlap. */
+  readonly superset?: boolean
+}
+
+/** One subscription in the making. */
+interface Draft {
+  readonly interest: Interest
+  /** The interests it stands for, by their place. */
+  readonly serves: readonly number[]
+  readonly qos: QoS
+  readonly widened: boolean
+}
+
 /**
  * The subscriptions for these interests. Identical filters become one with the highest QoS; a filter
  * that another one covers is left out where both are subscribed alike, unless it is `held` already: to put
  * one in the place of the other would bring each message twice meanwhile, or not at all. What is held keeps
- * its QoS at least: else a younger filter would be the surer one for what is queued already. Throws
- * `ERR_SUBSCRIBE_OPTIONS_DIFFER` where one filter is wanted with different options.
+ * its QoS at least, for what is queued already. Filters that overlap get the best QoS that is wanted among
+ * them, because some brokers send one copy for all, with the QoS of any.
+ *
+ * Codes: `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_OVERLAP_TOO_WIDE`.
  */
 export function planSubscriptions(
   interests: readonly Interest[],
-  held: Held = new Map(),
+  { held = new Map(), lives = new Map(), protocolVersion = 5, superset = false }: PlanRules = {},
 ): readonly Subscription[] {
-  const taken = new Set<number>()
-  return mergeContained(mergeIdentical(interests), held).map((interest) => {
-    const filter = wireFilter(interest)
-    const identifier = subscriptionIdentifier(filter, taken)
+  const told = protocolVersion === 5 ? interests : interests.map(withoutOptions)
+  const covering = mergeContained(mergeIdentical(told), held)
+  const drafts = superset ? mergeOverlaps(covering, told) : covering
+  const taken = new Set(drafts.flatMap(({ interest }) => held.get(wireFilter(interest))?.identifier ?? []))
+  const raisedBy = raisers(drafts)
+  return drafts.map(({ interest, qos, serves, widened }, at) => {
+    const { filter, noLocal, retainAsPublished, retainHandling, share } = interest
+    const wire = wireFilter(interest)
+    const identifier = held.get(wire)?.identifier ?? subscriptionIdentifier(wire, taken, lives.get(wire))
     taken.add(identifier)
-    const { noLocal, retainHandling, retainAsPublished } = interest
-    // QoS 2 is requested as 1: two more packets would bring no message that this does not.
-    const qos: QoS = interest.qos === 0 ? 0 : 1
-    const request = { filter, qos, noLocal, retainHandling, retainAsPublished, identifier }
-    return { filter: interest.filter, share: interest.share, request }
+    const asked = Math.max(qos, raisedBy[at] === undefined ? 0 : 1, held.get(wire)?.qos ?? 0) as QoS
+    const request = { filter: wire, qos: asked, noLocal, retainHandling, retainAsPublished, identifier }
+    const served = serves.flatMap((place) => interests[place] ?? [])
+    return { filter, share, request, serves: served, widened, raisedBy: raisedBy[at] }
   })
 }
 
@@ -50,7 +84,10 @@ export function difference(
   return {
     subscribe: wanted
       .map(({ request }) => request)
-      .filter((request) => !same(request, granted.get(request.filter))),
+      .filter((request) => {
+        const before = granted.get(request.filter)
+        return before === undefined || before.qos !== request.qos || !sameOptions(request, before)
+      }),
     unsubscribe: [...granted.keys()].filter((filter) => !names.has(filter)),
   }
 }
@@ -66,45 +103,104 @@ export function wireFilter({
   return share === undefined ? filter : `$share/${share}/${filter}`
 }
 
-function mergeIdentical(interests: readonly Interest[]): Interest[] {
-  const merged = new Map<string, Interest>()
-  for (const interest of interests) {
+/** Whether two requests for one filter differ in nothing but their QoS. */
+export function sameOptions(one: SubscriptionRequest, other: SubscriptionRequest): boolean {
+  return (
+    one.noLocal === other.noLocal &&
+    one.retainHandling === other.retainHandling &&
+    one.retainAsPublished === other.retainAsPublished
+  )
+}
+
+function withoutOptions(interest: Interest): Interest {
+  return { ...interest, noLocal: false, retainAsPublished: false, retainHandling: 0 }
+}
+
+function mergeIdentical(interests: readonly Interest[]): Draft[] {
+  const merged = new Map<string, Draft>()
+  for (const [at, interest] of interests.entries()) {
     const key = wireFilter(interest)
     const first = merged.get(key)
-    if (first === undefined) {
-      merged.set(key, interest)
-      continue
-    }
-    if (optionsOf(first) !== optionsOf(interest)) throw optionsDiffer(first, interest)
-    if (interest.qos > first.qos) merged.set(key, { ...first, qos: interest.qos })
+    // QoS 2 is requested as 1: MQTT.js would acknowledge it before the handler has run.
+    const qos = interest.qos === 0 ? (first?.qos ?? 0) : 1
+    if (first === undefined) merged.set(key, { interest, serves: [at], qos, widened: false })
+    else if (optionsOf(first.interest) !== optionsOf(interest)) throw optionsDiffer(first.interest, interest)
+    else merged.set(key, { ...first, qos, serves: [...first.serves, at] })
   }
   return [...merged.values()]
 }
 
-// Only what is subscribed alike, in the same share group, can stand for one another.
-function mergeContained(interests: readonly Interest[], held: Held): Interest[] {
-  const groups = new Map<string, Interest[]>()
-  for (const interest of interests) {
-    const key = `${interest.share ?? ''}\n${optionsOf(interest)}`
-    const group = groups.get(key)
-    if (group === undefined) groups.set(key, [interest])
-    else group.push(interest)
-  }
-  const kept = new Map<Interest, QoS>()
-  for (const group of groups.values()) {
-    const byFilter = new Map(group.map((interest) => [interest.filter, interest]))
-    const covering = coveringFilters([...byFilter.keys()])
-    for (const interest of group) {
-      const covered = held.has(wireFilter(interest)) ? undefined : covering.get(interest.filter)
-      const cover = byFilter.get(covered ?? interest.filter) ?? interest
-      const least = held.get(wireFilter(cover))?.qos ?? 0
-      kept.set(cover, Math.max(least, kept.get(cover) ?? 0, interest.qos) as QoS)
+function mergeContained(drafts: readonly Draft[], held: Held): Draft[] {
+  const heirOf = eachAlike(drafts, coveringFilters)
+  const isHeld = ({ interest }: Draft): boolean => held.has(wireFilter(interest))
+  return merge(drafts, (draft) => (isHeld(draft) ? draft.interest.filter : heirOf(draft)))
+}
+
+function mergeOverlaps(drafts: readonly Draft[], interests: readonly Interest[]): Draft[] {
+  return merge(drafts, eachAlike(drafts, mergeOverlapping)).map((draft) => {
+    if (draft.widened && draft.interest.filter === '#') {
+      throw tooWide(draft.serves.flatMap((at) => interests[at] ?? []))
     }
+    return draft
+  })
+}
+
+/** Lays a rule that maps filters to filters over those that can stand for one another. */
+function eachAlike(
+  drafts: readonly Draft[],
+  rule: (filters: readonly string[]) => ReadonlyMap<string, string>,
+): (draft: Draft) => string {
+  const filters = new Map<string, string[]>()
+  for (const draft of drafts) {
+    const kin = kinOf(draft)
+    const group = filters.get(kin)
+    if (group === undefined) filters.set(kin, [draft.interest.filter])
+    else group.push(draft.interest.filter)
   }
-  // In the order of registration: the first matching filter is the one whose copy runs the chain.
-  return interests.flatMap((interest) => {
-    const qos = kept.get(interest)
-    return qos === undefined ? [] : [{ ...interest, qos }]
+  const heirs = new Map([...filters].map(([kin, group]) => [kin, rule(group)]))
+  return (draft) => heirs.get(kinOf(draft))?.get(draft.interest.filter) ?? draft.interest.filter
+}
+
+/** In the order of registration: of two filters alike in all else the first one's copy runs the chain. */
+function merge(drafts: readonly Draft[], heirOf: (draft: Draft) => string): Draft[] {
+  const merged = new Map<string, Draft[]>()
+  for (const draft of drafts) {
+    const key = `${kinOf(draft)}\n${heirOf(draft)}`
+    const kin = merged.get(key)
+    if (kin === undefined) merged.set(key, [draft])
+    else kin.push(draft)
+  }
+  return [...merged.values()].map(([first, ...others]) => {
+    // Each has one at least.
+    const all = [first!, ...others]
+    const filter = heirOf(first!)
+    const own = all.find(({ interest }) => interest.filter === filter)
+    return {
+      interest: own?.interest ?? { ...first!.interest, filter },
+      serves: all.flatMap(({ serves }) => serves).toSorted((one, other) => one - other),
+      qos: all.some(({ qos }) => qos > 0) ? 1 : 0,
+      widened: own === undefined,
+    }
+  })
+}
+
+/** Only what is subscribed alike, in the same share group, can stand for one another. */
+function kinOf({ interest }: Draft): string {
+  return `${interest.share ?? ''}\n${optionsOf(interest)}`
+}
+
+/**
+ * For each draft of QoS 0 the filter of one that overlaps with it and has QoS 1. One step is enough: of the
+ * filters that match a topic each overlaps with the one that has the best QoS.
+ */
+function raisers(drafts: readonly Draft[]): readonly (string | undefined)[] {
+  const sure = drafts.filter(({ qos }) => qos > 0)
+  if (sure.length === drafts.length) return []
+  const index = new OverlapIndex(sure.map(({ interest }) => interest.filter))
+  return drafts.map(({ interest, qos }) => {
+    const [at] = qos > 0 ? [] : index.find(interest.filter, 1)
+    const other = at === undefined ? undefined : sure[at]
+    return other === undefined ? undefined : wireFilter(other.interest)
   })
 }
 
@@ -112,19 +208,18 @@ function optionsOf({ noLocal, retainHandling, retainAsPublished }: Interest): st
   return `noLocal ${noLocal}, retainHandling ${retainHandling}, retainAsPublished ${retainAsPublished}`
 }
 
-function same(wanted: SubscriptionRequest, granted: SubscriptionRequest | undefined): boolean {
-  return (
-    granted !== undefined &&
-    wanted.qos === granted.qos &&
-    wanted.noLocal === granted.noLocal &&
-    wanted.retainHandling === granted.retainHandling &&
-    wanted.retainAsPublished === granted.retainAsPublished
-  )
-}
-
 function optionsDiffer(one: Interest, other: Interest): MqttasgiError {
   return new MqttasgiError(
     'ERR_SUBSCRIBE_OPTIONS_DIFFER',
     `The routes "${one.source}" and "${other.source}" both subscribe to "${wireFilter(one)}", but one with ${optionsOf(one)} and the other with ${optionsOf(other)}. The broker keeps one subscription per filter: give both the same options.`,
+  )
+}
+
+function tooWide(interests: readonly Interest[]): MqttasgiError {
+  const all = [...new Set(interests.map(({ source }) => `"${source}"`))]
+  const sources = all.length > 8 ? `${all.slice(0, 8).join(', ')} and others` : all.join(', ')
+  return new MqttasgiError(
+    'ERR_OVERLAP_TOO_WIDE',
+    `With overlap: 'superset' the routes ${sources} would become one subscription to "#", which brings everything. Use overlap: 'accept', or routes whose filters have their literal levels at the same places; a route on "#" says that everything is meant.`,
   )
 }

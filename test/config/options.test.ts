@@ -50,6 +50,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'broker.keepalive': true,
   'broker.connectTimeout': true,
   'broker.retries': true,
+  overlap: true,
   drainTimeout: true,
   maxInFlight: true,
   maxInFlightBytes: true,

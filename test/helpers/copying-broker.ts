@@ -30,6 +30,8 @@ export class CopyingBroker {
   readonly merges: 'nothing' | 'own' | 'all'
   /** Others are in our share groups. */
   readonly members: boolean
+  /** Filters whose subscription was ended at least once. */
+  readonly givenUp = new Set<string>()
   deliver: (copy: Copy) => void = () => {}
   readonly #random: SeededRandom
 
@@ -45,11 +47,13 @@ export class CopyingBroker {
   }
 
   unsubscribe(filters: readonly string[]): Promise<void> {
-    for (const filter of filters) this.subscriptions.delete(filter)
+    for (const filter of filters) {
+      if (this.subscriptions.delete(filter)) this.givenUp.add(filter)
+    }
     return this.#answer(undefined)
   }
 
-  publish(topic: string, qos: QoS): void {
+  publish(topic: string, qos: QoS): Publication {
     const publication: Publication = {
       number: this.publications.length,
       topic,
@@ -66,6 +70,7 @@ export class CopyingBroker {
       const queue = granted === 0 ? this.fast : this.slow
       queue.push(() => this.deliver(copy))
     }
+    return publication
   }
 
   #getsTo({ filter }: SubscriptionRequest, topic: string): boolean {

@@ -30,9 +30,9 @@ function knowing(interests: readonly Interest[], own = true): Known {
 }
 
 function ask(copies: Copies, subscriptions: readonly Subscription[], own: boolean): void {
-  const filters = subscriptions.map(({ request }) => request.filter)
-  copies.asked(filters, false)
-  if (own) copies.granted(filters)
+  const requests = subscriptions.map(({ request }) => request)
+  copies.asked(requests, false)
+  if (own) copies.granted(requests.map(({ filter }) => filter))
 }
 
 function identifierOf(subscriptions: readonly Subscription[], filter: string): number {
@@ -45,7 +45,7 @@ function verdict(
   { retain = false, qos = 1, topic = 'a/b' }: Partial<CopyArrival> = {},
 ): string {
   const judged = copies.judge({ topic, subscriptionIdentifiers: identifiers, retain, qos })
-  return judged.type === 'copy' ? 'copy' : `run ${String(judged.share)}`
+  return judged.type !== 'run' ? judged.type : `run ${String(judged.share)}`
 }
 
 const overlapping = [interest('a/+'), interest('+/b')]
@@ -55,7 +55,7 @@ test('in a session that has just begun with these filters a copy is one before S
   const subscriptions = planSubscriptions(overlapping)
   copies.update(subscriptions)
   copies.asked(
-    subscriptions.map(({ request }) => request.filter),
+    subscriptions.map(({ request }) => request),
     true,
   )
   const known = { copies, id: (filter: string) => identifierOf(subscriptions, filter) }
@@ -101,10 +101,16 @@ test('in a session of an older process nothing is a copy before the first filter
   t.is(verdict(known, [known.id('+/b')]), 'copy')
 })
 
-test('the copy with the better quality of service runs, for the other may be lost with a crash', (t) => {
-  const known = knowing([interest('a/+', { qos: 0 }), interest('+/b')])
-  t.is(verdict(known, [known.id('a/+')], { qos: 0 }), 'copy')
-  t.is(verdict(known, [known.id('+/b')]), 'run undefined')
+test('which copy runs does not change with the quality of service or the order of the routes', (t) => {
+  const copies = new Copies()
+  const [first, second] = planSubscriptions([interest('a/+', { qos: 0 }), interest('+/b', { qos: 0 })])
+  const all = [first!, second!]
+  copies.update(all)
+  ask(copies, all, true)
+  copies.update(planSubscriptions([interest('+/b'), interest('a/+', { qos: 0 })]))
+  const known = { copies, id: (filter: string) => identifierOf(all, filter) }
+  t.is(verdict(known, [known.id('+/b')]), 'copy')
+  t.is(verdict(known, [known.id('a/+')]), 'run undefined')
 })
 
 test('a noLocal filter is first only among its like, for it does not bring what we publish', (t) => {
@@ -135,6 +141,28 @@ test('a younger filter is no first one: what was queued before it comes without 
   ask(copies, after.slice(1), true)
   t.is(verdict(known, [known.id('a/+')]), 'run undefined')
   t.is(verdict(known, [known.id('+/b')]), 'copy')
+})
+
+test('a younger filter that must be first makes copies only of what came after it', (t) => {
+  const copies = new Copies()
+  const subscriptions = planSubscriptions([interest('a/+', { noLocal: true }), interest('+/b')])
+  copies.update(subscriptions)
+  ask(copies, subscriptions.slice(0, 1), true)
+  ask(copies, subscriptions.slice(1), true)
+  const known = { copies, id: (filter: string) => identifierOf(subscriptions, filter) }
+  t.is(verdict(known, [known.id('a/+')]), 'run undefined')
+  t.is(verdict(known, [known.id('+/b')]), 'run undefined')
+  t.is(verdict(known, [known.id('a/+')]), 'copy')
+})
+
+test('what a superset brings beyond the routes is surplus', (t) => {
+  const copies = new Copies()
+  copies.update(planSubscriptions(overlapping, { superset: true }))
+  const known = { copies, id: () => 0 }
+  t.is(verdict(known, []), 'run undefined')
+  t.is(verdict(known, [], { topic: 'c/d' }), 'surplus')
+  // Of an older session's filter: that is another matter.
+  t.is(verdict(known, [], { topic: 'c' }), 'run undefined')
 })
 
 test('each group runs its own copy, and so do we', (t) => {
@@ -191,12 +219,17 @@ class World {
   readonly #unsteady = new Set<Publication>()
   /** Publications of which a copy arrived when no route of our own matched any more. */
   readonly #unwanted = new Set<Publication>()
+  /** The quality of service it must run with. */
+  readonly #leastQos = new Map<Publication, number>()
   readonly #listeners = new Set<() => void>()
   readonly #withShares: boolean
   #takenOver = false
+  #process = 0
   #changes = 0
   #settledAt = 0
   #interests: Interest[] = []
+  /** What it was before the changes that are under way. */
+  #before: Interest[][] = []
   #copies = new Copies()
   #subscriber: Subscriber | undefined = undefined
 
@@ -216,6 +249,8 @@ class World {
       // Another process takes the session over, with other filters perhaps, and what waits in it.
       for (const publication of this.#broker.publications) this.#unsteady.add(publication)
       while (this.#broker.fast.length > 0) this.#broker.fast.shift()?.()
+      // The one hole, see docs/overlaps.md: nobody can see in which order an older process gave up and took.
+      if (this.#broker.givenUp.size > 0) for (const one of this.#broker.publications) this.#unwanted.add(one)
       this.#change()
       this.#takenOver = true
       await this.#start(true)
@@ -239,8 +274,18 @@ class World {
     this.#listeners.clear()
     const recipients = new Recipients<Slot>()
     const slot: Slot = { receiver: this.#receiver(), lanes: new Lanes<Job>() }
+    this.#subscriber?.disconnected()
+    // Changes that were under way are the next process's, from its start on.
+    this.#settledAt = this.#changes
+    const number = ++this.#process
+    // What an older process would still ask for goes nowhere: its connection has ended.
+    const asked = <T>(ask: () => Promise<T>): Promise<T> =>
+      number === this.#process ? ask() : Promise.reject(new Error('The connection has ended.'))
     this.#subscriber = new Subscriber({
-      broker: this.#broker,
+      broker: {
+        subscribe: (requests) => asked(() => this.#broker.subscribe(requests)),
+        unsubscribe: (filters) => asked(() => this.#broker.unsubscribe(filters)),
+      },
       slots: [slot],
       recipients,
       copies: this.#copies,
@@ -275,9 +320,11 @@ class World {
   }
 
   #publish(): void {
-    this.#broker.publish(this.#random.pick(TOPICS) ?? '', this.#random.chance(0.7) ? 1 : 0)
-    const publication = this.#broker.publications.at(-1)
-    if (publication !== undefined && !this.#isSteady()) this.#unsteady.add(publication)
+    const topic = this.#random.pick(TOPICS) ?? ''
+    const qos = this.#random.chance(0.7) ? 1 : 0
+    const publication = this.#broker.publish(topic, qos)
+    this.#leastQos.set(publication, Math.min(qos, this.#wantedQos(topic)))
+    if (!this.#isSteady()) this.#unsteady.add(publication)
   }
 
   // In a session that was taken over, copies run until the first filter has proved itself.
@@ -292,6 +339,7 @@ class World {
   #changeUnderWay(): void {
     // What is on its way was sent for the filters of now.
     for (const publication of this.#broker.publications) this.#unsteady.add(publication)
+    this.#before = this.#isSettled ? [[...this.#interests]] : [...this.#before, [...this.#interests]]
     this.#change()
     const at = ++this.#changes
     for (const listener of this.#listeners) listener()
@@ -329,9 +377,12 @@ class World {
     const { topic } = publication
     const verdict = this.#copies.judge({ topic, subscriptionIdentifiers: identifiers, retain: false, qos })
     if (!this.#isSteady()) this.#unsteady.add(publication)
-    const wanted = this.#interests.some(({ filter, share }) => share === undefined && matches(filter, topic))
-    if (!wanted) this.#unwanted.add(publication)
-    if (verdict.type === 'copy') return
+    // Until the change is through nobody here can see whether it counts already.
+    const states = this.#isSettled ? [this.#interests] : [...this.#before, this.#interests]
+    const isWanted = (interests: readonly Interest[]): boolean =>
+      interests.some(({ filter, share }) => share === undefined && matches(filter, topic))
+    if (!states.every(isWanted)) this.#unwanted.add(publication)
+    if (verdict.type !== 'run') return
     const runs = this.#runs.get(publication)
     if (runs === undefined) this.#runs.set(publication, [{ share: verdict.share, qos }])
     else runs.push({ share: verdict.share, qos })
@@ -352,7 +403,16 @@ class World {
     if (own.length === 0) throw new Error(`${what} was sent, and no chain ran`)
     if (this.#unsteady.has(publication)) return
     if (own.length > 1) throw new Error(`${what} ran ${own.length} chains`)
-    if (own[0]?.qos !== publication.ownQos) throw new Error(`${what} ran with QoS ${own[0]?.qos} only`)
+    // More than that is by chance: a filter may have been raised for another's sake.
+    const least = this.#leastQos.get(publication) ?? 0
+    if ((own[0]?.qos ?? 0) < least) throw new Error(`${what} ran with QoS ${own[0]?.qos} only`)
+  }
+
+  #wantedQos(topic: string): number {
+    const wanted = this.#interests.filter(
+      ({ filter, share }) => share === undefined && matches(filter, topic),
+    )
+    return Math.max(0, ...wanted.map(({ qos }) => qos))
   }
 
   #checkGroup(

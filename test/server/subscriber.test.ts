@@ -5,6 +5,7 @@ import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { Copies } from '../../lib/server/copies.ts'
 import type { Slot } from '../../lib/server/job.ts'
 import { Lanes } from '../../lib/server/lanes.ts'
+import type { Overlap } from '../../lib/server/overlaps.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { unlimited } from '../../lib/transport/broker-limits.ts'
@@ -31,6 +32,7 @@ class Desk {
   readonly subscriber: Subscriber
   readonly slot: Slot
   readonly lines: string[] = []
+  overlap: Overlap | undefined = undefined
   listeners = 0
   #interests: readonly Interest[]
   #changed: () => void = () => {}
@@ -43,7 +45,18 @@ class Desk {
     const { transport } = this
     const recipients = new Recipients<Slot>()
     const copies = new Copies()
-    this.subscriber = new Subscriber({ broker: transport, slots: [this.slot], recipients, copies, log })
+    // As the configuration says it; here before the connection is made.
+    const overlap = (): Overlap | undefined => this.overlap
+    this.subscriber = new Subscriber({
+      broker: transport,
+      slots: [this.slot],
+      recipients,
+      copies,
+      log,
+      get overlap() {
+        return overlap()
+      },
+    })
     transport.listen({
       connected: (connection) => this.subscriber.connected(connection),
       arrived: () => {},
@@ -330,6 +343,76 @@ test('over 3.1.1 no identifiers are sent', async (t) => {
   desk.connect(false, 4)
   await desk.subscriber.ready()
   t.is(desk.transport.subscriptions.get('a')?.identifier, undefined)
+})
+
+test('a filter that is raised for another is asked for before that one, and brings nothing retained again', async (t) => {
+  const desk = new Desk(interest('a/+', { qos: 0 }))
+  desk.connect()
+  await desk.subscriber.ready()
+  desk.transport.calls.length = 0
+  desk.want(interest('+/b'), interest('a/+', { qos: 0 }))
+  await desk.subscriber.ready()
+  t.deepEqual(desk.transport.calls, ['subscribe a/+', 'subscribe +/b'])
+  t.like(desk.transport.subscriptions.get('a/+'), { qos: 1, retainHandling: 1 })
+  t.like(desk.transport.subscriptions.get('+/b'), { qos: 1, retainHandling: 0 })
+})
+
+test('the surest filters are asked for first: of one age the first one runs', async (t) => {
+  const desk = new Desk(interest('x', { qos: 0 }), interest('a/+', { noLocal: true }), interest('+/b'))
+  desk.connect()
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, ['+/b', 'x', 'a/+'])
+})
+
+test('without identifiers a superset is asked for, and what it replaces is given up behind it', async (t) => {
+  const desk = new Desk(interest('a/+'))
+  desk.overlap = 'superset'
+  desk.connect(false, 4)
+  await desk.subscriber.ready()
+  desk.transport.calls.length = 0
+  desk.want(interest('a/+'), interest('+/b'))
+  await desk.subscriber.ready()
+  t.deepEqual(desk.transport.calls, ['subscribe +/+', 'unsubscribe a/+'])
+  t.regex(desk.lines.join(), /"\+\/\+" for "a\/\+", "\+\/b".*surplus/)
+})
+
+test('with identifiers nothing is widened', async (t) => {
+  const desk = new Desk(interest('a/+'), interest('+/b'))
+  desk.overlap = 'superset'
+  desk.connect()
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held, ['a/+', '+/b'])
+})
+
+test('a superset that would be # is refused before anything is asked', async (t) => {
+  const desk = new Desk(interest('a/#'), interest('+/b'))
+  desk.overlap = 'superset'
+  desk.connect(false, 4)
+  await rejectsWith(t, desk.subscriber.ready(), 'ERR_OVERLAP_TOO_WIDE')
+  t.deepEqual(desk.held, [])
+})
+
+test('without identifiers a shared and another filter that overlap are refused, unless that is accepted', async (t) => {
+  for (const overlap of [undefined, 'superset', 'accept'] as const) {
+    const desk = new Desk(interest('x'), interest('a/+', { share: 'g' }), interest('+/b'))
+    desk.overlap = overlap
+    desk.connect(false, 4)
+    if (overlap === 'accept') {
+      await desk.subscriber.ready()
+      t.regex(desk.lines.join(), /each copy runs the routes of both/)
+    } else {
+      await rejectsWith(
+        t,
+        desk.subscriber.ready(),
+        'ERR_OVERLAP_SHARED',
+        /"\$share\/g\/a\/\+" and "\+\/b" both match "a\/b"/,
+      )
+      t.deepEqual(desk.held, [])
+    }
+  }
+  const apart = new Desk(interest('a/+', { share: 'g' }), interest('b/+'))
+  apart.connect(false, 4)
+  await t.notThrowsAsync(apart.subscriber.ready())
 })
 
 test('the end rejects all who wait, and all who come later, and listens to nobody', async (t) => {

@@ -39,8 +39,47 @@ for (const option of [{ noLocal: true }, { retainHandling: 1 }, { retainAsPublis
   })
 }
 
-test('without identifiers shared and plain subscriptions are said to look alike', (t) => {
+test('without identifiers shared and plain subscriptions that overlap are said to look alike', (t) => {
   const [notice, ...more] = notices([interest('a', { share: 'g' }), interest('a')], 4, false)
-  t.regex(notice ?? '', /"\$share\/g\/a"/)
+  t.regex(notice ?? '', /"\$share\/g\/a" and "a" match the same topic, each copy runs the routes of both/)
+  t.deepEqual(more, [])
+  t.deepEqual(notices([interest('a', { share: 'g' }), interest('b')], 4, false), [])
+})
+
+test('without identifiers filters that overlap are said to bring copies, with the way out', (t) => {
+  const [notice, ...more] = notices([interest('a/+'), interest('+/b')], 4, false)
+  t.regex(notice ?? '', /"a\/\+" and "\+\/b" match the same topic.*each copy runs\. overlap: 'superset' asks/)
+  t.deepEqual(more, [])
+  t.deepEqual(notices([interest('a/+'), interest('+/b')], 5, true), [])
+})
+
+test('of many pairs a few are named', (t) => {
+  const many = (count: number): string =>
+    notices(
+      Array.from({ length: count }, (_, i) => interest(`${i}/+`)).concat(interest('+/b')),
+      4,
+      false,
+    ).join()
+  t.regex(many(4), /"2\/\+" and "\+\/b" and 1 more pair match/)
+  t.regex(many(5), /and 2 more pairs match/)
+  t.regex(many(300), /and many more pairs match/)
+})
+
+test('under superset what still overlaps is said to have options that differ, and what is widened is named', (t) => {
+  const interests = [
+    interest('a/+'),
+    interest('+/b', { noLocal: true }),
+    interest('c/+'),
+    interest('c/+/d'),
+    interest('c/d/+'),
+  ]
+  const plan = planSubscriptions(interests, { superset: true })
+  const [overlapping, widened, ...more] = subscriptionNotices(interests, plan, {
+    protocolVersion: 5,
+    subscriptionIdentifiers: false,
+    overlap: 'superset',
+  })
+  t.regex(overlapping ?? '', /Their options differ/)
+  t.regex(widened ?? '', /subscribes to "c\/\+\/\+" for "c\/\+\/d", "c\/d\/\+": .*surplus/)
   t.deepEqual(more, [])
 })

@@ -1,0 +1,97 @@
+// What the broker holds for us in this session, as far as it has told us: granted, to be confirmed, given up.
+import { sharedFilter } from '../core/topic.ts'
+import type { QoS } from '../core/message.ts'
+import { difference, sameOptions, type Subscription } from './subscriptions.ts'
+import type { ConnectionInfo, SubscriptionRequest } from '../transport/transport.ts'
+
+const MOST_LIVES = 10_000
+
+export class Holdings {
+  readonly #granted = new Map<string, SubscriptionRequest>()
+  // Granted on an older connection of a session that goes on.
+  #unconfirmed = new Set<string>()
+  // How often each was given up in this session.
+  readonly #lives = new Map<string, number>()
+
+  /** By the filter on the wire. */
+  get granted(): ReadonlyMap<string, SubscriptionRequest> {
+    return this.#granted
+  }
+
+  /** How often each was given up in this session, by the filter on the wire. */
+  get lives(): ReadonlyMap<string, number> {
+    return this.#lives
+  }
+
+  connected({ protocolVersion, sessionPresent }: ConnectionInfo): void {
+    if (!sessionPresent) {
+      this.#granted.clear()
+      this.#lives.clear()
+    }
+    // Told again, for a broker may have kept the session and lost what it granted last: one that writes its
+    // state now and then and was killed in between, or mosquitto 2.0, which forgets shared ones in a restart.
+    // MQTT 3.1.1 has no way to say so without bringing all retained messages again, but for shared ones (4.8.2).
+    const isTellable = (filter: string): boolean => protocolVersion === 5 || sharedFilter(filter) !== null
+    this.#unconfirmed = new Set([...this.#granted.keys()].filter(isTellable))
+  }
+
+  /** It is granted as it is wanted now. */
+  holds(wanted: Subscription): boolean {
+    return difference([wanted], this.#granted).subscribe.length === 0
+  }
+
+  /** What is to be asked for, in this order, so that all that is wanted is held. */
+  missing(wanted: readonly Subscription[]): SubscriptionRequest[] {
+    const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
+    const { subscribe } = difference(wanted, new Map(confirmed))
+    return subscribe.toSorted((one, other) => this.#rank(one) - this.#rank(other))
+  }
+
+  /** What is held and wanted no more. */
+  superfluous(wanted: readonly Subscription[]): string[] {
+    return difference(wanted, this.#granted).unsubscribe
+  }
+
+  /** What the broker has already does so only when it is asked for anew, with Retain Handling 0 (3.8.3.1). */
+  bringsRetained(request: SubscriptionRequest): boolean {
+    const { filter, retainHandling } = request
+    return !this.#granted.has(filter) || (retainHandling === 0 && !this.#isKnown(request))
+  }
+
+  /** As it is told to the broker: what that still knows brings nothing retained a second time (3.8.3.1). */
+  told(request: SubscriptionRequest): SubscriptionRequest {
+    if (!this.#isKnown(request) || request.retainHandling !== 0) return request
+    return { ...request, retainHandling: 1 }
+  }
+
+  /** SUBACK came, with this code. */
+  answered(request: SubscriptionRequest, code: number): void {
+    this.#unconfirmed.delete(request.filter)
+    if (code >= 0x80) return
+    // Noted as it is, so that it is asked for again when less was granted.
+    this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
+  }
+
+  /** UNSUBACK came. */
+  gaveUp(filter: string): void {
+    this.#granted.delete(filter)
+    const lives = (this.#lives.get(filter) ?? 0) + 1
+    // The youngest last; the oldest are forgotten, for what they brought has long been read.
+    this.#lives.delete(filter)
+    this.#lives.set(filter, lives)
+    const [oldest] = this.#lives.keys()
+    if (this.#lives.size > MOST_LIVES && oldest !== undefined) this.#lives.delete(oldest)
+  }
+
+  // The broker has it already, and only its QoS may have changed.
+  #isKnown(request: SubscriptionRequest): boolean {
+    const granted = this.#granted.get(request.filter)
+    return this.#unconfirmed.has(request.filter) || (granted !== undefined && sameOptions(granted, request))
+  }
+
+  // What is held is asked for first, so that its better QoS is there before the filter for whose sake it is
+  // raised; then what is surest, for of filters of one age the copy of the first one runs.
+  #rank({ filter, noLocal, qos }: SubscriptionRequest): number {
+    return (this.#granted.has(filter) ? 0 : 4) + (noLocal ? 2 : 0) + (qos > 0 ? 0 : 1)
+  }
+}
