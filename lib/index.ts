@@ -13,6 +13,7 @@ export {
   type Handler,
   type UnmatchedHandler,
 } from './core/context.ts'
+export { type DeliveryOptions, type KeyContext, type RetryOptions } from './core/delivery-options.ts'
 export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './core/errors.ts'
 export { type JsonLimits } from './core/json-guard.ts'
 export { type Logger, type LogFields } from './core/log.ts'
@@ -26,8 +27,15 @@ export {
   type SubscribeOptions,
   type SubscribeResult,
 } from './core/message.ts'
+export { Drop, Reject, Retry, type RejectDetails, type RetryRequest } from './core/outcomes.ts'
 export { pattern, type Pattern, type TopicParams } from './core/pattern.ts'
-export { type Client, type DisconnectReason, type SessionInfo } from './core/receiver.ts'
+export {
+  type Client,
+  type DisconnectReason,
+  type Order,
+  type Overflow,
+  type SessionInfo,
+} from './core/receiver.ts'
 export { type RouteOptions } from './core/route.ts'
 export { Router, type Mountable, type Usable } from './core/router.ts'
 export { type Scope, type ScopeParams } from './core/scope.ts'

@@ -31,7 +31,7 @@ test('a log that fails neither ends the process nor holds an acknowledgement', a
   const log = { debug: broken, info: broken, warn: broken, error: broken }
   const server = await serve(app, { transport, log })
   t.teardown(() => server.stop())
-  app.topic('a', async () => {
+  app.topic('a', { retry: { attempts: 1 } }, async () => {
     throw new Error('failed')
   })
   app.topic('b', () => {})

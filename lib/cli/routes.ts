@@ -1,4 +1,5 @@
 // mqttasgi routes: what is registered, as a tree, and what the broker would be told.
+import { defaultRetry, defaultTimeoutMs, type ResolvedDelivery } from '../core/delivery-options.ts'
 import type { Interest } from '../core/receiver.ts'
 import type { FlatRoute } from '../core/router.ts'
 import { planSubscriptions } from '../server/subscriptions.ts'
@@ -41,15 +42,29 @@ function interestsOf({ id, mount, application }: Placed): readonly Interest[] {
   }
 }
 
-function entryOf({ pattern, options, handlers }: FlatRoute): { pattern: string; cells: readonly string[] } {
-  const { qos, share, timeoutMs, description } = options
-  const about = [
-    `qos ${qos}`,
-    ...(share === undefined ? [] : [`share ${share}`]),
-    ...(timeoutMs === 0 ? [] : [`timeout ${timeoutMs} ms`]),
-  ]
+function entryOf({ pattern, options, delivery, handlers }: FlatRoute): {
+  pattern: string
+  cells: readonly string[]
+} {
+  const { qos, share, description } = options
+  const about = [`qos ${qos}`, ...(share === undefined ? [] : [`share ${share}`]), ...deliveryWords(delivery)]
   const flags = flagsOf(options)
   return { pattern, cells: [about.join(', ') + flags, handlers.join(', '), description ?? ''] }
+}
+
+// What is not as it is unless told otherwise.
+function deliveryWords(delivery: ResolvedDelivery): string[] {
+  const { concurrency, deadLetter, debounceMs, order, overflow, retry, throttleMs, timeoutMs } = delivery
+  return [
+    ...(timeoutMs === defaultTimeoutMs ? [] : [timeoutMs === 0 ? 'no timeout' : `timeout ${timeoutMs} ms`]),
+    ...(order === 'topic' ? [] : [`order ${order}`]),
+    ...(concurrency === undefined ? [] : [`concurrency ${concurrency}`]),
+    ...(overflow === 'block' ? [] : [`overflow ${overflow}`]),
+    ...(throttleMs === 0 ? [] : [`throttle ${throttleMs} ms`]),
+    ...(debounceMs === 0 ? [] : [`debounce ${debounceMs} ms`]),
+    ...(retry.attempts === defaultRetry.attempts ? [] : [`${retry.attempts} attempts`]),
+    ...(deadLetter ? [] : ['no dead letters']),
+  ]
 }
 
 function flagsOf({

@@ -1,8 +1,9 @@
-// An application as the server sees it: which filters it wants, and what becomes of one message.
-import { run, type Ending } from './compose.ts'
-import type { ApplicationHandle, Context, UnmatchedHandler } from './context.ts'
+// An application as the server sees it: which filters it wants, and how one message goes through it.
+import { PlanFamily, type ChainPlan, type PlanSource } from './chain-plan.ts'
+import { run } from './compose.ts'
+import type { ApplicationHandle } from './context.ts'
 import { toError } from './errors.ts'
-import { Layer, type Owner } from './layer.ts'
+import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
@@ -12,7 +13,6 @@ import type {
   DisconnectReason,
   Interest,
   Outcome,
-  Plan,
   Receiver,
   SessionInfo,
 } from './receiver.ts'
@@ -32,8 +32,7 @@ export interface ReceiverIdentity {
 }
 
 /** What a receiver needs of the application behind it. */
-export interface ChainSource extends ApplicationHandle, Owner {
-  readonly unmatchedHandlers: readonly UnmatchedHandler[]
+export interface ChainSource extends ApplicationHandle, PlanSource {
   readonly connectHandlers: readonly ((client: Client, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
   flatten(prefix: string): Layer[]
@@ -41,16 +40,6 @@ export interface ChainSource extends ApplicationHandle, Owner {
   checkUnder(prefix: string): unknown
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
-
-/** A plan together with the layers that it stands for, so that they are looked up once. */
-export interface ChainPlan extends Plan {
-  readonly layers: readonly Layer[]
-  /** The outcome of a chain over these layers. */
-  readonly ending: Ending<MessageContext, Outcome>
-}
-
-const HANDLED: Outcome = Object.freeze({ type: 'done', handled: true })
-const NOT_HANDLED: Outcome = Object.freeze({ type: 'done', handled: false })
 
 export class ApplicationReceiver implements Receiver<ChainPlan> {
   readonly id: string
@@ -85,13 +74,14 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
   }
 
   interests(): readonly Interest[] {
-    this.#interests ??= this.#source.routes(this.mount).map(({ pattern, filter, options }) => ({
+    this.#interests ??= this.#source.routes(this.mount).map(({ pattern, filter, options, delivery }) => ({
       filter,
       share: options.share,
       qos: options.qos,
       noLocal: options.noLocal,
       retainHandling: options.retainHandling,
       retainAsPublished: options.retainAsPublished,
+      strict: delivery.order === 'strict',
       source: pattern,
     }))
     return this.#interests
@@ -109,17 +99,17 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
     const matched = this.#tree.match(message.topic)
     let family = this.#plans.get(matched)
     if (family === undefined) {
-      family = new PlanFamily(matched, this.#source)
+      family = new PlanFamily(matched, this.#source, this.#host)
       this.#plans.set(matched, family)
     }
     return family.of(message.share)
   }
 
   receive(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
-    const ctx = new MessageContext(this.#host, message, plan.layers, attempt)
+    const ctx = new MessageContext(this.#host, message, plan, attempt)
     const outcome = run(plan.layers, ctx, plan.ending)
-    if (plan.timeoutMs === 0 || !(outcome instanceof Promise)) return outcome
-    return orAborted(outcome, attempt.signal, ctx, plan)
+    if (outcome instanceof Promise) attempt.chain = ctx
+    return outcome
   }
 
   /** What contexts publish and subscribe with from now on. */
@@ -160,123 +150,4 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
       }
     }
   }
-}
-
-/** The plans of one list of matching layers: one for own subscriptions, one for each share group. */
-class PlanFamily {
-  readonly #matched: readonly Layer[]
-  readonly #source: ChainSource
-  readonly #own: ChainPlan
-  readonly #others = new Map<string | null, ChainPlan>()
-
-  constructor(matched: readonly Layer[], source: ChainSource) {
-    this.#matched = matched
-    this.#source = source
-    this.#own = makePlan(
-      matched.filter((layer) => layer.route?.share === undefined),
-      source,
-    )
-  }
-
-  of(share: string | null | undefined): ChainPlan {
-    if (share === undefined) return this.#own
-    let plan = this.#others.get(share)
-    if (plan === undefined) {
-      plan = makePlan(share === null ? this.#matched : layersOfGroup(this.#matched, share), this.#source)
-      this.#others.set(share, plan)
-    }
-    return plan
-  }
-}
-
-// A group's deliveries run its routes and the middleware before them; what stands behind its last route
-// belongs to the application's own subscriptions.
-function layersOfGroup(matched: readonly Layer[], share: string): readonly Layer[] {
-  const last = matched.findLastIndex((layer) => layer.route?.share === share)
-  return matched
-    .slice(0, last + 1)
-    .filter((layer) => layer.route === undefined || layer.route.share === share)
-}
-
-function makePlan(matched: readonly Layer[], source: ChainSource): ChainPlan {
-  const firstRoute = matched.findIndex((layer) => layer.route !== undefined)
-  const layers = firstRoute === -1 ? [...matched, unmatchedLayer(source)] : matched
-  const routes = [...new Set(matched.flatMap((layer) => (layer.route ? [layer.pattern?.text ?? ''] : [])))]
-  const limits = matched.flatMap((layer) => layer.route?.timeoutMs || [])
-  return {
-    layers,
-    routes,
-    order: 'topic',
-    timeoutMs: limits.length === 0 ? 0 : Math.min(...limits),
-    ending: {
-      done: (ctx) => {
-        if (ctx.failure !== undefined) sayForgiven(ctx, ctx.failure.error)
-        return firstRoute !== -1 && ctx.deepest >= firstRoute ? HANDLED : NOT_HANDLED
-      },
-      failed: (thrown, ctx) => failed(thrown, ctx, layers),
-    },
-  }
-}
-
-function unmatchedLayer(source: ChainSource): Layer {
-  return new Layer({
-    handler: function unmatched(ctx) {
-      if (source.unmatchedHandlers.length === 0) return undefined
-      return eachUnmatched(source.unmatchedHandlers, ctx)
-    },
-    pattern: undefined,
-    filter: undefined,
-    route: undefined,
-    owners: [source],
-  })
-}
-
-async function eachUnmatched(handlers: readonly UnmatchedHandler[], ctx: Context): Promise<void> {
-  for (const handler of handlers) await handler(ctx)
-}
-
-// A chain that is out of time has failed, wherever it stands: onError hears of it, and no layer is entered
-// any more. The handler itself may go on; what it ends in is nobody's concern then.
-function orAborted(
-  outcome: Promise<Outcome>,
-  signal: AbortSignal,
-  ctx: MessageContext,
-  plan: ChainPlan,
-): Promise<Outcome> {
-  return new Promise((resolve) => {
-    const abort = (): void => {
-      ctx.ended = true
-      ctx.failure = { error: signal.reason, at: Math.max(ctx.at, 0) }
-      resolve(plan.ending.failed(signal.reason, ctx))
-    }
-    signal.addEventListener('abort', abort, { once: true })
-    void outcome.then((value) => {
-      signal.removeEventListener('abort', abort)
-      resolve(value)
-    })
-  })
-}
-
-// Whether a layer caught what came out of next(), or did not look, can not be told apart.
-function sayForgiven(ctx: Context, thrown: unknown): void {
-  const { message } = toError(thrown)
-  ctx.log.debug(
-    `The chain for "${ctx.topic}" ended well, though a layer of it failed: ${message}. If no layer in front was meant to catch that, one of them does not await next().`,
-  )
-}
-
-// onError observes from the router of the failing layer outwards; only what it throws changes the error.
-async function failed(thrown: unknown, ctx: MessageContext, layers: readonly Layer[]): Promise<Outcome> {
-  let error = toError(thrown)
-  ctx.at = ctx.failure !== undefined && ctx.failure.error === thrown ? ctx.failure.at : 0
-  for (const owner of layers[ctx.at]?.owners ?? []) {
-    for (const handler of owner.errorHandlers) {
-      try {
-        await handler(error, ctx)
-      } catch (replacement) {
-        error = toError(replacement)
-      }
-    }
-  }
-  return { type: 'failed', error, route: ctx.route }
 }

@@ -1,6 +1,7 @@
 // The application: the router at the root, with its lifecycle, and the receivers it becomes on a server.
 import { ApplicationReceiver, type ChainSource, type ReceiverIdentity } from './application-receiver.ts'
 import type { UnmatchedHandler } from './context.ts'
+import type { DeliveryOptions } from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'
 import { silentLog } from './log.ts'
 import type { Client, DisconnectReason, SessionInfo } from './receiver.ts'
@@ -100,20 +101,21 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
 }
 
 /**
- * Makes an application.
+ * Makes an application. Its options count for all of its routes that do not say otherwise;
+ * `ERR_ROUTE_OPTION` where one is wrong.
  *
  * @example
- * const app = mqttasgi()
+ * const app = mqttasgi({ retry: { attempts: 5 } })
  * app.topic('sensors/+room/temp', (ctx) => ctx.log.info(`${ctx.params.room}: ${ctx.text()}`))
  */
-export function mqttasgi(): Application {
-  return new ApplicationNode()
+export function mqttasgi(options: DeliveryOptions = {}): Application {
+  return new ApplicationNode('mqttasgi(): ', options)
 }
 
 /** The application behind what a user exports or hands over: an application, or a router. */
 export function asApplication(value: unknown, what: string): ApplicationNode {
   if (value instanceof ApplicationNode) return value
-  if (value instanceof RouterNode) return new ApplicationNode().use(value)
+  if (value instanceof RouterNode) return new ApplicationNode('', {}).use(value)
   throw new MqttasgiError(
     'ERR_APPLICATION_INVALID',
     `${what} is expected to be made by mqttasgi() or Router(), and is ${value === null ? 'null' : `a value of type ${typeof value}`}. If it looks right, two copies of mqttasgi may be installed.`,

@@ -16,7 +16,10 @@ import type { Scope } from './scope.ts'
 /** A handler or a middleware. It may be synchronous; what it returns is awaited, its value is ignored. */
 export type Handler<P extends object = object> = (ctx: Context<P>, next: Next) => unknown
 
-/** Sees every error of the chain. What it returns changes nothing; what it throws replaces the error. */
+/**
+ * Sees every error of the chain, at each attempt. What it returns changes nothing; a `Retry`, `Reject` or
+ * `Drop` that it throws decides what becomes of the message.
+ */
 export type ErrorHandler = (error: Error, ctx: Context) => unknown
 
 /** Is told of a message that no route matched, after the middleware has run. */
@@ -69,8 +72,18 @@ export interface Context<P extends object = object> {
   readonly scope: Scope
   /** A place for middleware to leave things for the layers behind it; one object per message. */
   readonly state: Record<string, unknown>
-  /** Aborts when the route's time is over and when the server stops waiting. */
+  /** Aborts when the time of this attempt is over and when the server stops waiting. */
   readonly signal: AbortSignal
+  /** Which start of the chain for this message this is, in this process: 1 for the first. */
+  readonly attempt: number
+  /**
+   * Gives this attempt `ms` more milliseconds before its `signal` aborts, and the message as many more of its
+   * `holdMs`. The broker is not asked: it waits as long as the connection lasts.
+   *
+   * @example
+   * for (const part of parts) { ctx.extend(5_000); await send(part) }
+   */
+  extend(ms: number): void
   readonly app: ApplicationHandle
   readonly log: Logger
   /**

@@ -6,6 +6,8 @@ export interface ErrorEntry {
   readonly kind: 'program' | 'config' | 'usage' | 'connection' | 'takeover' | 'delivery'
   readonly means: string
   readonly mend: string
+  /** The same message fails with it each time: not tried again. Mistakes in a program are so too. */
+  readonly final?: true
 }
 
 /** Every code an error of this package can carry. */
@@ -52,6 +54,11 @@ export const errorCodes = {
     means: 'A route option is unknown, has a wrong value, or contradicts another.',
     mend: 'See the list of route options in docs/routing.md.',
   },
+  ERR_OUTCOME_INVALID: {
+    kind: 'program',
+    means: 'A value given to Retry, Reject or ctx.extend() is none that they take.',
+    mend: 'Give milliseconds of 0 or more, and the reason codes 0x80, 0x83 or 0x99.',
+  },
   ERR_MOUNT_INVALID: {
     kind: 'program',
     means: 'A pattern can not be used as a prefix, or does not fit what is mounted under it.',
@@ -59,6 +66,7 @@ export const errorCodes = {
   },
   ERR_PAYLOAD_JSON: {
     kind: 'delivery',
+    final: true,
     means: 'The payload is not the JSON that ctx.json() was asked to read.',
     mend: 'Look at what the device sends, or read the bytes with ctx.payload or ctx.text().',
   },
@@ -69,6 +77,7 @@ export const errorCodes = {
   },
   ERR_NO_RESPONSE_TOPIC: {
     kind: 'delivery',
+    final: true,
     means: 'reply() was called for a message without a usable response topic.',
     mend: 'Only reply to requests: messages of MQTT 5 whose properties name a response topic.',
   },
@@ -246,6 +255,11 @@ export const errorCodes = {
     means: 'A chain took longer than timeoutMs.',
     mend: 'Raise timeoutMs, or heed ctx.signal and end sooner.',
   },
+  ERR_MESSAGE_HELD: {
+    kind: 'delivery',
+    means: 'A message was in hand longer than holdMs, all attempts together.',
+    mend: 'Raise holdMs, make the handler faster, or call ctx.extend() while it makes progress.',
+  },
   ERR_APPLICATION_INVALID: {
     kind: 'config',
     means: 'What was given as an application is none.',
@@ -407,6 +421,11 @@ export class MqttasgiError extends Error {
   /** The kind of mistake or event behind the code. */
   get kind(): ErrorEntry['kind'] {
     return entries[this.code].kind
+  }
+
+  /** A message that failed with it is not tried again: it would fail in the same way. */
+  get isFinal(): boolean {
+    return this.kind === 'program' || entries[this.code].final === true
   }
 }
 

@@ -1,6 +1,7 @@
 // A layer: one handler at its place in the flattened tree of routers, with the pattern it matches.
 import type { Step } from './compose.ts'
 import type { Context, ErrorHandler, Handler } from './context.ts'
+import type { ResolvedDelivery } from './delivery-options.ts'
 import type { Pattern } from './pattern.ts'
 import type { ResolvedRouteOptions } from './route.ts'
 
@@ -18,6 +19,8 @@ export interface LayerInit {
   readonly filter: string | undefined
   /** Set on a route's handlers, undefined on middleware. */
   readonly route: ResolvedRouteOptions | undefined
+  /** How the messages of the route are run; undefined on middleware. */
+  readonly delivery: ResolvedDelivery | undefined
   /** The routers around it, innermost first; the application is the last. */
   readonly owners: readonly Owner[]
 }
@@ -28,6 +31,7 @@ export class Layer implements Step<Context> {
   readonly pattern: Pattern | undefined
   readonly filter: string | undefined
   readonly route: ResolvedRouteOptions | undefined
+  readonly delivery: ResolvedDelivery | undefined
   readonly owners: readonly Owner[]
 
   constructor(init: LayerInit) {
@@ -35,6 +39,7 @@ export class Layer implements Step<Context> {
     this.pattern = init.pattern
     this.filter = init.filter
     this.route = init.route
+    this.delivery = init.delivery
     this.owners = init.owners
   }
 

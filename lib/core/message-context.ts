@@ -1,6 +1,7 @@
 // The context behind the interface: reads the message lazily and asks its receiver's client for the rest.
-import { ChainPosition } from './compose.ts'
+import { ChainPosition, type Ending } from './compose.ts'
 import type { ApplicationHandle, Context } from './context.ts'
+import { MqttasgiError } from './errors.ts'
 import { hopsOf, oneHopOn } from './hops.ts'
 import { readJson, type JsonLimits } from './json-guard.ts'
 import type { Layer } from './layer.ts'
@@ -16,7 +17,7 @@ import type {
   SubscribeResult,
 } from './message.ts'
 import { encodePayload } from './payload.ts'
-import type { Attempt, Client } from './receiver.ts'
+import type { Attempt, Client, Outcome, RunningChain } from './receiver.ts'
 import { MAX_REPLY_BYTES, replyRefused, replyTopicOf } from './reply.ts'
 import type { Scope } from './scope.ts'
 
@@ -38,25 +39,42 @@ export interface ContextHost {
   readonly rules?: PublishRules | undefined
 }
 
+/** The layers a message goes through, and what becomes of it at their end. */
+export interface Chain {
+  readonly layers: readonly Layer[]
+  readonly ending: Ending<MessageContext, Outcome>
+}
+
 const NO_PARAMS: object = Object.freeze(Object.create(null) as object)
 
-export class MessageContext extends ChainPosition implements Context {
+export class MessageContext extends ChainPosition implements Context, RunningChain {
+  /** Nobody waits for it any more. */
+  isGivenUp = false
   readonly #host: ContextHost
   readonly #message: Message
   readonly #attempt: Attempt
-  readonly #layers: readonly Layer[]
+  readonly #chain: Chain
   #replied = false
   #state: Record<string, unknown> | undefined = undefined
   // The params of the layer at `#paramsAt`, kept until another layer asks.
   #params: object = NO_PARAMS
   #paramsAt = -1
 
-  constructor(host: ContextHost, message: Message, layers: readonly Layer[], attempt: Attempt) {
+  constructor(host: ContextHost, message: Message, chain: Chain, attempt: Attempt) {
     super()
     this.#host = host
     this.#message = message
-    this.#layers = layers
+    this.#chain = chain
     this.#attempt = attempt
+  }
+
+  /** Enters no further layer, and lets onError hear why. The layer that runs may go on; nobody asks what it ends in. */
+  async giveUp(error: Error): Promise<Outcome> {
+    this.ended = true
+    this.failure = { error, at: Math.max(this.at, 0) }
+    const outcome = this.#chain.ending.failed(error, this)
+    this.isGivenUp = true
+    return outcome
   }
 
   get topic(): string {
@@ -66,7 +84,7 @@ export class MessageContext extends ChainPosition implements Context {
   get params(): object {
     if (this.#paramsAt !== this.at) {
       this.#paramsAt = this.at
-      this.#params = this.#layers[this.at]?.pattern?.params(this.#message.topic) ?? NO_PARAMS
+      this.#params = this.#chain.layers[this.at]?.pattern?.params(this.#message.topic) ?? NO_PARAMS
     }
     return this.#params
   }
@@ -100,8 +118,9 @@ export class MessageContext extends ChainPosition implements Context {
   }
 
   get route(): string | undefined {
-    for (let i = Math.max(this.at, 0); i < this.#layers.length; i++) {
-      const layer = this.#layers[i]
+    const { layers } = this.#chain
+    for (let i = Math.max(this.at, 0); i < layers.length; i++) {
+      const layer = layers[i]
       if (layer?.route !== undefined) return layer.pattern?.text
     }
     return undefined
@@ -118,6 +137,21 @@ export class MessageContext extends ChainPosition implements Context {
 
   get signal(): AbortSignal {
     return this.#attempt.signal
+  }
+
+  get attempt(): number {
+    return this.#attempt.number
+  }
+
+  extend(ms: number): void {
+    if (!(Number.isFinite(ms) && ms >= 0)) {
+      throw new MqttasgiError(
+        'ERR_OUTCOME_INVALID',
+        `ctx.extend() takes milliseconds, 0 or more, and got ${String(ms)}.`,
+        { topic: this.topic },
+      )
+    }
+    this.#attempt.extend(ms)
   }
 
   get app(): ApplicationHandle {

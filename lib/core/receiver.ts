@@ -19,6 +19,8 @@ export interface Interest {
   readonly noLocal: boolean
   readonly retainHandling: 0 | 1 | 2
   readonly retainAsPublished: boolean
+  /** Its route has `order: 'strict'`. */
+  readonly strict?: boolean
   /** Where it was written, for messages to people: the pattern of the route. */
   readonly source: string
 }
@@ -26,12 +28,46 @@ export interface Interest {
 /** In which order the messages of one receiver may be handled. */
 export type Order = 'topic' | 'key' | 'strict' | 'none'
 
+/** What to do with a message that can not start at once while too many of its route wait already. */
+export type Overflow = 'block' | 'drop-oldest' | 'drop-newest' | 'latest'
+
+/** A class of errors, for `instanceof`. */
+export type ErrorClass = abstract new (...args: never[]) => Error
+
 /** How often and when a failed message is tried again. */
 export interface RetryPolicy {
+  /** Starts in all, the first included. */
   readonly attempts: number
   readonly minDelayMs: number
   readonly maxDelayMs: number
+  /** Full jitter: each wait is a random part of its delay. */
   readonly jitter: boolean
+  /** Errors of these classes are not tried again. */
+  readonly never: readonly ErrorClass[]
+}
+
+/** What follows when a chain fails at one of its routes. */
+export interface FailurePolicy {
+  readonly retry: RetryPolicy
+  readonly deadLetter: boolean
+}
+
+/** Messages that may only run so many at a time. */
+export interface ConcurrencyLimit {
+  /** The pattern of the route. */
+  readonly name: string
+  readonly most: number
+}
+
+/** What becomes of messages that can not start at once. */
+export interface SheddingPolicy {
+  /** The pattern of the route. */
+  readonly name: string
+  readonly overflow: Exclude<Overflow, 'block'>
+  readonly maxWaiting: number
+  /** 0 for none. */
+  readonly throttleMs: number
+  readonly debounceMs: number
 }
 
 /** What the server must know of a message before its receiver runs. */
@@ -40,12 +76,24 @@ export interface Plan {
   readonly routes: readonly string[]
   /** `topic`: one at a time per topic; `key`: per `keyOf`; `strict`: one at a time; `none`: no order. */
   readonly order: Order
-  readonly keyOf?: (message: Message) => string
-  /** How many of these may run at once; undefined leaves it to the window. */
-  readonly concurrency?: number
-  /** Milliseconds one attempt may take; 0 for no limit. */
+  /** May throw what the user's function throws. */
+  readonly keyOf: ((message: Message) => string) | undefined
+  /** Sorted by name, so that two messages never wait for each other. */
+  readonly limits: readonly ConcurrencyLimit[]
+  /** Undefined where messages wait as long as it takes. */
+  readonly shedding: SheddingPolicy | undefined
+  /** Milliseconds one attempt may take; 0 for no limit but that of `holdMs`. */
   readonly timeoutMs: number
-  readonly retry?: RetryPolicy
+  /** Milliseconds for all attempts and the waits between them; 0 for no limit. */
+  readonly holdMs: number
+  /** By the pattern of the route that failed; undefined for what failed in front of every route. */
+  readonly failurePolicy: (route: string | undefined, qos: QoS) => FailurePolicy
+}
+
+/** A chain that is running: what it is told when nobody waits for it any more. */
+export interface RunningChain {
+  /** Its time is over: enters no further layer, tells onError. Resolves with what that makes of it. */
+  giveUp(error: Error): Promise<Outcome>
 }
 
 /** One run of a receiver for one message. */
@@ -54,8 +102,10 @@ export interface Attempt {
   readonly number: number
   /** Aborts when the attempt has timed out or the server stops waiting. Made when first read. */
   readonly signal: AbortSignal
-  /** Give this attempt `ms` more milliseconds. */
+  /** Give this attempt, and the whole message, `ms` more milliseconds. */
   extend(ms: number): void
+  /** Set by the receiver when what it returned is a promise. */
+  chain: RunningChain | undefined
 }
 
 /** How an attempt ended. Only `server/settlement` decides what follows from it. */
@@ -68,8 +118,14 @@ export type Outcome =
       readonly error: Error
       readonly route: string | undefined
     }
-  | { readonly type: 'rejected'; readonly reason: string; readonly route: string | undefined }
-  | { readonly type: 'dropped'; readonly reason: string; readonly route: string | undefined }
+  | {
+      readonly type: 'rejected'
+      readonly error: Error
+      readonly route: string | undefined
+      /** For PUBACK of MQTT 5 (3.4.2.1); 0 for none. */
+      readonly reasonCode: number
+    }
+  | { readonly type: 'dropped'; readonly error: Error; readonly route: string | undefined }
 
 /** Why the connection of a receiver ended. */
 export interface DisconnectReason {

@@ -1,10 +1,16 @@
 // A route: a pattern with its options, checked when it is registered.
-import { MqttasgiError } from './errors.ts'
+import {
+  checkByRules,
+  checkDeliveryOptions,
+  deliveryRules,
+  routeOption,
+  type DeliveryOptions,
+} from './delivery-options.ts'
 import type { QoS } from './message.ts'
 import { sharedFilter } from './topic.ts'
 
 /** How a route is subscribed and run. Different routes on one filter must agree on the subscribe options. */
-export interface RouteOptions {
+export interface RouteOptions<P extends object = object> extends DeliveryOptions<P> {
   /** The highest quality of service to be delivered with; 1 unless told otherwise. 2 is requested as 1. */
   readonly qos?: QoS
   /** Do not deliver what this client published itself. MQTT 5 only; not with `share`. */
@@ -15,8 +21,6 @@ export interface RouteOptions {
   readonly retainAsPublished?: boolean
   /** Share the messages of this filter with the other members of the group: each goes to one of them. */
   readonly share?: string
-  /** Milliseconds the chain may take once it has started; where several routes match, the least counts. */
-  readonly timeoutMs?: number
   /** A sentence for people; shown by `mqttasgi routes`. */
   readonly description?: string
 }
@@ -28,20 +32,26 @@ export interface ResolvedRouteOptions {
   readonly retainHandling: 0 | 1 | 2
   readonly retainAsPublished: boolean
   readonly share: string | undefined
-  readonly timeoutMs: number
+  /** How its messages are run, as far as the route itself says so. */
+  readonly delivery: DeliveryOptions
   readonly description: string | undefined
 }
 
+type SubscribeOption = Exclude<keyof RouteOptions, keyof DeliveryOptions>
+
 // One line an option: what it must be, in words and as a check.
-const rules: Record<keyof RouteOptions, readonly [expected: string, check: (value: unknown) => boolean]> = {
+const subscribeRules: Readonly<
+  Record<SubscribeOption, readonly [expected: string, check: (value: unknown) => boolean]>
+> = {
   qos: ['0, 1 or 2', isUpTo2],
   noLocal: ['true or false', isBoolean],
   retainHandling: ['0, 1 or 2', isUpTo2],
   retainAsPublished: ['true or false', isBoolean],
   share: ['the name of a group without /, + and #', isGroup],
-  timeoutMs: ['a whole number of milliseconds, 1 or more', isDuration],
   description: ['a string', (value) => typeof value === 'string'],
 }
+
+const rules = { ...subscribeRules, ...deliveryRules }
 
 /**
  * Checks the options of one route and fills in the defaults. `share` is the group written in the
@@ -52,47 +62,23 @@ export function resolveRouteOptions(
   options: RouteOptions,
   share: string | undefined,
 ): ResolvedRouteOptions {
-  for (const [name, value] of Object.entries(options)) checkOption(pattern, name, value)
-  if (share !== undefined && options.share !== undefined && share !== options.share) {
+  const where = `Route "${pattern}": `
+  checkByRules(where, options, rules)
+  const { qos = 1, noLocal = false, retainHandling = 0, retainAsPublished = false, ...more } = options
+  const { share: named, description, ...delivery } = more
+  checkDeliveryOptions(where, delivery)
+  if (share !== undefined && named !== undefined && share !== named) {
     throw routeOption(
-      pattern,
-      `share is "${options.share}", but the pattern says "$share/${share}/". Write the group once.`,
+      where,
+      `share is "${named}", but the pattern says "$share/${share}/". Write the group once.`,
     )
   }
-  const group = options.share ?? share
-  if (options.noLocal === true && group !== undefined) {
+  const group = named ?? share
+  if (noLocal && group !== undefined) {
     // A Protocol Error [MQTT-3.8.3-4]: the broker would end the connection.
-    throw routeOption(pattern, 'noLocal and share exclude each other [MQTT-3.8.3-4]. Leave one of them out.')
+    throw routeOption(where, 'noLocal and share exclude each other [MQTT-3.8.3-4]. Leave one of them out.')
   }
-  return {
-    qos: options.qos ?? 1,
-    noLocal: options.noLocal ?? false,
-    retainHandling: options.retainHandling ?? 0,
-    retainAsPublished: options.retainAsPublished ?? false,
-    share: group,
-    timeoutMs: options.timeoutMs ?? 0,
-    description: options.description,
-  }
-}
-
-function checkOption(pattern: string, name: string, value: unknown): void {
-  if (!Object.hasOwn(rules, name)) {
-    throw routeOption(
-      pattern,
-      `"${name}" is not a route option. There are: ${Object.keys(rules).join(', ')}.`,
-    )
-  }
-  if (value === undefined) return
-  const [expected, check] = rules[name as keyof RouteOptions]
-  if (!check(value)) throw routeOption(pattern, `${name} is ${show(value)}, expected ${expected}.`)
-}
-
-function routeOption(pattern: string, what: string): MqttasgiError {
-  return new MqttasgiError('ERR_ROUTE_OPTION', `Route "${pattern}": ${what}`)
-}
-
-function show(value: unknown): string {
-  return typeof value === 'string' ? `"${value}"` : `${String(value)} (${typeof value})`
+  return { qos, noLocal, retainHandling, retainAsPublished, share: group, delivery, description }
 }
 
 function isBoolean(value: unknown): boolean {
@@ -101,11 +87,6 @@ function isBoolean(value: unknown): boolean {
 
 function isUpTo2(value: unknown): boolean {
   return value === 0 || value === 1 || value === 2
-}
-
-function isDuration(value: unknown): boolean {
-  // Timers of Node run at once beyond 2^31-1.
-  return typeof value === 'number' && Number.isInteger(value) && value >= 1 && value <= 2_147_483_647
 }
 
 function isGroup(value: unknown): boolean {

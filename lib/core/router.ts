@@ -1,5 +1,12 @@
-// A router: an ordered list of middleware, routes and mounted routers, flattened into layers on demand.
+// A router: an ordered list of middleware, routes and mounted routers, flattened into layers on demand; long for its docstrings.
 import type { ErrorHandler, Handler } from './context.ts'
+import {
+  checkDeliveryOptions,
+  inheritDelivery,
+  resolveDelivery,
+  type DeliveryOptions,
+  type ResolvedDelivery,
+} from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
 import { warnOfLeadingSlash } from './leading-slash.ts'
@@ -47,24 +54,25 @@ export interface Router<P extends object = object> extends Mountable<P> {
   topic<const T extends string>(pattern: T, ...handlers: Handler<TopicParams<T> & P>[]): this
   topic<const T extends string>(
     pattern: T,
-    options: RouteOptions,
+    options: RouteOptions<TopicParams<T> & P>,
     ...handlers: Handler<TopicParams<T> & P>[]
   ): this
   /**
-   * Observes the errors of this router's layers, innermost router first. What the handler returns
-   * changes nothing; what it throws replaces the error.
+   * Observes the errors of this router's layers, at each attempt, innermost router first. What the handler
+   * returns changes nothing. What it throws is logged, unless it is a `Retry`, `Reject` or `Drop`: that decides.
    */
   onError(handler: ErrorHandler): this
 }
 
 /**
- * Makes a router.
+ * Makes a router. Its options count for all routes below that do not say otherwise; `ERR_ROUTE_OPTION`
+ * where one is wrong.
  *
  * @example
- * const rooms = Router<{ room: string }>()
+ * const rooms = Router<{ room: string }>({ timeoutMs: 5_000, retry: { attempts: 5 } })
  */
-export function Router<P extends object = object>(): Router<P> {
-  return new RouterNode()
+export function Router<P extends object = object>(options: DeliveryOptions<P> = {}): Router<P> {
+  return new RouterNode('Router(): ', options as DeliveryOptions)
 }
 
 /** A route as it stands in one place of the tree. */
@@ -73,6 +81,7 @@ export interface FlatRoute {
   readonly pattern: string
   readonly filter: string
   readonly options: ResolvedRouteOptions
+  readonly delivery: ResolvedDelivery
   readonly handlers: readonly string[]
 }
 
@@ -96,8 +105,15 @@ type Entry =
 /** The router behind the interface, for any `P`: parameters are the compiler's concern. An application extends it. */
 export class RouterNode implements Router, Owner {
   readonly errorHandlers: ErrorHandler[] = []
+  readonly #options: DeliveryOptions
   readonly #entries: Entry[] = []
   readonly #mounts = new Set<Mount>()
+
+  /** `what` begins the message about an option that is wrong. */
+  constructor(what: string, options: DeliveryOptions) {
+    checkDeliveryOptions(what, options)
+    this.#options = options
+  }
 
   use(...args: unknown[]): this {
     const prefix = typeof args[0] === 'string' ? args[0] : ''
@@ -151,29 +167,35 @@ export class RouterNode implements Router, Owner {
     return () => this.#mounts.delete(mount)
   }
 
-  /** Every layer below, in registration order, as it stands under `prefix`. */
-  flatten(prefix: string, outer: readonly Owner[] = []): Layer[] {
+  /** Every layer below, in registration order, as it stands under `prefix` with the options around it. */
+  flatten(prefix: string, outer: readonly Owner[] = [], around: DeliveryOptions = {}): Layer[] {
     const owners = [this, ...outer]
+    const options = inheritDelivery(around, this.#options)
     return this.#entries.flatMap((entry) => {
-      if (entry.type === 'mount') return entry.router.flatten(joinPatterns(prefix, entry.prefix), owners)
+      if (entry.type === 'mount') {
+        return entry.router.flatten(joinPatterns(prefix, entry.prefix), owners, options)
+      }
       if (entry.type === 'use')
         return [middlewareLayer(joinPatterns(prefix, entry.prefix), entry.handler, owners)]
       const whole = pattern(joinPatterns(prefix, entry.text))
       const { filter } = whole
+      const delivery = deliveryOf(options, entry.options)
       return entry.handlers.map(
-        (handler) => new Layer({ handler, pattern: whole, filter, route: entry.options, owners }),
+        (handler) => new Layer({ handler, pattern: whole, filter, route: entry.options, delivery, owners }),
       )
     })
   }
 
-  /** Every route below, in registration order, as it stands under `prefix`. */
-  routes(prefix: string): FlatRoute[] {
+  /** Every route below, in registration order, as it stands under `prefix` with the options around it. */
+  routes(prefix: string, around: DeliveryOptions = {}): FlatRoute[] {
+    const inherited = inheritDelivery(around, this.#options)
     return this.#entries.flatMap((entry): FlatRoute[] => {
       if (entry.type === 'use') return []
-      if (entry.type === 'mount') return entry.router.routes(joinPatterns(prefix, entry.prefix))
+      if (entry.type === 'mount') return entry.router.routes(joinPatterns(prefix, entry.prefix), inherited)
       const { text, filter } = pattern(joinPatterns(prefix, entry.text))
       const handlers = entry.handlers.map((handler) => handler.name || '(anonymous)')
-      return [{ pattern: text, filter, options: entry.options, handlers }]
+      const { options } = entry
+      return [{ pattern: text, filter, options, delivery: deliveryOf(inherited, options), handlers }]
     })
   }
 
@@ -238,17 +260,22 @@ export class RouterNode implements Router, Owner {
   }
 }
 
+function deliveryOf(around: DeliveryOptions, { delivery }: ResolvedRouteOptions): ResolvedDelivery {
+  return resolveDelivery(inheritDelivery(around, delivery), delivery)
+}
+
 function useEntry(prefix: string, item: unknown): Entry {
   if (item instanceof RouterNode) return { type: 'mount', prefix, router: item }
   if (typeof item !== 'function') throw handlerInvalid(`use("${prefix}")`, item)
   return { type: 'use', prefix, handler: item as Handler }
 }
 
+const nowhere = { pattern: undefined, filter: undefined, route: undefined, delivery: undefined } as const
+
 function middlewareLayer(prefix: string, handler: Handler, owners: readonly Owner[]): Layer {
-  if (prefix === '')
-    return new Layer({ handler, pattern: undefined, filter: undefined, route: undefined, owners })
+  if (prefix === '') return new Layer({ handler, ...nowhere, owners })
   const whole: Pattern = pattern<string>(`${prefix}/#`)
-  return new Layer({ handler, pattern: whole, filter: whole.filter, route: undefined, owners })
+  return new Layer({ ...nowhere, handler, pattern: whole, filter: whole.filter, owners })
 }
 
 function splitShare(text: string): [share: string | undefined, inner: string] {

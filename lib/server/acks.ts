@@ -44,6 +44,12 @@ export class AckQueue<O extends Owed> {
     }
   }
 
+  /** The messages up to the last one of which this is so. */
+  upToLast(isSo: (owed: O) => boolean): ReadonlySet<O> {
+    const all = this.#queue.items()
+    return new Set(all.slice(0, all.findLastIndex(isSo) + 1))
+  }
+
   /** Forgets everything and says what it was: the connection is gone. */
   abandon(): readonly O[] {
     const left = this.#queue.clear()

@@ -4,8 +4,14 @@ export interface Counters {
   /** PUBLISH packets that arrived. */
   received: number
   handled: number
+  /** Could not be handled, and were not kept. */
   failed: number
+  /** Could not be handled, and were kept as dead letters. */
+  deadLettered: number
+  /** A handler threw `Drop`. */
   dropped: number
+  /** Attempts beyond the first. */
+  retried: number
   /** No route of any receiver matched. */
   unmatched: number
   acknowledged: number
@@ -50,7 +56,9 @@ export function zeroCounters(): Counters {
     received: 0,
     handled: 0,
     failed: 0,
+    deadLettered: 0,
     dropped: 0,
+    retried: 0,
     unmatched: 0,
     acknowledged: 0,
     joined: 0,

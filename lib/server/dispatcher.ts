@@ -1,8 +1,8 @@
 // The way of a message through the server, from arrival to acknowledgement; long, because one order and one window hold it together.
+import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import type { MqttasgiError } from '../core/errors.ts'
 import { inLog, type Logger } from '../core/log.ts'
-import type { Outcome } from '../core/receiver.ts'
 import { hasMoreLevels } from '../core/topic.ts'
 import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
@@ -13,7 +13,7 @@ import { Delivery, type Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
 import { Runner } from './runner.ts'
-import { settle, type Settlement } from './settlement.ts'
+import { reasonOf, type Burial, type Settlement } from './settlement.ts'
 import { skippedArrival } from './skipped-arrival.ts'
 import { Window, type WindowLimits } from './window.ts'
 
@@ -27,7 +27,10 @@ export interface DispatcherParts {
   /** What has more levels is only acknowledged; undefined for no limit. */
   readonly maxTopicLevels?: number | undefined
   readonly clock: Clock
+  readonly random: Random
   readonly log: Logger
+  /** Keeps the message of a job as a dead letter; resolves when it is kept. Undefined: nothing is kept. */
+  readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
   /** A receiver is done with a message. */
   readonly report: (job: Job, settlement: Settlement) => void
   /** Calls back at the end of this turn: acknowledgements of one turn leave in one write. */
@@ -54,8 +57,11 @@ export class Dispatcher {
     this.#window = new Window(parts.limits)
     this.#runner = new Runner({
       clock: parts.clock,
+      random: parts.random,
       defer: parts.defer,
-      concluded: (job, outcome) => this.#concluded(job, outcome),
+      bury: parts.bury,
+      concluded: (job, settlement) => this.#concluded(job, settlement),
+      again: (job, error, afterMs) => this.#again(job, error, afterMs),
       over: () => {
         this.#pump()
         this.#wake()
@@ -63,9 +69,14 @@ export class Dispatcher {
     })
   }
 
-  /** Handlers that have been started and have not settled. */
+  /** Messages at receivers that have been begun and have not ended. */
   get running(): number {
     return this.#runner.running
+  }
+
+  /** When the oldest message that was begun and has not ended was begun. */
+  get oldestSince(): number | undefined {
+    return this.#runner.oldestSince
   }
 
   /** Messages that are in hand: handed out, or waiting for their turn. */
@@ -131,11 +142,18 @@ export class Dispatcher {
 
   /**
    * Begins nothing new and resolves when all that runs has settled. `finish`: what is already in hand is
-   * still run, because this session's broker will not send it again; `drop`: it is left unacknowledged.
+   * still run, because this session's broker will not send it again; `drop`: it is left unacknowledged, but
+   * for what stands in front of something that has been begun, whose acknowledgement would come too late.
    */
   drain(waiting: 'finish' | 'drop'): Promise<void> {
     this.#draining = waiting
-    if (waiting === 'drop') this.#dropWaiting()
+    if (waiting === 'finish') this.#runner.end('hurry', () => true)
+    else {
+      const needed = this.#acks.upToLast(({ begun, settled }) => begun || settled)
+      this.#clearWaiting()
+      this.#runner.end('leave', (delivery) => needed.has(delivery))
+      this.#balance()
+    }
     return new Promise((resolve) => {
       this.#idle.push(resolve)
       this.#wake()
@@ -159,15 +177,20 @@ export class Dispatcher {
     this.#flushing = false
     if (this.#released.length === 0) return
     // Where they can not be written any more the end of the connection is about to be told.
-    if (!this.#parts.port.acknowledge(this.#released.map(({ packetId }) => packetId))) return
+    const packetIds = this.#released.map(({ packetId }) => packetId)
+    if (!this.#parts.port.acknowledge(packetIds, reasonCodes(this.#released))) return
     this.#parts.counters.acknowledged += this.#released.length
     this.#released = []
   }
 
   #dropWaiting(): void {
-    for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
+    this.#clearWaiting()
     this.#runner.dropWaiting()
     this.#balance()
+  }
+
+  #clearWaiting(): void {
+    for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
   }
 
   // What has not been begun comes again, in the order of its acknowledgements: the head of that order must
@@ -248,9 +271,21 @@ export class Dispatcher {
     for (const slot of slots) this.#runner.start(delivery, slot)
   }
 
-  #concluded(job: Job, outcome: Outcome): void {
-    this.#parts.report(job, settle(outcome))
-    if (--job.delivery.remaining === 0) this.#settled(job.delivery)
+  #concluded(job: Job, settlement: Settlement): void {
+    const { delivery } = job
+    delivery.reasonCode ||= settlement.reasonCode ?? 0
+    this.#parts.report(job, settlement)
+    if (--delivery.remaining === 0) this.#settled(delivery)
+  }
+
+  #again({ delivery, number, slot }: Job, error: Error, afterMs: number): void {
+    const { counters, log } = this.#parts
+    counters.retried++
+    const { topic } = delivery.arrival
+    log.warn(
+      `Attempt ${number} for "${inLog(topic)}" failed: ${reasonOf(error)} The next one comes in ${Math.round(afterMs)} ms.`,
+      { topic, receiver: slot.receiver.id, error },
+    )
   }
 
   #settled(delivery: Delivery): void {
@@ -314,4 +349,12 @@ export class Dispatcher {
     if (this.#draining === 'finish' && this.#waiting.size > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
+}
+
+// Made only where there is something to say: nearly all acknowledgements say yes.
+function reasonCodes(released: readonly Delivery[]): ReadonlyMap<number, number> | undefined {
+  const told = released.filter(({ reasonCode }) => reasonCode !== 0)
+  return told.length === 0
+    ? undefined
+    : new Map(told.map(({ packetId, reasonCode }) => [packetId, reasonCode]))
 }

@@ -31,9 +31,19 @@ export class Fifo<T> {
     return item
   }
 
+  /** Takes out the items of which this is so; the others stay in their order. */
+  drop(isOver: (item: T) => boolean): void {
+    for (const item of this.clear()) if (!isOver(item)) this.push(item)
+  }
+
+  /** What is in the queue, in order. */
+  items(): T[] {
+    return this.#items.slice(this.#head) as T[]
+  }
+
   /** Empties the queue and gives what was in it. */
   clear(): T[] {
-    const left = this.#items.slice(this.#head) as T[]
+    const left = this.items()
     this.#items = []
     this.#head = 0
     return left

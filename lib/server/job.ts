@@ -1,10 +1,11 @@
 // A delivery, and the work it is for each receiver that gets it.
 import type { MqttasgiError } from '../core/errors.ts'
-import type { Clock } from '../core/clock.ts'
-import type { Attempt, Plan, Receiver } from '../core/receiver.ts'
+import type { Attempt, Plan, Receiver, RunningChain } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
 import type { Member } from './crowd.ts'
-import type { Lanes } from './lanes.ts'
+import { Lanes } from './lanes.ts'
+import { Limits } from './limits.ts'
+import type { Burial } from './settlement.ts'
 import type { Arrival } from '../transport/transport.ts'
 
 /** A message with an acknowledgement owed for it, until all its receivers are done with it. */
@@ -19,8 +20,12 @@ export class Delivery implements Owed {
   inWindow = false
   /** It was begun on an older connection, and has come again on this one. */
   resumed = false
+  /** A receiver has been started for it. */
+  begun = false
   /** Receivers that are not done. */
   remaining = 0
+  /** For its acknowledgement on MQTT 5; 0 for yes. */
+  reasonCode = 0
 
   constructor(arrival: Arrival) {
     this.arrival = arrival
@@ -29,41 +34,68 @@ export class Delivery implements Owed {
   }
 }
 
-/** A receiver with the lanes that keep its order. */
+/** A receiver with what keeps order and limits for it. */
 export interface Slot {
   readonly receiver: Receiver
   readonly lanes: Lanes<Job>
+  readonly limits: Limits<Job>
 }
 
-interface Limit {
-  readonly clock: Clock
-  readonly expired: () => void
-  deadline: number
-  cancel: () => void
+export function slotOf(receiver: Receiver): Slot {
+  return { receiver, lanes: new Lanes<Job>(), limits: new Limits<Job>() }
 }
 
-/** One delivery at one receiver. It is also what the receiver sees of its run. */
+/**
+ * waiting: for its lane, a limit, or its time to be tried again · running · expired: nobody waits for its handler
+ * any more · burying: on its way to the dead letters · over.
+ */
+export type Stage = 'waiting' | 'running' | 'expired' | 'burying' | 'over'
+
+/** One attempt at one delivery at one receiver. It is also what the receiver sees of its run. */
 export class Job implements Attempt, Member {
   readonly delivery: Delivery
   readonly slot: Slot
   readonly plan: Plan
+  readonly number: number
   /** The lane it runs in; undefined where no order is kept. */
-  readonly key: string | undefined
-  readonly number = 1
+  key: string | undefined = undefined
+  /** What the user's `key` function threw: it fails instead of running. */
+  fault: Error | undefined = undefined
   /** It has the lane of its key already. */
   hasLane = false
-  over = false
-  /** Among the jobs that run. */
+  /** How many of the limits of its plan it has a place in. */
+  places = 0
+  stage: Stage = 'waiting'
+  /** The handler has not ended, whether or not somebody waits for it. */
+  handlerRuns = false
+  chain: RunningChain | undefined = undefined
+  /** On the clock of the runner; times of a job that was never waited for are not taken. */
+  deadline: number = Number.POSITIVE_INFINITY
+  heldSince = 0
+  holdUntil: number = Number.POSITIVE_INFINITY
+  /** It waits to be tried again: what it becomes if it can not, and how to take the wait back. */
+  retry: { readonly burial: Burial; readonly cancel: () => void } | undefined = undefined
+  /** Among the jobs that are not over. */
   place = 0
+  #extraMs = 0
   #controller: AbortController | undefined = undefined
   #aborted: MqttasgiError | undefined = undefined
-  #limit: Limit | undefined = undefined
 
-  constructor(delivery: Delivery, slot: Slot, plan: Plan, key: string | undefined) {
+  /** `before` is the attempt that failed. */
+  constructor(delivery: Delivery, slot: Slot, plan: Plan, before?: Job) {
     this.delivery = delivery
     this.slot = slot
     this.plan = plan
-    this.key = key
+    if (before === undefined) {
+      this.number = 1
+      return
+    }
+    this.number = before.number + 1
+    this.key = before.key
+    this.fault = before.fault
+    this.hasLane = before.hasLane
+    this.heldSince = before.heldSince
+    this.holdUntil = before.holdUntil
   }
 
   get signal(): AbortSignal {
@@ -75,34 +107,26 @@ export class Job implements Attempt, Member {
   }
 
   abort(reason: MqttasgiError): void {
-    this.#limit?.cancel()
-    this.#limit = undefined
     this.#aborted ??= reason
     this.#controller?.abort(reason)
   }
 
-  /** Calls `expired` when the time of the plan, and what `extend` added, is over. */
-  limit(clock: Clock, expired: () => void): void {
-    const { timeoutMs } = this.plan
-    this.#limit = {
-      clock,
-      expired,
-      deadline: clock.now() + timeoutMs,
-      cancel: clock.after(timeoutMs, expired),
+  /** Its handler has been started and is waited for. */
+  began(now: number): void {
+    const { holdMs, timeoutMs } = this.plan
+    if (this.number === 1) {
+      this.heldSince = now
+      if (holdMs > 0) this.holdUntil = now + holdMs
     }
+    this.holdUntil += this.#extraMs
+    const limit = timeoutMs > 0 ? now + timeoutMs + this.#extraMs : Number.POSITIVE_INFINITY
+    this.deadline = Math.min(limit, this.holdUntil)
   }
 
   extend(ms: number): void {
-    const limit = this.#limit
-    if (this.over || limit === undefined) return
-    limit.deadline += ms
-    limit.cancel()
-    limit.cancel = limit.clock.after(Math.max(0, limit.deadline - limit.clock.now()), limit.expired)
-  }
-
-  /** The run is over: no timer is left. */
-  end(): void {
-    this.over = true
-    this.#limit?.cancel()
+    if (this.stage === 'waiting') this.#extraMs += ms
+    if (this.stage !== 'running') return
+    this.holdUntil += ms
+    this.deadline = Math.min(this.deadline + ms, this.holdUntil)
   }
 }

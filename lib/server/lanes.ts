@@ -51,12 +51,12 @@ export class Lanes<J> {
     return next
   }
 
-  /** Drops every job that waits and gives them back; the running ones go on. */
-  clearWaiting(): J[] {
-    return this.#lanes().flatMap((lane) => lane.waiting?.clear() ?? [])
+  /** Drops the waiting jobs of which this is so; the running ones go on. */
+  dropWaiting(isOver: (job: J) => boolean): void {
+    for (const { waiting } of this.#lanes()) waiting?.drop(isOver)
   }
 
-  /** The jobs that run now. */
+  /** The jobs that have a lane now. */
   running(): J[] {
     return this.#lanes().map((lane) => lane.running)
   }

@@ -1,47 +1,102 @@
-// Runs deliveries at their receivers: in lanes, within their time, until they are over or given up.
+// Runs deliveries at their receivers, in lanes and within limits, and again where they failed, until each has ended; long, for all its stages.
+import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Outcome, Plan } from '../core/receiver.ts'
 import type { Arrival } from '../transport/transport.ts'
 import { Crowd } from './crowd.ts'
+import { Deadlines } from './deadlines.ts'
+import { Fifo } from './fifo.ts'
 import { Job, type Delivery, type Slot } from './job.ts'
+import { burialOrFailure, decide, endOf, type Burial, type Decision, type Settlement } from './settlement.ts'
 
 /** What the runner works with. */
 export interface RunnerParts {
   readonly clock: Clock
+  readonly random: Random
   /** A job has ended; called before those behind it in its lane are begun. */
-  readonly concluded: (job: Job, outcome: Outcome) => void
+  readonly concluded: (job: Job, settlement: Settlement) => void
+  /** A job is tried again after so many milliseconds. */
+  readonly again: (job: Job, error: Error, afterMs: number) => void
+  /** Keeps the message of a job as a dead letter. Resolves when it is kept; never rejects. Undefined: nothing is kept. */
+  readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
   /** A job that had to be waited for is over, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
 }
 
+/** How the end is gone about. no: not at all · hurry: without waiting between attempts · leave: nothing is tried again. */
+type Ending = 'no' | 'hurry' | 'leave'
+
 export class Runner {
   readonly #parts: RunnerParts
-  readonly #running = new Crowd<Job>()
+  /** Begun and not over: they run, wait to be tried again, or are on their way to the dead letters. */
+  readonly #open = new Crowd<Job>()
+  readonly #deadlines: Deadlines<Job>
+  readonly #launching = new Fifo<Job>()
+  #isLaunching = false
+  #ending: Ending = 'no'
   #givenUp = false
+  #left = false
 
   constructor(parts: RunnerParts) {
     this.#parts = parts
+    this.#deadlines = new Deadlines(parts.clock, this.#open, (job) => this.#expired(job))
   }
 
-  /** Handlers that have been started and have not settled. */
+  /** Messages at receivers that have been begun and are not over. */
   get running(): number {
-    return this.#running.size
+    return this.#open.size
+  }
+
+  /** The earliest time at which a message that is not over was begun. */
+  get oldestSince(): number | undefined {
+    let oldest: number | undefined
+    for (const { heldSince } of this.#open) oldest = Math.min(oldest ?? heldSince, heldSince)
+    return oldest
   }
 
   /** Runs a delivery at one receiver: now, or when its lane is free. */
   start(delivery: Delivery, slot: Slot): void {
     const { arrival } = delivery
     const plan = slot.receiver.plan(arrival)
-    const job = new Job(delivery, slot, plan, laneKey(plan, arrival))
+    const job = new Job(delivery, slot, plan)
+    setKey(job, plan, arrival)
     if (job.key !== undefined && slot.lanes.busy(job.key)) slot.lanes.queue(job.key, job)
-    else this.#run(job)
+    else if (this.#isLaunching) {
+      // Its turn comes within this one, and nobody of its key may come in between.
+      takeLane(job)
+      this.#launch(job)
+    } else this.#run(job)
   }
 
-  /** Begins nothing that waits in a lane. */
+  /** Keeps a message as a dead letter without running it. */
+  bury(delivery: Delivery, slot: Slot, burial: Burial): void {
+    const job = new Job(delivery, slot, slot.receiver.plan(delivery.arrival))
+    job.heldSince = this.#parts.clock.now()
+    this.#open.add(job)
+    this.#follow(job, { type: 'bury', burial })
+  }
+
+  /**
+   * Begins nothing that waits in a lane or for a limit, but for what `needed` says. From now on nothing waits
+   * between two attempts (`hurry`), or nothing is tried again (`leave`).
+   */
+  end(ending: 'hurry' | 'leave', needed: (delivery: Delivery) => boolean): void {
+    this.#ending = ending
+    for (const job of this.#open) {
+      const { retry } = job
+      if (retry === undefined) continue
+      retry.cancel()
+      if (ending === 'hurry') this.#again(job, retry.burial)
+      else this.#abandon(job)
+    }
+    if (ending === 'leave') this.#dropWaiting(needed)
+  }
+
+  /** Begins nothing that waits in a lane or for a limit. */
   dropWaiting(): void {
-    for (const job of this.#running) job.slot.lanes.clearWaiting()
+    this.#dropWaiting(() => false)
   }
 
   /**
@@ -50,56 +105,190 @@ export class Runner {
    */
   giveUp(reason: MqttasgiError): void {
     this.#givenUp = true
-    for (const job of this.#running) job.abort(reason)
+    for (const job of this.#open) {
+      job.retry?.cancel()
+      if (job.handlerRuns) job.abort(reason)
+    }
   }
 
-  /** Hears no more of what still runs, and leaves no timer of it. Returns how many handlers that are. */
+  /** Hears no more of what still runs, and leaves no timer of it. Returns how many messages that are. */
   leave(): number {
-    for (const job of this.#running) job.end()
-    return this.#running.size
+    this.#left = true
+    this.#deadlines.stop()
+    for (const job of this.#open) job.retry?.cancel()
+    return this.#open.size
   }
 
   // A job, and as long as they need not be waited for, those behind it in its lane.
   #run(first: Job): void {
     for (let job: Job | undefined = first; job !== undefined; job = nextInLane(job)) {
-      const outcome = job.slot.receiver.receive(job.delivery.arrival, job.plan, job)
+      if (job.plan.limits.length > 0 && !this.#hasPlaces(job)) return takeLane(job)
+      const { delivery, plan, slot } = job
+      delivery.begun = true
+      const outcome =
+        job.fault === undefined ? slot.receiver.receive(delivery.arrival, plan, job) : failedKey(job)
       if (outcome instanceof Promise) return this.#await(job, outcome)
-      this.#parts.concluded(job, outcome)
+      if (outcome.type !== 'done') return this.#await(job, Promise.resolve(outcome))
+      this.#leavePlaces(job)
+      job.stage = 'over'
+      this.#parts.concluded(job, endOf(outcome))
     }
   }
 
   #await(job: Job, outcome: Promise<Outcome>): void {
-    this.#running.add(job)
-    if (job.key !== undefined && !job.hasLane) {
-      job.slot.lanes.take(job.key, job)
-      job.hasLane = true
-    }
-    if (job.plan.timeoutMs > 0) job.limit(this.#parts.clock, () => this.#expired(job))
-    void outcome.then((value) => this.#over(job, value))
+    takeLane(job)
+    job.began(this.#parts.clock.now())
+    job.stage = 'running'
+    job.handlerRuns = true
+    this.#open.add(job)
+    if (job.deadline !== Number.POSITIVE_INFINITY) this.#deadlines.watch(job.deadline)
+    void outcome.then((value) => {
+      job.handlerRuns = false
+      if (job.stage === 'running') this.#decide(job, value)
+    })
   }
 
   #expired(job: Job): void {
-    const { topic } = job.delivery.arrival
-    const error = new MqttasgiError(
-      'ERR_HANDLER_TIMEOUT',
-      `The chain for "${topic}" has not ended within ${job.plan.timeoutMs} ms (timeoutMs of ${job.plan.routes.join(', ')}).`,
-      { topic, receiver: job.slot.receiver.id },
-    )
+    if (job.stage !== 'running') return
+    job.stage = 'expired'
+    const error = this.#expiry(job)
     job.abort(error)
-    // The receiver may have something to say to it, but it is not waited for beyond this turn.
-    this.#parts.defer(() => this.#over(job, { type: 'failed', error, route: job.plan.routes[0] }))
+    let outcome: Outcome = { type: 'failed', error, route: job.plan.routes[0] }
+    void job.chain?.giveUp(error).then((value) => (outcome = value))
+    // onError may have something to say to it, but it is not waited for beyond this turn.
+    this.#parts.defer(() => this.#decide(job, outcome))
   }
 
-  #over(job: Job, outcome: Outcome): void {
-    // After a timeout the chain may still end; its message has been settled then.
-    if (job.over || (this.#givenUp && outcome.type !== 'done')) return
-    job.end()
-    this.#running.remove(job)
-    this.#parts.concluded(job, outcome)
-    const next = nextInLane(job)
-    if (next !== undefined) this.#run(next)
+  #expiry({ delivery, deadline, holdUntil, plan, slot }: Job): MqttasgiError {
+    const { topic } = delivery.arrival
+    const routes = plan.routes.join(', ')
+    const details = { topic, receiver: slot.receiver.id }
+    if (deadline < holdUntil) {
+      const limit = `within ${plan.timeoutMs} ms (timeoutMs of ${routes})`
+      return new MqttasgiError(
+        'ERR_HANDLER_TIMEOUT',
+        `The chain for "${topic}" has not ended ${limit}.`,
+        details,
+      )
+    }
+    const limit = `for ${plan.holdMs} ms (holdMs of ${routes})`
+    return new MqttasgiError(
+      'ERR_MESSAGE_HELD',
+      `The message on "${topic}" has been in hand ${limit}.`,
+      details,
+    )
+  }
+
+  #decide(job: Job, outcome: Outcome): void {
+    if (this.#left || job.stage === 'over') return
+    if (this.#givenUp && outcome.type !== 'done') return
+    this.#leavePlaces(job)
+    const { delivery, handlerRuns, number, plan } = job
+    this.#follow(
+      job,
+      decide(outcome, {
+        plan,
+        qos: delivery.arrival.qos,
+        attempt: number,
+        leftMs: job.holdUntil - this.#parts.clock.now(),
+        stillRuns: handlerRuns,
+        random: this.#parts.random,
+      }),
+    )
+  }
+
+  #follow(job: Job, decision: Decision): void {
+    if (decision.type === 'end') return this.#over(job, decision.settlement)
+    const { burial } = decision
+    if (decision.type === 'bury') return this.#bury(job, burial)
+    if (this.#ending === 'leave') return this.#abandon(job)
+    job.stage = 'waiting'
+    if (this.#ending === 'hurry') return this.#parts.defer(() => this.#again(job, burial))
+    const { afterMs } = decision
+    this.#parts.again(job, burial.error, afterMs)
+    job.retry = { burial, cancel: this.#parts.clock.after(afterMs, () => this.#again(job, burial)) }
+  }
+
+  #bury(job: Job, burial: Burial): void {
+    const { error, reasonCode, route } = burial
+    const { bury } = this.#parts
+    if (bury === undefined) return this.#over(job, { type: 'failed', error, route, reasonCode })
+    job.stage = 'burying'
+    void bury(job, burial).then(() => this.#over(job, { type: 'deadLettered', error, route, reasonCode }))
+  }
+
+  #again(job: Job, burial: Burial): void {
+    if (this.#left) return
+    job.retry = undefined
+    // It did not heed its signal. To start it beside itself could do its work twice at once.
+    if (job.handlerRuns) {
+      const policy = job.plan.failurePolicy(burial.route, job.delivery.arrival.qos)
+      return this.#follow(job, burialOrFailure(burial, policy))
+    }
+    this.#open.remove(job)
+    job.stage = 'over'
+    this.#launch(new Job(job.delivery, job.slot, job.plan, job))
     this.#parts.over()
   }
+
+  // Not ended, and not to be: its message comes again. What stands behind it in its lane does too.
+  #abandon(job: Job): void {
+    job.stage = 'over'
+    this.#open.remove(job)
+    this.#parts.over()
+  }
+
+  #over(job: Job, settlement: Settlement): void {
+    if (this.#left || job.stage === 'over') return
+    job.stage = 'over'
+    this.#open.remove(job)
+    this.#parts.concluded(job, settlement)
+    const next = nextInLane(job)
+    if (next !== undefined) this.#launch(next)
+    this.#parts.over()
+  }
+
+  // In a loop instead of within each other: thousands may wait for one limit, and end at once.
+  #launch(job: Job): void {
+    this.#launching.push(job)
+    if (this.#isLaunching) return
+    this.#isLaunching = true
+    for (let next = this.#launching.shift(); next !== undefined; next = this.#launching.shift())
+      this.#run(next)
+    this.#isLaunching = false
+  }
+
+  /** Takes the places that are still missing; false while it waits for one. */
+  #hasPlaces(job: Job): boolean {
+    const { limits } = job.plan
+    for (; job.places < limits.length; job.places++) {
+      if (!job.slot.limits.take(limits[job.places]!, job)) return false
+    }
+    return true
+  }
+
+  #leavePlaces(job: Job): void {
+    for (; job.places > 0; job.places--) {
+      const next = job.slot.limits.leave(job.plan.limits[job.places - 1]!)
+      if (next === undefined) continue
+      next.places++
+      this.#launch(next)
+    }
+  }
+
+  #dropWaiting(needed: (delivery: Delivery) => boolean): void {
+    const isOver = ({ delivery }: Job): boolean => !needed(delivery)
+    for (const { slot } of this.#open) {
+      slot.lanes.dropWaiting(isOver)
+      slot.limits.dropWaiting(isOver)
+    }
+  }
+}
+
+function takeLane(job: Job): void {
+  if (job.key === undefined || job.hasLane) return
+  job.slot.lanes.take(job.key, job)
+  job.hasLane = true
 }
 
 function nextInLane(job: Job): Job | undefined {
@@ -109,15 +298,29 @@ function nextInLane(job: Job): Job | undefined {
   return next
 }
 
+function setKey(job: Job, plan: Plan, arrival: Arrival): void {
+  try {
+    job.key = laneKey(plan, arrival)
+  } catch (thrown) {
+    job.key = arrival.topic
+    job.fault = toError(thrown)
+  }
+}
+
+// NUL is in no topic [MQTT-4.7.3-2], so keys and topics never meet.
 function laneKey(plan: Plan, arrival: Arrival): string | undefined {
   switch (plan.order) {
     case 'topic':
       return arrival.topic
     case 'key':
-      return plan.keyOf?.(arrival) ?? arrival.topic
+      return plan.keyOf === undefined ? arrival.topic : `\0${plan.keyOf(arrival)}`
     case 'strict':
-      return ''
+      return '\0'
     case 'none':
       return undefined
   }
+}
+
+function failedKey({ fault = new Error('no key'), plan }: Job): Outcome {
+  return { type: 'failed', error: fault, route: plan.routes[0] }
 }

@@ -1,5 +1,7 @@
 // A server: keeps one connection to a broker up for its receivers, from start to drained stop; long, because all parts meet here.
+import { reconnectBackoff } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
+import type { DeadLetterStore } from '../core/dead-letter.ts'
 import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
@@ -20,9 +22,9 @@ import { traceSettled, tracer } from '../core/trace.ts'
 import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
 import { Copies } from './copies.ts'
 import { zeroCounters, type Counters } from './counters.ts'
+import { DeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
-import type { Job, Slot } from './job.ts'
-import { Lanes } from './lanes.ts'
+import { slotOf, type Job, type Slot } from './job.ts'
 import type { DurableOutbox } from './letter-keeper.ts'
 import { Outbox } from './outbox.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
@@ -57,6 +59,9 @@ export interface ServerParts {
   readonly sessionExpirySeconds?: number | undefined
   /** What follows when it does not; `continue` unless told otherwise. */
   readonly onSessionLoss?: 'continue' | 'stop' | undefined
+  /** Where messages go that can not be handled. Left out: they are logged, counted and acknowledged. */
+  readonly deadLetters?: DeadLetterStore | undefined
+  readonly clientId?: string | undefined
   /** Milliseconds that a stop waits for handlers and publications. */
   readonly drainTimeoutMs: number
   readonly log: Logger
@@ -96,6 +101,7 @@ export class Server implements Client {
   readonly #dispatcher: Dispatcher
   readonly #subscriber: Subscriber
   readonly #outbox: Outbox
+  readonly #deadLetters: DeadLetters | undefined
   readonly #closed = new Deferred<Closed>()
   #state: State = 'idle'
   #error: MqttasgiError | undefined = undefined
@@ -113,7 +119,7 @@ export class Server implements Client {
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
     this.counters = this.#counters = zeroCounters()
-    this.#slots = parts.receivers.map((receiver) => ({ receiver, lanes: new Lanes() }))
+    this.#slots = parts.receivers.map(slotOf)
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
     this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })
     const recipients = new Recipients<Slot>()
@@ -129,6 +135,7 @@ export class Server implements Client {
       log,
       overlap: parts.overlap,
     })
+    const deadLetters = (this.#deadLetters = this.#deadLettersOf(parts))
     this.#dispatcher = new Dispatcher({
       port: transport,
       recipients,
@@ -137,7 +144,9 @@ export class Server implements Client {
       limits: parts.window,
       maxTopicLevels: parts.maxTopicLevels,
       clock: this.#clock,
+      random: Math.random,
       log,
+      bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
       report: (job, settlement) => this.#report(job, settlement),
       defer: (callback) => void setImmediate(callback),
     })
@@ -231,6 +240,12 @@ export class Server implements Client {
     return this.#error === undefined ? { type: 'stopped' } : { type: 'failed', error: this.#error }
   }
 
+  #deadLettersOf({ clientId = '', deadLetters: store, log }: ServerParts): DeadLetters | undefined {
+    if (store === undefined) return undefined
+    const backoff = reconnectBackoff(Math.random)
+    return new DeadLetters({ store, clientId, backoff, clock: this.#clock, wallClock: Date.now, log })
+  }
+
   #connect(): void {
     this.#state = 'connecting'
     this.#parts.transport.connect(this.#policy.protocolVersion)
@@ -318,6 +333,7 @@ export class Server implements Client {
       void this.#tellDisconnected(this.#endReason)
     }
     const unsettled = this.#dispatcher.leave()
+    this.#deadLetters?.stop()
     this.#subscriber.close(error)
     this.#dispatcher.flush()
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)

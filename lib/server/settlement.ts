@@ -1,44 +1,138 @@
-// What follows from the outcome of a chain: how the message ends, and what is said of it.
+// What follows from the outcome of a chain: its message has ended, is tried again, or becomes a dead letter.
+import type { Random } from '../core/backoff.ts'
+import type { DeadLetterCause } from '../core/dead-letter.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { inLog } from '../core/log.ts'
-import type { Outcome } from '../core/receiver.ts'
+import type { QoS } from '../core/message.ts'
+import type { FailurePolicy, Outcome, Plan, RetryPolicy } from '../core/receiver.ts'
 
 /** How a message ended. Only a message that has ended is acknowledged. */
 export interface Settlement {
-  readonly type: 'handled' | 'unmatched' | 'failed' | 'dropped'
+  readonly type: 'handled' | 'unmatched' | 'failed' | 'dropped' | 'deadLettered'
   readonly error?: Error
   readonly route?: string | undefined
+  /** For PUBACK of MQTT 5 (3.4.2.1); to the broker it means: done. 0 for none. */
+  readonly reasonCode?: number
+}
+
+/** A message that is to be kept as a dead letter; it has ended when it is. */
+export interface Burial {
+  readonly cause: DeadLetterCause
+  readonly error: Error
+  readonly route: string | undefined
+  readonly reasonCode: number
+}
+
+/** What is to be done with a message now. */
+export type Decision =
+  | { readonly type: 'end'; readonly settlement: Settlement }
+  | { readonly type: 'again'; readonly afterMs: number; readonly burial: Burial }
+  | { readonly type: 'bury'; readonly burial: Burial }
+
+/** What counts beside the outcome. */
+export interface Standing {
+  readonly plan: Plan
+  readonly qos: QoS
+  /** Starts so far. */
+  readonly attempt: number
+  /** Milliseconds until the message may be held no longer. */
+  readonly leftMs: number
+  /** The handler has been given up, and has not ended. */
+  readonly stillRuns: boolean
+  readonly random: Random
 }
 
 const HANDLED: Settlement = Object.freeze({ type: 'handled' })
 const UNMATCHED: Settlement = Object.freeze({ type: 'unmatched' })
 
-/**
- * Decides the end of one message at one receiver. There is neither retry nor dead letter yet: what
- * failed is logged, counted, and acknowledged.
- */
-export function settle(outcome: Outcome): Settlement {
+const PAYLOAD_FORMAT_INVALID = 0x99
+
+/** The end of a message whose chain has done its work. */
+export function endOf({ handled }: Extract<Outcome, { readonly type: 'done' }>): Settlement {
+  return handled ? HANDLED : UNMATCHED
+}
+
+/** Decides what becomes of one message at one receiver. */
+export function decide(outcome: Outcome, standing: Standing): Decision {
   switch (outcome.type) {
     case 'done':
-      return outcome.handled ? HANDLED : UNMATCHED
-    case 'failed':
-    case 'retry':
-      return { type: 'failed', error: outcome.error, route: outcome.route }
-    case 'rejected':
-      return { type: 'failed', error: new Error(outcome.reason), route: outcome.route }
+      return { type: 'end', settlement: endOf(outcome) }
     case 'dropped':
-      return { type: 'dropped', error: new Error(outcome.reason), route: outcome.route }
+      return { type: 'end', settlement: { type: 'dropped', error: outcome.error, route: outcome.route } }
+    case 'rejected':
+      return buried('rejected', outcome, standing)
+    case 'retry':
+      return again(outcome, standing, outcome.afterMs)
+    case 'failed':
+      return again(outcome, standing, undefined)
   }
 }
 
-/** What is said of a message that failed or was dropped. */
+/** The end of a message that is to be kept, where it can be kept; else it has failed. */
+export function burialOrFailure(burial: Burial, policy: FailurePolicy): Decision {
+  if (policy.deadLetter) return { type: 'bury', burial }
+  const { error, route, reasonCode } = burial
+  return { type: 'end', settlement: { type: 'failed', error, route, reasonCode } }
+}
+
+/** Full jitter over a delay that doubles from the second attempt on. */
+export function retryDelay(
+  { minDelayMs, maxDelayMs, jitter }: RetryPolicy,
+  attempt: number,
+  random: Random,
+): number {
+  const delay = Math.min(maxDelayMs, minDelayMs * 2 ** Math.min(attempt - 1, 40))
+  return jitter ? random() * delay : delay
+}
+
+type Failure = Extract<Outcome, { readonly error: Error }>
+
+function again(outcome: Failure, standing: Standing, afterMs: number | undefined): Decision {
+  const { attempt, leftMs, plan, qos, random, stillRuns } = standing
+  const { retry } = plan.failurePolicy(outcome.route, qos)
+  if (attempt >= retry.attempts || isFinal(outcome.error, retry)) return buried('failed', outcome, standing)
+  // A handler that did not heed its signal gets the whole delay to do so.
+  const delay = stillRuns
+    ? Math.max(1, Math.min(retry.minDelayMs, retry.maxDelayMs))
+    : retryDelay(retry, attempt, random)
+  const wait = afterMs ?? delay
+  if (wait >= leftMs) return buried('held', outcome, standing)
+  return { type: 'again', afterMs: wait, burial: burialOf('failed', outcome) }
+}
+
+function buried(cause: DeadLetterCause, outcome: Failure, { plan, qos }: Standing): Decision {
+  return burialOrFailure(burialOf(cause, outcome), plan.failurePolicy(outcome.route, qos))
+}
+
+function burialOf(cause: DeadLetterCause, outcome: Failure): Burial {
+  const { error, route } = outcome
+  return { cause, error, route, reasonCode: reasonCodeOf(outcome) }
+}
+
+// What says no today will say no at each attempt.
+function isFinal(error: Error, { never }: RetryPolicy): boolean {
+  if (error instanceof MqttasgiError && error.isFinal) return true
+  return never.some((one) => error instanceof one)
+}
+
+function reasonCodeOf(outcome: Failure): number {
+  if (outcome.type === 'rejected' && outcome.reasonCode !== 0) return outcome.reasonCode
+  const { error } = outcome
+  return error instanceof MqttasgiError && error.code === 'ERR_PAYLOAD_JSON' ? PAYLOAD_FORMAT_INVALID : 0
+}
+
+/** What is said of a message that failed, was dropped, or has become a dead letter. */
 export function settlementLine(topic: string, { type, error, route }: Settlement): string {
   const where = route === undefined ? '' : ` in route "${route}"`
-  return `The chain for "${inLog(topic)}" ${type === 'dropped' ? 'was dropped' : 'failed'}${where}: ${reasonOf(error)}`
+  const what = {
+    dropped: 'was dropped',
+    deadLettered: 'failed, and its message is a dead letter now',
+  }[type as string]
+  return `The chain for "${inLog(topic)}" ${what ?? 'failed'}${where}: ${reasonOf(error)}`
 }
 
 // Ours hold nothing long of a stranger's; any other may quote the payload.
-function reasonOf(error: Error | undefined): string {
+export function reasonOf(error: Error | undefined): string {
   if (error === undefined) return 'no reason given'
   return error instanceof MqttasgiError ? error.message : inLog(error.message)
 }

@@ -1,6 +1,7 @@
 // Runs an application with no broker at all: the same way through the same code, minus the network.
 import type { ApplicationReceiver } from '../core/application-receiver.ts'
 import { asApplication, type Application } from '../core/application.ts'
+import type { ChainPlan } from '../core/chain-plan.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type {
   MessageProperties,
@@ -13,14 +14,13 @@ import type {
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
-import type { Client } from '../core/receiver.ts'
+import type { Client, Receiver } from '../core/receiver.ts'
 import type { Mountable } from '../core/router.ts'
 import { masterScope, type Scope } from '../core/scope.ts'
 import { assertFilter, assertPublishTopic, assertTopic } from '../core/topic.ts'
 import { zeroCounters } from '../server/counters.ts'
 import { Dispatcher } from '../server/dispatcher.ts'
-import type { Slot } from '../server/job.ts'
-import { Lanes } from '../server/lanes.ts'
+import { slotOf, type Slot } from '../server/job.ts'
 import { Recipients } from '../server/recipients.ts'
 import type { Settlement } from '../server/settlement.ts'
 import { systemClock } from '../server/system-clock.ts'
@@ -39,6 +39,8 @@ export interface DispatchOptions {
   readonly mount?: string
   /** Parts of the scope: application id, instance type, params. */
   readonly scope?: Partial<Scope>
+  /** How often the chain may be started at most, without waiting between; 1 unless told otherwise. */
+  readonly attempts?: number
   readonly log?: Logger
 }
 
@@ -64,6 +66,8 @@ export interface DispatchResult {
   readonly routes: readonly string[]
   readonly published: readonly Published[]
   readonly subscribed: readonly Subscribed[]
+  /** How the message ended: as the counter of that name counts it. */
+  readonly outcome: Settlement['type']
   /** What the chain failed with, after `onError` has seen it. */
   readonly error: Error | undefined
 }
@@ -95,6 +99,7 @@ export async function dispatch(
     const settlement = await settlementOf(receiver, arrival, options)
     return {
       handled: settlement.type === 'handled',
+      outcome: settlement.type,
       routes: receiver.plan(arrival).routes,
       published: client.published,
       subscribed: client.subscribed,
@@ -111,7 +116,7 @@ async function settlementOf(
   arrival: Arrival,
   options: DispatchOptions,
 ): Promise<Settlement> {
-  const slot: Slot = { receiver, lanes: new Lanes() }
+  const slot = slotOf(withAttempts(receiver, options.attempts ?? 1))
   const recipients = new Recipients<Slot>()
   recipients.update([{ recipient: slot, interests: receiver.interests() }])
   let settlement: Settlement = { type: 'unmatched' }
@@ -122,13 +127,40 @@ async function settlementOf(
     counters: zeroCounters(),
     limits: { maxInFlight: 1, maxWaitingBytes: Number.POSITIVE_INFINITY },
     clock: systemClock,
+    random: Math.random,
     log: options.log ?? silentLog,
+    bury: () => Promise.resolve(),
     report: (_job, reported) => (settlement = reported),
     defer: (callback) => void setImmediate(callback),
   })
   dispatcher.arrived(arrival)
   await dispatcher.drain('finish')
   return settlement
+}
+
+// With the attempts that the test allows, instead of the routes' own.
+function withAttempts(receiver: ApplicationReceiver, attempts: number): Receiver<ChainPlan> {
+  return {
+    id: receiver.id,
+    interests: () => receiver.interests(),
+    onInterests: (listener) => receiver.onInterests(listener),
+    plan: (message) => {
+      const plan = receiver.plan(message)
+      return {
+        ...plan,
+        failurePolicy: (route, qos) => {
+          const policy = plan.failurePolicy(route, qos)
+          return {
+            ...policy,
+            retry: { ...policy.retry, attempts: Math.min(policy.retry.attempts, attempts) },
+          }
+        },
+      }
+    },
+    receive: (message, plan, attempt) => receiver.receive(message, plan, attempt),
+    connected: () => Promise.resolve(),
+    disconnected: () => Promise.resolve(),
+  }
 }
 
 /** Keeps what handlers ask for, and grants it. */

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
-import { MqttasgiError, mqttasgi, Router, type ErrorCode } from '../../lib/index.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import { MqttasgiError, mqttasgi, Reject, Router, type ErrorCode } from '../../lib/index.ts'
 import { dispatch } from '../../lib/testing/index.ts'
 
 function throwsCode(t: ExecutionContext, act: () => unknown, code: ErrorCode, words?: RegExp): void {
@@ -264,14 +265,14 @@ test('route options are checked', (t) => {
   throwsCode(t, () => app.topic('a', { quos: 1 }, handler), 'ERR_ROUTE_OPTION', /quos.*qos/)
   // @ts-expect-error there is no 3
   throwsCode(t, () => app.topic('a', { qos: 3 }, handler), 'ERR_ROUTE_OPTION', /3.*0, 1 or 2/)
-  throwsCode(t, () => app.topic('a', { timeoutMs: 0 }, handler), 'ERR_ROUTE_OPTION')
+  throwsCode(t, () => app.topic('a', { timeoutMs: -1 }, handler), 'ERR_ROUTE_OPTION')
   throwsCode(t, () => app.topic('a', { share: 'a/b' }, handler), 'ERR_ROUTE_OPTION')
   throwsCode(t, () => app.topic('a', { share: 'g', noLocal: true }, handler), 'ERR_ROUTE_OPTION')
   throwsCode(t, () => app.topic('$share/g/a', { noLocal: true }, handler), 'ERR_ROUTE_OPTION')
   throwsCode(t, () => app.topic('$share/g/a', { share: 'h' }, handler), 'ERR_ROUTE_OPTION')
 })
 
-test('onError observes from the inner router outwards, and only a throw changes the error', async (t) => {
+test('onError observes from the inner router outwards, and only Retry, Reject and Drop change the outcome', async (t) => {
   const seen: string[] = []
   const inner = Router()
   inner.topic('x', () => {
@@ -279,7 +280,10 @@ test('onError observes from the inner router outwards, and only a throw changes 
   })
   inner.onError((error, ctx) => void seen.push(`inner ${error.message} ${ctx.route}`))
   inner.onError(() => {
-    throw new Error('second')
+    throw new Error('a mistake of onError')
+  })
+  inner.onError(() => {
+    throw new Reject('second')
   })
   const app = mqttasgi()
   app.onError(async (error) => {
@@ -287,8 +291,11 @@ test('onError observes from the inner router outwards, and only a throw changes 
     return 'ignored'
   })
   app.use('a', inner)
-  const { error, handled } = await dispatch(app, 'a/x')
+  const lines: string[] = []
+  const log = { ...silentLog, error: (line: string) => void lines.push(line) }
+  const { error, handled } = await dispatch(app, 'a/x', '', { log })
   t.deepEqual(seen, ['inner first a/x', 'app second'])
+  t.regex(lines.join('\n'), /onError failed for "a\/x": a mistake of onError/)
   t.is(error?.message, 'second')
   t.false(handled)
 })

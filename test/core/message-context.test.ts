@@ -2,8 +2,9 @@ import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { Layer } from '../../lib/core/layer.ts'
 import { silentLog } from '../../lib/core/log.ts'
-import { MessageContext, type ContextHost } from '../../lib/core/message-context.ts'
+import { MessageContext, type Chain, type ContextHost } from '../../lib/core/message-context.ts'
 import type { Message, MessageProperties } from '../../lib/core/message.ts'
+import { outcomeOf } from '../../lib/core/outcomes.ts'
 import { pattern } from '../../lib/core/pattern.ts'
 import type { Attempt } from '../../lib/core/receiver.ts'
 import { resolveRouteOptions } from '../../lib/core/route.ts'
@@ -21,7 +22,14 @@ interface Stage {
 function layer(text: string | undefined, isRoute: boolean): Layer {
   const whole = text === undefined ? undefined : pattern<string>(text)
   const route = isRoute ? resolveRouteOptions(text ?? '', {}, undefined) : undefined
-  return new Layer({ handler: () => {}, pattern: whole, filter: whole?.filter, route, owners: [] })
+  return new Layer({
+    handler: () => {},
+    pattern: whole,
+    filter: whole?.filter,
+    route,
+    delivery: undefined,
+    owners: [],
+  })
 }
 
 function stage(properties: MessageProperties = {}): Stage {
@@ -45,11 +53,26 @@ function stage(properties: MessageProperties = {}): Stage {
       },
     },
   }
-  const attempt: Attempt = { number: 1, signal: new AbortController().signal, extend: () => {} }
+  const attempt: Attempt = {
+    number: 2,
+    signal: new AbortController().signal,
+    chain: undefined,
+    extend: (ms) => void calls.push(['extend', ms]),
+  }
   const payload = Buffer.from('{"celsius":21}')
   const message: Message = { topic: 'a/hall/t', payload, qos: 1, retain: true, dup: true, properties }
+  const ending: Chain['ending'] = {
+    done: () => ({ type: 'done', handled: true }),
+    failed: (error) => outcomeOf(error, undefined),
+  }
   const layers = [layer(undefined, false), layer('a/+x/#', false), layer('a/+room/#rest', true)]
-  return { ctx: new MessageContext(host, message, layers, attempt), host, message, calls, attempt }
+  return {
+    ctx: new MessageContext(host, message, { layers, ending }, attempt),
+    host,
+    message,
+    calls,
+    attempt,
+  }
 }
 
 test('it shows the message as it came', (t) => {
@@ -134,4 +157,22 @@ test('without a response topic that is a topic there is nowhere to reply to', as
     t.is(error?.topic, 'a/hall/t')
     t.deepEqual(calls, [])
   }
+})
+
+test('it says which attempt this is, and asks for more time', (t) => {
+  const { calls, ctx } = stage()
+  t.is(ctx.attempt, 2)
+  ctx.extend(500)
+  t.deepEqual(calls, [['extend', 500]])
+  for (const wrong of [-1, Number.NaN, Number.POSITIVE_INFINITY]) {
+    t.throws(() => ctx.extend(wrong), { code: 'ERR_OUTCOME_INVALID', message: /milliseconds/ })
+  }
+})
+
+test('a chain that is given up enters no further layer', async (t) => {
+  const { ctx } = stage()
+  const error = new Error('too long')
+  t.deepEqual(await ctx.giveUp(error), { type: 'failed', error, route: undefined })
+  t.true(ctx.ended)
+  t.true(ctx.isGivenUp)
 })

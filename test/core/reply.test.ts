@@ -1,5 +1,6 @@
 import test from 'ava'
 import { silentLog } from '../../lib/core/log.ts'
+import type { Outcome } from '../../lib/core/receiver.ts'
 import { MessageContext } from '../../lib/core/message-context.ts'
 import type { Payload, PublishOptions } from '../../lib/core/message.ts'
 import { masterScope } from '../../lib/core/scope.ts'
@@ -39,8 +40,10 @@ function stage(responseTopic: string, replyTopics?: readonly string[]): Stage {
     dup: false,
     properties: { responseTopic },
   } as const
-  const attempt = { number: 1, signal: new AbortController().signal, extend() {} }
-  return { ctx: new MessageContext(host, message, [], attempt), published, faults }
+  const outcome: Outcome = { type: 'done', handled: true }
+  const attempt = { number: 1, signal: new AbortController().signal, chain: undefined, extend() {} }
+  const ending = { done: () => outcome, failed: () => outcome }
+  return { ctx: new MessageContext(host, message, { layers: [], ending }, attempt), published, faults }
 }
 
 const allowed: readonly (readonly [string, (readonly string[])?])[] = [

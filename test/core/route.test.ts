@@ -16,7 +16,7 @@ test('a route has every option, given or by default', (t) => {
     retainHandling: 0,
     retainAsPublished: false,
     share: undefined,
-    timeoutMs: 0,
+    delivery: {},
     description: undefined,
   } as const
   t.deepEqual(resolveRouteOptions('a', {}, undefined), defaults)
@@ -25,10 +25,14 @@ test('a route has every option, given or by default', (t) => {
     noLocal: true,
     retainHandling: 2,
     retainAsPublished: true,
-    timeoutMs: 5_000,
     description: 'a sentence',
   } as const
-  t.deepEqual(resolveRouteOptions('a', given, undefined), { ...defaults, ...given })
+  const delivery = { timeoutMs: 5_000, order: 'none', retry: { attempts: 7 } } as const
+  t.deepEqual(resolveRouteOptions('a', { ...given, ...delivery }, undefined), {
+    ...defaults,
+    ...given,
+    delivery,
+  })
 })
 
 test('an option that is undefined is not given', (t) => {
@@ -50,7 +54,7 @@ test('noLocal and share exclude each other, wherever the group is written', (t) 
 })
 
 test('an unknown option is refused with those there are', (t) => {
-  refused(t, { quos: 1 }, /"quos" is not a route option.*qos, noLocal, retainHandling/)
+  refused(t, { quos: 1 }, /"quos" is not an option.*qos, noLocal, retainHandling.*retry/)
   refused(t, { toString: 1 }, /"toString" is not/)
 })
 
@@ -62,7 +66,7 @@ const wrong: readonly (readonly [option: string, values: readonly unknown[], exp
   ['share', ['', 'a/b', 'a+', '#', 7], /name of a group/],
   [
     'timeoutMs',
-    [0, -5, 1.5, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY, '100'],
+    [-5, 1.5, Number.NaN, 2 ** 31, Number.POSITIVE_INFINITY, '100'],
     /whole number of milliseconds/,
   ],
   ['description', [1, {}], /a string/],
@@ -75,5 +79,5 @@ for (const [option, values, expected] of wrong) {
 }
 
 test('the longest time that a timer can take is allowed', (t) => {
-  t.is(resolveRouteOptions('a', { timeoutMs: 2 ** 31 - 1 }, undefined).timeoutMs, 2 ** 31 - 1)
+  t.is(resolveRouteOptions('a', { timeoutMs: 2 ** 31 - 1 }, undefined).delivery.timeoutMs, 2 ** 31 - 1)
 })

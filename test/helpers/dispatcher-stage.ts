@@ -5,13 +5,13 @@ import type { Attempt, Outcome, Plan, Receiver } from '../../lib/core/receiver.t
 import type { CopyVerdict } from '../../lib/server/copies.ts'
 import { zeroCounters } from '../../lib/server/counters.ts'
 import { Dispatcher } from '../../lib/server/dispatcher.ts'
-import type { Slot } from '../../lib/server/job.ts'
-import { Lanes } from '../../lib/server/lanes.ts'
+import { slotOf, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
-import type { Settlement } from '../../lib/server/settlement.ts'
+import type { Burial, Settlement } from '../../lib/server/settlement.ts'
 import type { Arrival, ConnectionFailure } from '../../lib/transport/transport.ts'
 import type { WindowLimits } from '../../lib/server/window.ts'
 import { FakeClock, settled } from './fake-clock.ts'
+import { plainPlan } from './plan.ts'
 
 export const HANDLED: Outcome = { type: 'done', handled: true }
 
@@ -30,6 +30,8 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly synchronous?: (payload: string) => boolean
   readonly judge?: (topic: string) => CopyVerdict
   readonly log?: Logger
+  /** Called with the payload of what is to be a dead letter; resolves when it is kept. */
+  readonly bury?: (payload: string, burial: Burial) => Promise<void>
 }
 
 export class Stage {
@@ -40,6 +42,8 @@ export class Stage {
   readonly settlements: Settlement[] = []
   /** The packet ids of each write. */
   readonly writes: (readonly number[])[] = []
+  /** Of the acknowledgements that did not say yes. */
+  readonly reasonCodes: Map<number, number> = new Map()
   readonly cuts: ConnectionFailure[] = []
   paused = false
   awaiting = false
@@ -56,7 +60,9 @@ export class Stage {
       counters: this.counters,
       limits: { maxInFlight, maxWaitingBytes },
       clock: this.clock,
+      random: () => 0.5,
       log,
+      bury: options.bury && ((job, burial) => options.bury!(job.delivery.arrival.payload.toString(), burial)),
       report: (_job, settlement) => this.settlements.push(settlement),
       defer: (callback) => this.#deferred.push(callback),
     })
@@ -97,8 +103,9 @@ export class Stage {
   #port(): ConstructorParameters<typeof Dispatcher>[0]['port'] {
     const awaiting = (): boolean => this.awaiting
     return {
-      acknowledge: (ids) => {
+      acknowledge: (ids, reasonCodes) => {
         this.writes.push(ids)
+        for (const [id, code] of reasonCodes ?? []) this.reasonCodes.set(id, code)
         return true
       },
       pause: () => (this.paused = true),
@@ -115,7 +122,7 @@ export class Stage {
     const interest = { filter: '#', share: undefined, qos: 1, noLocal: false, retainHandling: 0 } as const
     recipients.update(
       Array.from({ length: count }, (_, i) => ({
-        recipient: { receiver: this.#receiver(i), lanes: new Lanes() },
+        recipient: slotOf(this.#receiver(i)),
         interests: [{ ...interest, retainAsPublished: false, source: '#' }],
       })),
     )
@@ -123,7 +130,7 @@ export class Stage {
   }
 
   #receiver(receiver: number): Receiver {
-    const plan: Plan = { routes: ['#'], order: 'topic', timeoutMs: 0, ...this.#options.plan }
+    const plan: Plan = { ...plainPlan, routes: ['#'], ...this.#options.plan }
     return {
       id: `${receiver}`,
       interests: () => [],

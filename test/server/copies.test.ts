@@ -5,8 +5,7 @@ import { silentLog } from '../../lib/core/log.ts'
 import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { matches } from '../../lib/core/topic.ts'
 import { Copies, type CopyArrival } from '../../lib/server/copies.ts'
-import type { Job, Slot } from '../../lib/server/job.ts'
-import { Lanes } from '../../lib/server/lanes.ts'
+import { slotOf, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { planSubscriptions, type Subscription } from '../../lib/server/subscriptions.ts'
@@ -14,6 +13,7 @@ import { unlimited } from '../../lib/transport/broker-limits.ts'
 import { CopyingBroker, type Copy, type Publication } from '../helpers/copying-broker.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { interest } from '../helpers/interest.ts'
+import { plainPlan } from '../helpers/plan.ts'
 
 interface Known {
   readonly copies: Copies
@@ -273,7 +273,7 @@ class World {
     this.#copies = new Copies()
     this.#listeners.clear()
     const recipients = new Recipients<Slot>()
-    const slot: Slot = { receiver: this.#receiver(), lanes: new Lanes<Job>() }
+    const slot = slotOf(this.#receiver())
     this.#subscriber?.disconnected()
     // Changes that were under way are the next process's, from its start on.
     this.#settledAt = this.#changes
@@ -312,7 +312,7 @@ class World {
         this.#listeners.add(listener)
         return () => this.#listeners.delete(listener)
       },
-      plan: () => ({ routes: [], order: 'topic', timeoutMs: 0 }),
+      plan: () => plainPlan,
       receive: () => ({ type: 'done', handled: true }),
       connected: () => Promise.resolve(),
       disconnected: () => Promise.resolve(),

@@ -5,11 +5,11 @@ import { silentLog } from '../../lib/core/log.ts'
 import type { Outcome, Receiver } from '../../lib/core/receiver.ts'
 import { zeroCounters } from '../../lib/server/counters.ts'
 import { Dispatcher } from '../../lib/server/dispatcher.ts'
-import type { Slot } from '../../lib/server/job.ts'
-import { Lanes } from '../../lib/server/lanes.ts'
+import { slotOf, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { systemClock } from '../../lib/server/system-clock.ts'
 import type { Arrival } from '../../lib/transport/transport.ts'
+import { plainPlan } from '../helpers/plan.ts'
 
 function arrival(packetId: number, payload: string, dup = false, topic = `t/${payload}`): Arrival {
   return {
@@ -42,7 +42,7 @@ class Stage {
 
   constructor(t: ExecutionContext, maxInFlight: number) {
     const recipients = new Recipients<Slot>()
-    recipients.update([{ recipient: { receiver: this.#receiver(), lanes: new Lanes() }, interests: [] }])
+    recipients.update([{ recipient: slotOf(this.#receiver()), interests: [] }])
     this.dispatcher = new Dispatcher({
       port: {
         acknowledge: (ids) => {
@@ -60,7 +60,9 @@ class Stage {
       counters: this.counters,
       limits: { maxInFlight, maxWaitingBytes: 1_000_000 },
       clock: systemClock,
+      random: Math.random,
       log: silentLog,
+      bury: undefined,
       report: () => {},
       defer: (callback) => queueMicrotask(callback),
     })
@@ -93,7 +95,7 @@ class Stage {
       id: 'application',
       interests: () => [],
       onInterests: () => () => {},
-      plan: () => ({ routes: [], order: 'topic', timeoutMs: 0 }),
+      plan: () => plainPlan,
       receive: (message) => {
         const payload = message.payload.toString()
         const ended = new Deferred<Outcome>()

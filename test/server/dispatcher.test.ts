@@ -67,7 +67,7 @@ test('a failed message is acknowledged like any other', async (t) => {
   stage.dispatcher.arrived(arrival(1, 'a'))
   const error = new Error('no')
   await stage.end('a', { outcome: { type: 'failed', error, route: '#' } })
-  t.deepEqual(stage.settlements, [{ type: 'failed', error, route: '#' }])
+  t.deepEqual(stage.settlements, [{ type: 'failed', error, route: '#', reasonCode: 0 }])
   t.deepEqual(stage.acked, [1])
 })
 
@@ -315,6 +315,7 @@ test('after its time the message has failed, the signal is aborted, and a later 
   t.is(stage.settlements.length, 1)
   await stage.end('b')
   t.deepEqual(stage.acked, [1, 2])
+  stage.clock.advance(50)
   t.is(stage.clock.timers, 0)
 })
 
@@ -335,8 +336,7 @@ test('an attempt can be given more time, but not when it is over or has no limit
   attempt.extend(30)
   stage.clock.advance(39)
   t.false(attempt.signal.aborted)
-  attempt.extend(-1_000)
-  stage.clock.advance(0)
+  stage.clock.advance(1)
   t.true(attempt.signal.aborted)
   attempt.extend(100)
   t.is(stage.clock.timers, 0)
@@ -346,7 +346,7 @@ test('an attempt can be given more time, but not when it is over or has no limit
   t.is(free.clock.timers, 0)
 })
 
-test('a drain of a lasting session finishes what runs, and leaves the rest with the broker', async (t) => {
+test('a drain of a lasting session finishes what has begun and what stands in front of it, and leaves the rest with the broker', async (t) => {
   const stage = new Stage({ maxInFlight: 3, maxWaitingBytes: 100 })
   for (const [i, topic] of ['x', 'x', 'y', 'z', 'z'].entries())
     stage.dispatcher.arrived(arrival(i + 1, `${i + 1}`, { topic }))
@@ -360,9 +360,11 @@ test('a drain of a lasting session finishes what runs, and leaves the rest with 
   await stage.end('1')
   t.false(drained)
   await stage.end('3')
+  t.false(drained)
+  await stage.end('2')
   await draining
-  t.deepEqual(stage.started, ['1', '3'])
-  t.deepEqual(stage.acked, [1])
+  t.deepEqual(stage.started, ['1', '3', '2'])
+  t.deepEqual(stage.acked, [1, 2, 3])
 })
 
 test('a drain of a session that ends with us runs all that is in hand', async (t) => {

@@ -31,7 +31,7 @@ class Run {
 
   constructor() {
     const app = mqttasgi()
-    app.topic('in/+n', async (ctx) => {
+    app.topic('in/+n', { retry: { minDelayMs: 5, jitter: false } }, async (ctx) => {
       try {
         if (Number(ctx.params.n) % 2 === 0) await settled()
         await ctx.publish(`out/${ctx.params.n}`, ctx.text())
@@ -84,6 +84,8 @@ class Run {
   /** Everything happens that can, over as many reconnects as it takes. */
   async #progress(): Promise<void> {
     for (let i = 0; i < 30; i++) {
+      await settled()
+      this.#clock.advance(5)
       await settled()
       this.#readAcknowledgements()
       if (this.#server.state !== 'waiting') continue

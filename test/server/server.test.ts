@@ -73,7 +73,7 @@ for (const [how, handler] of [
 ] as const) {
   test(`a handler that ${how} is logged with its route, counted, acknowledged, and the next message handled`, async (t) => {
     const app = mqttasgi()
-    app.topic('a/+x', handler)
+    app.topic('a/+x', { retry: { attempts: 1 } }, handler)
     app.topic('b', () => {})
     const { lines, server, transport } = stageServer(t, app)
     await server.start()
@@ -301,7 +301,7 @@ test('a chain that takes too long is told, fails its message, and changes nothin
   const app = mqttasgi()
   const end = new Deferred()
   let signal: AbortSignal | undefined
-  app.topic('slow', { timeoutMs: 500 }, async (ctx) => {
+  app.topic('slow', { timeoutMs: 500, retry: { attempts: 1 } }, async (ctx) => {
     signal = ctx.signal
     await end.promise
   })

@@ -7,8 +7,7 @@ import type { Message } from '../../lib/core/message.ts'
 import type { Attempt, Outcome, Receiver } from '../../lib/core/receiver.ts'
 import { zeroCounters, type Counters } from '../../lib/server/counters.ts'
 import { Dispatcher } from '../../lib/server/dispatcher.ts'
-import type { Slot } from '../../lib/server/job.ts'
-import { Lanes } from '../../lib/server/lanes.ts'
+import { slotOf, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
@@ -18,6 +17,7 @@ import {
   type Publication,
   type SimulatedArrival,
 } from '../helpers/simulated-broker.ts'
+import { plainPlan } from '../helpers/plan.ts'
 
 interface Run {
   readonly publication: Publication
@@ -263,6 +263,7 @@ class Simulation {
     const { clock, dispatcher } = this.#life
     if (dispatcher.inHand > 0) fail(`${dispatcher.inHand} messages are still in hand`)
     if (dispatcher.running > 0) fail(`${dispatcher.running} handlers run for ever`)
+    dispatcher.leave()
     if (clock.timers > 0) fail(`${clock.timers} timers are left`)
     this.#checkOurs()
   }
@@ -302,7 +303,9 @@ class Simulation {
         counters,
         limits: { maxInFlight: this.#maxInFlight, maxWaitingBytes: 40 },
         clock,
+        random: () => this.#random.below(1_000) / 1_000,
         log: silentLog,
+        bury: undefined,
         report: (job) => {
           const run = life.runs.get(job)
           if (run === undefined) fail('a run was reported that never began')
@@ -376,10 +379,7 @@ class Simulation {
 
   #recipients(life: () => Life): Recipients<Slot> {
     const recipients = new Recipients<Slot>()
-    const slots = Array.from({ length: this.#slots }, (_, i) => ({
-      receiver: this.#receiver(i, life),
-      lanes: new Lanes<never>(),
-    }))
+    const slots = Array.from({ length: this.#slots }, (_, i) => slotOf(this.#receiver(i, life)))
     const interest = {
       share: undefined,
       qos: 1,
@@ -398,7 +398,7 @@ class Simulation {
       id: `${slot}`,
       interests: () => [],
       onInterests: () => () => {},
-      plan: () => ({ routes: ['#'], order: 'topic', timeoutMs: this.#timeoutMs }),
+      plan: () => ({ ...plainPlan, routes: ['#'], timeoutMs: this.#timeoutMs }),
       receive: (message, _plan, attempt) => this.#start(message, attempt, slot, life()),
       connected: () => Promise.resolve(),
       disconnected: () => Promise.resolve(),

@@ -3,8 +3,7 @@ import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import { silentLog, type Logger } from '../../lib/core/log.ts'
 import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { Copies } from '../../lib/server/copies.ts'
-import type { Slot } from '../../lib/server/job.ts'
-import { Lanes } from '../../lib/server/lanes.ts'
+import { slotOf, type Slot } from '../../lib/server/job.ts'
 import type { Overlap } from '../../lib/server/overlaps.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
@@ -13,6 +12,7 @@ import type { ConnectionInfo } from '../../lib/transport/transport.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { interest } from '../helpers/interest.ts'
+import { plainPlan } from '../helpers/plan.ts'
 
 const STOPPED = new MqttasgiError('ERR_STOPPED', 'Stopped.')
 
@@ -39,7 +39,7 @@ class Desk {
 
   constructor(...interests: Interest[]) {
     this.#interests = interests
-    this.slot = { receiver: this.#receiver(), lanes: new Lanes() }
+    this.slot = slotOf(this.#receiver())
     const line = (text: string): void => void this.lines.push(text)
     const log: Logger = { ...silentLog, warn: line, error: line }
     const { transport } = this
@@ -94,7 +94,7 @@ class Desk {
         this.listeners++
         return () => void this.listeners--
       },
-      plan: () => ({ routes: [], order: 'topic', timeoutMs: 0 }),
+      plan: () => plainPlan,
       receive: () => ({ type: 'done', handled: true }),
       connected: () => Promise.resolve(),
       disconnected: () => Promise.resolve(),

@@ -1,6 +1,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi, type Application } from '../../lib/core/application.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import { Drop, Reject, Retry } from '../../lib/core/outcomes.ts'
 import { dispatch } from '../../lib/testing/dispatch.ts'
 
 async function rejectsWith(t: ExecutionContext, promise: Promise<unknown>, code: ErrorCode): Promise<void> {
@@ -24,6 +25,7 @@ test('it says what ran, what was published and what was subscribed', async (t) =
       { topic: 'seen', payload: Buffer.from([1, 2]), options: {} },
     ],
     subscribed: [{ filter: 'more/#', options: { qos: 2 } }],
+    outcome: 'handled',
     error: undefined,
   })
 })
@@ -34,23 +36,38 @@ test('a message that no route matches is not handled, and that is no error', asy
     routes: [],
     published: [],
     subscribed: [],
+    outcome: 'unmatched',
     error: undefined,
   })
 })
 
-test('what a handler throws is the error, as onError leaves it', async (t) => {
+test('what a handler throws is the error, unless onError decides otherwise', async (t) => {
   const app = mqttasgi()
   app.topic('a', async () => {
     throw new Error('first')
   })
   t.is((await dispatch(app, 'a')).error?.message, 'first')
   app.onError(() => {
-    throw new Error('second')
+    throw new Drop('second')
   })
-  const { error, handled, routes } = await dispatch(app, 'a')
+  const { error, handled, outcome, routes } = await dispatch(app, 'a')
   t.is(error?.message, 'second')
   t.false(handled)
+  t.is(outcome, 'dropped')
   t.deepEqual(routes, ['a'])
+})
+
+test('one attempt is made, or as many as the test and the route allow, without waiting', async (t) => {
+  const attempts: number[] = []
+  const app = mqttasgi()
+  app.topic('a', { retry: { attempts: 4, minDelayMs: 60_000 } }, (ctx) => {
+    attempts.push(ctx.attempt)
+    if (ctx.attempt < 3) throw new Retry()
+  })
+  t.like(await dispatch(app, 'a'), { handled: false, outcome: 'deadLettered' })
+  t.like(await dispatch(app, 'a', '', { attempts: 2 }), { handled: false, outcome: 'deadLettered' })
+  t.like(await dispatch(app, 'a', '', { attempts: 9 }), { handled: true, outcome: 'handled' })
+  t.deepEqual(attempts, [1, 1, 2, 1, 2, 3])
 })
 
 test('a chain that runs out of time fails as on a server: onError has its say', async (t) => {
@@ -58,7 +75,7 @@ test('a chain that runs out of time fails as on a server: onError has its say', 
   app.topic('slow', { timeoutMs: 1 }, () => new Promise(() => {}))
   app.onError(() => {})
   app.onError((error) => {
-    throw new Error('too slow', { cause: error })
+    throw new Reject('too slow', { cause: error })
   })
   t.is((await dispatch(app, 'slow')).error?.message, 'too slow')
 })

@@ -36,8 +36,13 @@ test('the probe finds any where there is one', (t) => {
 
 test('nothing a program can call or read is any', (t) => {
   // What a class inherits from Error's own constructor is Node's.
-  expectTypeOf<AnyIn<Omit<typeof face, 'MqttasgiError'>>>().toEqualTypeOf<never>()
+  expectTypeOf<
+    AnyIn<Omit<typeof face, 'MqttasgiError' | 'Retry' | 'Reject' | 'Drop'>>
+  >().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<ConstructorParameters<typeof face.MqttasgiError>>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<ConstructorParameters<typeof face.Retry>>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<ConstructorParameters<typeof face.Reject>>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<ConstructorParameters<typeof face.Drop>>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<typeof broker>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<typeof config>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<typeof testing>>().toEqualTypeOf<never>()

@@ -1,0 +1,220 @@
+// What will happen to a message at an application: its layers, how they are run, and the outcome they end in.
+import type { Ending } from './compose.ts'
+import type { Context, UnmatchedHandler } from './context.ts'
+import type { DeliveryOptions, ResolvedDelivery } from './delivery-options.ts'
+import { toError } from './errors.ts'
+import { Layer, type Owner } from './layer.ts'
+import { MessageContext, type Chain, type ContextHost } from './message-context.ts'
+import type { Message, QoS } from './message.ts'
+import { decidesOutcome, outcomeOf } from './outcomes.ts'
+import type { FailurePolicy, Order, Outcome, Plan, SheddingPolicy } from './receiver.ts'
+
+/** A plan together with the layers that it stands for, so that they are looked up once. */
+export interface ChainPlan extends Plan, Chain {}
+
+/** What a plan needs of the application behind it. */
+export interface PlanSource extends Owner {
+  readonly unmatchedHandlers: readonly UnmatchedHandler[]
+}
+
+/** A route that matches, with its options decided. */
+interface MatchedRoute {
+  readonly name: string
+  readonly layer: Layer
+  readonly delivery: ResolvedDelivery
+}
+
+const HANDLED: Outcome = Object.freeze({ type: 'done', handled: true })
+const NOT_HANDLED: Outcome = Object.freeze({ type: 'done', handled: false })
+const NO_RETRY: FailurePolicy = Object.freeze({
+  retry: Object.freeze({ attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] }),
+  deadLetter: false,
+})
+// The stricter, the further in front.
+const ORDERS: readonly Order[] = ['strict', 'key', 'topic', 'none']
+
+/** The plans of one list of matching layers: one for own subscriptions, one for each share group. */
+export class PlanFamily {
+  readonly #matched: readonly Layer[]
+  readonly #source: PlanSource
+  readonly #host: ContextHost
+  readonly #own: ChainPlan
+  readonly #others = new Map<string | null, ChainPlan>()
+
+  constructor(matched: readonly Layer[], source: PlanSource, host: ContextHost) {
+    this.#matched = matched
+    this.#source = source
+    this.#host = host
+    this.#own = this.#plan(matched.filter((layer) => layer.route?.share === undefined))
+  }
+
+  of(share: string | null | undefined): ChainPlan {
+    if (share === undefined) return this.#own
+    let plan = this.#others.get(share)
+    if (plan === undefined) {
+      plan = this.#plan(share === null ? this.#matched : layersOfGroup(this.#matched, share))
+      this.#others.set(share, plan)
+    }
+    return plan
+  }
+
+  #plan(matched: readonly Layer[]): ChainPlan {
+    const routes = matchedRoutes(matched)
+    const deliveries = routes.map(({ delivery }) => delivery)
+    const limits = routes.flatMap(({ name, delivery: { concurrency } }) =>
+      concurrency === undefined ? [] : { name, most: concurrency },
+    )
+    const order = ORDERS.find((one) => deliveries.some((delivery) => delivery.order === one)) ?? 'topic'
+    const firstRoute = matched.findIndex((layer) => layer.route !== undefined)
+    const layers = firstRoute === -1 ? [...matched, unmatchedLayer(this.#source)] : matched
+    return {
+      layers,
+      routes: routes.map(({ name }) => name),
+      order,
+      keyOf: order === 'key' ? this.#keyOf(routes) : undefined,
+      limits: limits.sort((one, other) => (one.name < other.name ? -1 : 1)),
+      shedding: sheddingOf(routes),
+      timeoutMs: least(deliveries.map(({ timeoutMs }) => timeoutMs)),
+      holdMs: least(deliveries.map(({ holdMs }) => holdMs)),
+      failurePolicy: failurePolicies(routes),
+      ending: endingOf(layers, firstRoute),
+    }
+  }
+
+  // The first key counts: a message has one place in one line.
+  #keyOf(routes: readonly MatchedRoute[]): ((message: Message) => string) | undefined {
+    const keyed = routes.find(({ delivery }) => delivery.key !== undefined)
+    if (keyed === undefined) return undefined
+    const { layer, delivery } = keyed
+    const key = delivery.key as NonNullable<DeliveryOptions['key']>
+    const chain: Chain = { layers: [layer], ending: endingOf([layer], 0) }
+    return (message) => {
+      const ctx = new MessageContext(this.#host, message, chain, notRunning)
+      ctx.at = 0
+      return key(ctx)
+    }
+  }
+}
+
+// A key is asked for before there is an attempt: it has neither time nor number.
+const notRunning = Object.freeze({
+  number: 0,
+  signal: new AbortController().signal,
+  chain: undefined,
+  extend() {},
+})
+
+function matchedRoutes(matched: readonly Layer[]): MatchedRoute[] {
+  const routes = new Map<string, MatchedRoute>()
+  for (const layer of matched) {
+    const name = layer.pattern?.text ?? ''
+    if (layer.delivery === undefined || routes.has(name)) continue
+    routes.set(name, { name, layer, delivery: layer.delivery })
+  }
+  return [...routes.values()]
+}
+
+// A group's deliveries run its routes and the middleware before them; what stands behind its last route
+// belongs to the application's own subscriptions.
+function layersOfGroup(matched: readonly Layer[], share: string): readonly Layer[] {
+  const last = matched.findLastIndex((layer) => layer.route?.share === share)
+  return matched
+    .slice(0, last + 1)
+    .filter((layer) => layer.route === undefined || layer.route.share === share)
+}
+
+/** 0 says nothing. */
+function least(limits: readonly number[]): number {
+  const given = limits.filter((limit) => limit > 0)
+  return given.length === 0 ? 0 : Math.min(...given)
+}
+
+// A message is not thrown away over the head of a route that wants them all.
+function sheddingOf(routes: readonly MatchedRoute[]): SheddingPolicy | undefined {
+  const [first] = routes
+  if (first === undefined || routes.some(({ delivery }) => delivery.overflow === 'block')) return undefined
+  const { overflow, maxWaiting, throttleMs, debounceMs } = first.delivery
+  if (overflow === 'block') return undefined
+  return { name: first.name, overflow, maxWaiting, throttleMs, debounceMs }
+}
+
+function failurePolicies(
+  routes: readonly MatchedRoute[],
+): (route: string | undefined, qos: QoS) => FailurePolicy {
+  const byRoute = new Map(
+    routes.map(({ name, delivery: { asks, deadLetter, retry } }) => [
+      name,
+      // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
+      [
+        { retry: asks.retry ? retry : NO_RETRY.retry, deadLetter: asks.deadLetter },
+        { retry, deadLetter },
+      ] as const,
+    ]),
+  )
+  const [first] = byRoute.values()
+  return (route, qos) => {
+    const policies = byRoute.get(route ?? '') ?? first
+    return policies?.[qos === 0 ? 0 : 1] ?? NO_RETRY
+  }
+}
+
+function unmatchedLayer(source: PlanSource): Layer {
+  return new Layer({
+    handler: function unmatched(ctx) {
+      if (source.unmatchedHandlers.length === 0) return undefined
+      return eachUnmatched(source.unmatchedHandlers, ctx)
+    },
+    pattern: undefined,
+    filter: undefined,
+    route: undefined,
+    delivery: undefined,
+    owners: [source],
+  })
+}
+
+async function eachUnmatched(handlers: readonly UnmatchedHandler[], ctx: Context): Promise<void> {
+  for (const handler of handlers) await handler(ctx)
+}
+
+function endingOf(layers: readonly Layer[], firstRoute: number): Ending<MessageContext, Outcome> {
+  return {
+    done: (ctx) => {
+      if (ctx.failure !== undefined) sayForgiven(ctx, ctx.failure.error)
+      return firstRoute !== -1 && ctx.deepest >= firstRoute ? HANDLED : NOT_HANDLED
+    },
+    failed: (thrown, ctx) => failed(thrown, ctx, layers),
+  }
+}
+
+// Whether a layer caught what came out of next(), or did not look, can not be told apart.
+function sayForgiven(ctx: Context, thrown: unknown): void {
+  const { message } = toError(thrown)
+  ctx.log.debug(
+    `The chain for "${ctx.topic}" ended well, though a layer of it failed: ${message}. If no layer in front was meant to catch that, one of them does not await next().`,
+  )
+}
+
+// onError observes from the router of the failing layer outwards; only one of the three that decide changes
+// what becomes of the message.
+async function failed(thrown: unknown, ctx: MessageContext, layers: readonly Layer[]): Promise<Outcome> {
+  let decision = thrown
+  ctx.at = ctx.failure !== undefined && ctx.failure.error === thrown ? ctx.failure.at : 0
+  // It has been told when the chain was given up.
+  const owners = ctx.isGivenUp ? [] : (layers[ctx.at]?.owners ?? [])
+  for (const owner of owners) {
+    for (const handler of owner.errorHandlers) {
+      try {
+        await handler(toError(decision), ctx)
+      } catch (another) {
+        if (decidesOutcome(another)) decision = another
+        else sayOnErrorFailed(ctx, another)
+      }
+    }
+  }
+  return outcomeOf(decision, ctx.route)
+}
+
+function sayOnErrorFailed(ctx: Context, thrown: unknown): void {
+  const error = toError(thrown)
+  ctx.log.error(`A handler of onError failed for "${ctx.topic}": ${error.message}`, { error })
+}

@@ -1,0 +1,214 @@
+// How messages are run and what becomes of those that fail: options of a route, a router or an application, and their defaults.
+import type { Context } from './context.ts'
+import { MqttasgiError } from './errors.ts'
+import type { ErrorClass, Order, Overflow, RetryPolicy } from './receiver.ts'
+
+/** What a `key` function is given: the message before its chain runs. */
+export type KeyContext<P extends object = object> = Pick<
+  Context<P>,
+  'topic' | 'params' | 'payload' | 'text' | 'json' | 'qos' | 'retain' | 'properties'
+>
+
+/** How often and when a failed message is tried again. What is left out comes from the router, or is the default. */
+export interface RetryOptions {
+  /** Starts of the chain in all, the first included; 1 tries nothing again. Default: 3. */
+  readonly attempts?: number
+  /** Milliseconds before the second attempt, doubled before each further one. Default: 200. */
+  readonly minDelayMs?: number
+  /** Milliseconds that no wait exceeds. Default: 5,000. */
+  readonly maxDelayMs?: number
+  /** Wait a random part of the delay (full jitter) instead of all of it. Default: true. */
+  readonly jitter?: boolean
+  /** Errors of these classes are never tried again. */
+  readonly never?: readonly ErrorClass[]
+}
+
+/**
+ * How the messages of a route are run. A router and an application take the same: their options count for
+ * all routes below that do not say otherwise.
+ */
+export interface DeliveryOptions<P extends object = object> {
+  /** Milliseconds one attempt may take; 0 leaves it to `holdMs`. Default: 30,000. The least of the matching routes counts. */
+  readonly timeoutMs?: number
+  /**
+   * Milliseconds a message may be in hand, all attempts and waits together; then it becomes a dead letter.
+   * Default: 60,000, or twice `timeoutMs` if that is more.
+   */
+  readonly holdMs?: number
+  readonly retry?: RetryOptions
+  /** Keep what can not be handled as a dead letter. Default: true; for messages of QoS 0 only where the route says so. */
+  readonly deadLetter?: boolean
+  /**
+   * Which messages wait for each other: those of one `topic` (default), those with the same `key`, all of this
+   * receiver (`strict`, one unacknowledged message at a time on the whole connection), or `none`.
+   */
+  readonly order?: Order
+  /** The key of a message; gives `order: 'key'`. */
+  readonly key?: (ctx: KeyContext<P>) => string
+  /** How many messages of this route may run at one time, beside what order allows. */
+  readonly concurrency?: number
+  /** What to do with messages that can not start at once, when `maxWaiting` of this route wait already. Default: block. */
+  readonly overflow?: Overflow
+  /** How many may wait, for `overflow` other than `block`. Default: 1,000; `latest` keeps one for each key or topic. */
+  readonly maxWaiting?: number
+  /** At most one start in so many milliseconds for each key or topic; of those between, only the newest runs. */
+  readonly throttleMs?: number
+  /** Start only when no other message of the key or topic has come for so many milliseconds; only the newest runs. */
+  readonly debounceMs?: number
+}
+
+/** Every option decided. */
+export interface ResolvedDelivery {
+  readonly timeoutMs: number
+  readonly holdMs: number
+  readonly retry: RetryPolicy
+  readonly deadLetter: boolean
+  /** The route itself asks for them: then they count for QoS 0 too. */
+  readonly asks: { readonly retry: boolean; readonly deadLetter: boolean }
+  readonly order: Order
+  readonly key: DeliveryOptions['key']
+  readonly concurrency: number | undefined
+  readonly overflow: Overflow
+  readonly maxWaiting: number
+  readonly throttleMs: number
+  readonly debounceMs: number
+}
+
+// Timers of Node run at once beyond 2^31-1.
+const LONGEST_MS = 2_147_483_647
+
+export const defaultTimeoutMs = 30_000
+const defaultHoldMs = 60_000
+const defaultMaxWaiting = 1_000
+export const defaultRetry: RetryPolicy = {
+  attempts: 3,
+  minDelayMs: 200,
+  maxDelayMs: 5_000,
+  jitter: true,
+  never: [],
+}
+
+type Rule = readonly [expected: string, check: (value: unknown) => boolean]
+
+// One line an option: what it must be, in words and as a check.
+export const deliveryRules: Readonly<Record<keyof DeliveryOptions, Rule>> = {
+  timeoutMs: ['a whole number of milliseconds, 0 (no limit of its own) or more', isWhole(0, LONGEST_MS)],
+  holdMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
+  retry: ['an object such as { attempts: 5 }', isObject],
+  deadLetter: ['true or false', (value) => typeof value === 'boolean'],
+  order: ["'topic', 'key', 'strict' or 'none'", isOneOf('topic', 'key', 'strict', 'none')],
+  key: ['a function that returns a text', (value) => typeof value === 'function'],
+  concurrency: ['a whole number, 1 or more', isWhole(1, 65_535)],
+  overflow: [
+    "'block', 'drop-oldest', 'drop-newest' or 'latest'",
+    isOneOf('block', 'drop-oldest', 'drop-newest', 'latest'),
+  ],
+  maxWaiting: ['a whole number, 1 or more', isWhole(1, 1_000_000)],
+  throttleMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
+  debounceMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
+}
+
+const retryRules: Readonly<Record<keyof RetryOptions, Rule>> = {
+  attempts: ['a whole number, 1 or more', isWhole(1, 1_000_000)],
+  minDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
+  maxDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
+  jitter: ['true or false', (value) => typeof value === 'boolean'],
+  never: [
+    'a list of error classes',
+    (value) => Array.isArray(value) && value.every((one) => typeof one === 'function'),
+  ],
+}
+
+/** Checks options as somebody wrote them; `where` begins the message. Throws `ERR_ROUTE_OPTION`. */
+export function checkDeliveryOptions(where: string, options: DeliveryOptions): void {
+  checkByRules(where, options, deliveryRules)
+  const { retry = {}, order, key, overflow, maxWaiting, throttleMs, debounceMs } = options
+  checkByRules(`${where}retry.`, retry, retryRules)
+  if (order === 'key' && key === undefined) {
+    throw routeOption(where, "order is 'key' without a key. Give key: (ctx) => a text.")
+  }
+  if (key !== undefined && order !== undefined && order !== 'key') {
+    throw routeOption(where, `key does not go together with order '${order}'. Leave one of them out.`)
+  }
+  if (maxWaiting !== undefined && (overflow === undefined || overflow === 'block')) {
+    throw routeOption(where, "maxWaiting is for overflow 'drop-oldest', 'drop-newest' or 'latest'.")
+  }
+  if (throttleMs !== undefined && debounceMs !== undefined) {
+    throw routeOption(where, 'throttleMs and debounceMs exclude each other. Leave one of them out.')
+  }
+}
+
+/** Checks names and values against rules; unknown names are refused. Throws `ERR_ROUTE_OPTION`. */
+export function checkByRules(where: string, options: object, rules: Readonly<Record<string, Rule>>): void {
+  for (const [name, value] of Object.entries(options)) {
+    const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
+    if (rule === undefined) {
+      throw routeOption(where, `"${name}" is not an option. There are: ${Object.keys(rules).join(', ')}.`)
+    }
+    if (value === undefined) continue
+    const [expected, check] = rule
+    if (!check(value)) throw routeOption(where, `${name} is ${show(value)}, expected ${expected}.`)
+  }
+}
+
+/** The options of something inside with what it leaves out taken from what is around it. */
+export function inheritDelivery(outer: DeliveryOptions, inner: DeliveryOptions): DeliveryOptions {
+  const merged = { ...outer, ...defined(inner) }
+  // Each says how order is kept, so the inner one replaces what the outer one says with the other.
+  if (inner.key !== undefined) return { ...merged, order: 'key', ...retryOf(outer, inner) }
+  if (inner.order !== undefined && inner.order !== 'key') {
+    const { key: _, ...unkeyed } = merged
+    return { ...unkeyed, ...retryOf(outer, inner) }
+  }
+  return { ...merged, ...retryOf(outer, inner) }
+}
+
+/** The options of a route with every default in place; `own` are those of the route itself. */
+export function resolveDelivery(options: DeliveryOptions, own: DeliveryOptions): ResolvedDelivery {
+  const { timeoutMs = defaultTimeoutMs, throttleMs = 0, debounceMs = 0, concurrency } = options
+  const { overflow = throttleMs + debounceMs > 0 ? 'latest' : 'block' } = options
+  return {
+    timeoutMs,
+    holdMs: options.holdMs ?? Math.min(LONGEST_MS, Math.max(defaultHoldMs, 2 * timeoutMs)),
+    retry: { ...defaultRetry, ...defined(options.retry ?? {}) },
+    deadLetter: options.deadLetter ?? true,
+    asks: { retry: own.retry !== undefined, deadLetter: own.deadLetter === true },
+    order: options.order ?? (options.key === undefined ? 'topic' : 'key'),
+    key: options.key,
+    concurrency,
+    overflow,
+    maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
+    throttleMs,
+    debounceMs,
+  }
+}
+
+/** What is said of a wrong option; `where` names what it belongs to. */
+export function routeOption(where: string, what: string): MqttasgiError {
+  return new MqttasgiError('ERR_ROUTE_OPTION', `${where}${what}`)
+}
+
+function retryOf(outer: DeliveryOptions, inner: DeliveryOptions): Pick<DeliveryOptions, 'retry'> {
+  if (outer.retry === undefined && inner.retry === undefined) return {}
+  return { retry: { ...outer.retry, ...defined(inner.retry ?? {}) } }
+}
+
+function defined<T extends object>(options: T): T {
+  return Object.fromEntries(Object.entries(options).filter(([, value]) => value !== undefined)) as T
+}
+
+function show(value: unknown): string {
+  return typeof value === 'string' ? `"${value}"` : `${String(value)} (${typeof value})`
+}
+
+function isWhole(min: number, max: number): (value: unknown) => boolean {
+  return (value) => typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+}
+
+function isOneOf(...choices: readonly string[]): (value: unknown) => boolean {
+  return (value) => typeof value === 'string' && choices.includes(value)
+}
+
+function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+}

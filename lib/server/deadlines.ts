@@ -1,0 +1,57 @@
+// Watches many deadlines with one timer: most are far away and never come.
+import type { Clock } from '../core/clock.ts'
+
+/** Something that may take until `deadline`, on the clock it is watched with. */
+export interface Timed {
+  /** May move while it is watched. */
+  readonly deadline: number
+}
+
+/**
+ * One timer for the earliest deadline there was. It is not taken back when its cause is done with, which would
+ * cost every message a timer; it then finds nothing, and the next one is set to what it finds instead.
+ */
+export class Deadlines<T extends Timed> {
+  readonly #clock: Clock
+  readonly #watched: Iterable<T>
+  readonly #expired: (timed: T) => void
+  #armedFor = Number.POSITIVE_INFINITY
+  #cancel: (() => void) | undefined = undefined
+
+  /** `watched`: all that have a deadline at any time; `expired` is called once the deadline of one has passed. */
+  constructor(clock: Clock, watched: Iterable<T>, expired: (timed: T) => void) {
+    this.#clock = clock
+    this.#watched = watched
+    this.#expired = expired
+  }
+
+  /** There is one more that is watched, with this deadline, or one has got an earlier one. */
+  watch(deadline: number): void {
+    if (deadline < this.#armedFor) this.#arm(deadline)
+  }
+
+  /** Leaves no timer. */
+  stop(): void {
+    this.#cancel?.()
+    this.#cancel = undefined
+    this.#armedFor = Number.POSITIVE_INFINITY
+  }
+
+  #arm(deadline: number): void {
+    this.#cancel?.()
+    this.#armedFor = deadline
+    this.#cancel = this.#clock.after(Math.max(0, deadline - this.#clock.now()), () => this.#look())
+  }
+
+  #look(): void {
+    this.stop()
+    // Timers may be a little early; what is due within a millisecond is due.
+    const now = this.#clock.now() + 1
+    let next = Number.POSITIVE_INFINITY
+    for (const timed of this.#watched) {
+      if (timed.deadline <= now) this.#expired(timed)
+      else next = Math.min(next, timed.deadline)
+    }
+    if (next < this.#armedFor) this.#arm(next)
+  }
+}

@@ -1,0 +1,271 @@
+// What fails is tried again, becomes a dead letter, or stays unacknowledged; nothing else is held up by it.
+import test from 'ava'
+import { Deferred } from '../../lib/core/deferred.ts'
+import type { MqttasgiError } from '../../lib/core/errors.ts'
+import type { FailurePolicy, Outcome, Plan } from '../../lib/core/receiver.ts'
+import type { Burial } from '../../lib/server/settlement.ts'
+import { arrival, HANDLED, Stage, type StageOptions } from '../helpers/dispatcher-stage.ts'
+
+const failed: Outcome = { type: 'failed', error: new Error('no'), route: '#' }
+
+const policy: FailurePolicy = {
+  retry: { attempts: 3, minDelayMs: 100, maxDelayMs: 1_000, jitter: false, never: [] },
+  deadLetter: true,
+}
+
+function plan(more: Partial<Plan> = {}): Partial<Plan> {
+  return { failurePolicy: () => policy, ...more }
+}
+
+/** A stage whose dead letters are kept at once, or when the test says so. */
+function burying(options: StageOptions = {}): {
+  stage: Stage
+  buried: (readonly [string, Burial['cause']])[]
+} {
+  const buried: (readonly [string, Burial['cause']])[] = []
+  const stage = new Stage({
+    plan: plan(),
+    bury: async (payload, { cause }) => void buried.push([payload, cause]),
+    ...options,
+  })
+  return { stage, buried }
+}
+
+test('what failed runs again after its wait, the same chain with the next number, and is acknowledged once', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: failed })
+  t.deepEqual(stage.acked, [])
+  stage.clock.advance(99)
+  t.is(stage.runs.length, 1)
+  stage.clock.advance(1)
+  t.is(stage.run('a').attempt.number, 2)
+  await stage.end('a', { outcome: failed })
+  stage.clock.advance(200)
+  t.is(stage.run('a').attempt.number, 3)
+  await stage.end('a')
+  t.deepEqual(stage.acked, [1])
+  t.is(stage.counters.retried, 2)
+  t.deepEqual(buried, [])
+  t.is(stage.clock.timers, 0)
+})
+
+test('after the last attempt it is a dead letter, and acknowledged when that is kept', async (t) => {
+  const kept = new Deferred()
+  const stage = new Stage({ plan: plan(), bury: () => kept.promise })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  for (const wait of [100, 200, 0]) {
+    await stage.end('a', { outcome: failed })
+    stage.clock.advance(wait)
+  }
+  await stage.turn()
+  t.is(stage.runs.length, 3)
+  t.deepEqual(stage.acked, [])
+  kept.resolve()
+  await stage.turn()
+  await stage.turn()
+  t.deepEqual(stage.acked, [1])
+  t.like(stage.settlements, [{ type: 'deadLettered', route: '#' }])
+})
+
+test('a retry runs the receiver that failed, and no other', async (t) => {
+  const { stage } = burying({ receivers: 2 })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { receiver: 0, outcome: failed })
+  await stage.end('a', { receiver: 1 })
+  stage.clock.advance(100)
+  t.deepEqual(
+    stage.runs.map(({ receiver, attempt }) => [receiver, attempt.number]),
+    [
+      [0, 1],
+      [1, 1],
+      [0, 2],
+    ],
+  )
+  await stage.end('a', { receiver: 0 })
+  t.deepEqual(stage.acked, [1])
+})
+
+test('while a message waits to be tried again its topic waits with it, and others go on', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a1', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, 'a2', { topic: 'a' }))
+  await stage.end('a1', { outcome: failed })
+  stage.dispatcher.arrived(arrival(3, 'b'))
+  t.deepEqual(stage.running, ['b'])
+  await stage.end('b')
+  stage.clock.advance(100)
+  t.deepEqual(stage.running, ['a1'])
+  await stage.end('a1')
+  t.deepEqual(stage.running, ['a2'])
+  await stage.end('a2')
+  t.deepEqual(stage.acked, [1, 2, 3])
+})
+
+test('a reason code goes with the acknowledgement of what was rejected', async (t) => {
+  const { stage, buried } = burying()
+  for (const [i, payload] of ['a', 'b', 'c'].entries()) stage.dispatcher.arrived(arrival(i + 1, payload))
+  await stage.end('a')
+  await stage.end('b', { outcome: { type: 'rejected', error: new Error('x'), route: '#', reasonCode: 0x99 } })
+  await stage.turn()
+  t.deepEqual(stage.acked, [1, 2])
+  t.deepEqual([...stage.reasonCodes], [[2, 0x99]])
+  t.deepEqual(buried, [['b', 'rejected']])
+})
+
+test('what can not be kept anywhere has failed, and is acknowledged', async (t) => {
+  const stage = new Stage({ plan: plan() })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: { type: 'rejected', error: new Error('x'), route: '#', reasonCode: 0 } })
+  t.like(stage.settlements, [{ type: 'failed' }])
+  t.deepEqual(stage.acked, [1])
+})
+
+test('a handler that heeds its signal is tried again when its time is over', async (t) => {
+  const { stage } = burying({ plan: plan({ timeoutMs: 50 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  const first = stage.run('a')
+  stage.clock.advance(50)
+  t.true(first.attempt.signal.aborted)
+  await stage.turn()
+  first.ended.resolve(failed)
+  await stage.turn()
+  stage.clock.advance(100)
+  t.is(stage.run('a').attempt.number, 2)
+  t.false(stage.run('a').attempt.signal.aborted)
+  await stage.end('a')
+  t.deepEqual(stage.acked, [1])
+})
+
+test('a handler that does not is never started beside itself: its message is a dead letter', async (t) => {
+  const { stage, buried } = burying({ plan: plan({ timeoutMs: 50 }) })
+  stage.dispatcher.arrived(arrival(1, 'a1', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, 'a2', { topic: 'a' }))
+  stage.clock.advance(50)
+  await stage.turn()
+  t.deepEqual(stage.started, ['a1'])
+  stage.clock.advance(100)
+  await stage.turn()
+  await stage.turn()
+  t.deepEqual(buried, [['a1', 'failed']])
+  t.deepEqual(stage.started, ['a1', 'a2'])
+  t.deepEqual(stage.acked, [1])
+  // What it ends in is nobody's concern any more.
+  stage.run('a1').ended.resolve(HANDLED)
+  await stage.end('a2')
+  t.deepEqual(stage.acked, [1, 2])
+})
+
+test('no message is held longer than it may: all attempts and waits together', async (t) => {
+  const { stage, buried } = burying({ plan: plan({ holdMs: 250 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.clock.advance(90)
+  await stage.end('a', { outcome: failed })
+  stage.clock.advance(100)
+  // The third attempt would come at 390.
+  await stage.end('a', { outcome: failed })
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'held']])
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  const { attempt } = stage.run('b')
+  attempt.extend(100)
+  stage.clock.advance(349)
+  t.false(attempt.signal.aborted)
+  stage.clock.advance(1)
+  t.true(attempt.signal.aborted)
+  t.is((attempt.signal.reason as MqttasgiError).code, 'ERR_MESSAGE_HELD')
+})
+
+test('a stop of a kept session tries nothing again and leaves the message with the broker', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a1', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, 'a2', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(3, 'b'))
+  await stage.end('a1', { outcome: failed })
+  const drained = stage.dispatcher.drain('drop')
+  await stage.end('b', { outcome: failed })
+  await drained
+  stage.clock.advance(1_000)
+  t.deepEqual(stage.started, ['a1', 'b'])
+  t.deepEqual(stage.acked, [])
+  t.deepEqual(buried, [])
+  t.is(stage.clock.timers, 0)
+})
+
+test('a stop of a session that ends with us tries again at once, for what is left would be lost', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  await stage.end('a', { outcome: failed })
+  const drained = stage.dispatcher.drain('finish')
+  t.is(stage.run('a').attempt.number, 2)
+  await stage.end('b', { outcome: failed })
+  await stage.turn()
+  await stage.end('b')
+  for (let i = 0; i < 2; i++) await stage.end('a', { outcome: failed })
+  await drained
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'failed']])
+  t.deepEqual(stage.acked, [1, 2])
+})
+
+test('a key that can not be made fails the message, and no other', async (t) => {
+  const keyOf = (message: { topic: string }): string => {
+    if (message.topic === 'bad') throw new TypeError('no key in it')
+    return 'same'
+  }
+  const { stage, buried } = burying({
+    plan: plan({
+      order: 'key',
+      keyOf,
+      failurePolicy: () => ({ ...policy, retry: { ...policy.retry, attempts: 1 } }),
+    }),
+  })
+  for (const [i, topic] of ['x', 'bad', 'y'].entries()) stage.dispatcher.arrived(arrival(i + 1, topic))
+  await stage.turn()
+  await stage.turn()
+  t.deepEqual(buried, [['bad', 'failed']])
+  t.deepEqual(stage.running, ['x'])
+  await stage.end('x')
+  t.deepEqual(stage.running, ['y'])
+})
+
+test('of a route with a limit only so many run at one time, whatever their topics', async (t) => {
+  const { stage } = burying({ plan: plan({ order: 'none', limits: [{ name: '#', most: 2 }] }) })
+  for (let i = 1; i <= 5; i++) stage.dispatcher.arrived(arrival(i, `${i}`))
+  t.deepEqual(stage.running, ['1', '2'])
+  await stage.end('2')
+  t.deepEqual(stage.running, ['1', '3'])
+  // A message that waits to be tried again leaves its place.
+  await stage.end('1', { outcome: failed })
+  t.deepEqual(stage.running, ['3', '4'])
+  stage.clock.advance(100)
+  t.deepEqual(stage.running, ['3', '4'])
+  await stage.end('3')
+  await stage.end('4')
+  t.deepEqual(stage.running, ['5', '1'])
+})
+
+test('thousands that wait for one place and need not be waited for run one behind the other', async (t) => {
+  const { stage } = burying({
+    maxInFlight: 65_535,
+    maxWaitingBytes: 1e9,
+    plan: plan({ order: 'none', limits: [{ name: '#', most: 1 }] }),
+    synchronous: (payload) => payload !== '1',
+  })
+  for (let i = 1; i <= 20_000; i++) stage.dispatcher.arrived(arrival(i, `${i}`))
+  t.is(stage.runs.length, 1)
+  await stage.end('1')
+  t.is(stage.runs.length, 20_000)
+  t.is(stage.acked.length, 20_000)
+})
+
+test('with strict order one runs at a time', async (t) => {
+  const { stage } = burying({ plan: plan({ order: 'strict' }) })
+  for (const [i, topic] of ['a', 'b', 'c'].entries()) stage.dispatcher.arrived(arrival(i + 1, topic))
+  for (const topic of ['a', 'b', 'c']) {
+    t.deepEqual(stage.running, [topic])
+    await stage.end(topic)
+  }
+  t.deepEqual(stage.acked, [1, 2, 3])
+})
