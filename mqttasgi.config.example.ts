@@ -126,6 +126,29 @@ export default defineConfig({
     maxBytes: 268_435_456,
   },
 
+  outbox: {
+    // Publications that may wait for the broker.
+    maxMessages: 1_000,
+
+    // Bytes of publications that may wait for the broker.
+    maxBytes: 16_777_216,
+
+    // Seconds a publication may wait for the broker; then it is given up.
+    // maxAge: 3600,
+
+    // What gives way when too much waits: reject refuses the new publication, or drop-oldest.
+    whenFull: 'reject',
+
+    // Filters of topics of which only the newest waiting publication is sent, separated by commas.
+    // latest: ['status/#'],
+
+    // What becomes of QoS 0 without a connection: reject, or keep it until there is one.
+    qos0: 'reject',
+
+    // Keep publications of QoS 1 and 2 on disk, in stateDir, until the broker has answered.
+    durable: false,
+  },
+
   // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.
   verbosity: 0,
 })

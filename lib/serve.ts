@@ -1,4 +1,5 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
@@ -12,9 +13,12 @@ import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
-import type { BrokerSettings, Settings, TlsSettings } from './config/settings.ts'
+import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
+import { JournalOutbox } from './durable/journal-outbox.ts'
 import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
+import type { DurableOutbox } from './server/letter-keeper.ts'
+import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
 import type { Transport } from './transport/transport.ts'
@@ -27,8 +31,6 @@ export interface ServeOptions extends ServeInput {
   readonly transport?: Transport
 }
 
-// Publications that wait for the broker; more are refused.
-const OUTBOX = { maxMessages: 1_000, maxBytes: 16 * 1024 * 1024 }
 const TRACE_WARNING =
   'DEBUG lets MQTT.js write what it sends and gets, which is not for a log that others read: DEBUG=mqttasgi:* is ours alone'
 // What a message takes in memory while it waits. Messages of a few bytes would take forty times the limit without it.
@@ -79,6 +81,7 @@ export async function createServer(
     { application: asApplication(app, 'The application'), identity: { id: 'application' } },
     ...workers,
   ]
+  const durableOutbox = await openOutbox(settings)
   const receivers: ApplicationReceiver[] = []
   const release = (): void => {
     for (const receiver of receivers) receiver.release()
@@ -90,9 +93,10 @@ export async function createServer(
       receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
     }
     refuseDuplicates(receivers)
-    server = new Server(partsOf(receivers, settings, log, transport))
+    server = new Server({ ...partsOf(receivers, settings, log, transport), durableOutbox })
   } catch (error) {
     release()
+    await durableOutbox?.store.close()
     throw error
   }
   for (const warning of settings.warnings) log.warn(warning)
@@ -141,7 +145,7 @@ function partsOf(
     },
     maxTopicLevels: settings.maxTopicLevels,
     maxHops: settings.maxHops,
-    outbox: OUTBOX,
+    outbox: outboxPolicy(settings.outbox),
     overlap: settings.overlap,
     sessionLasts: !broker.clean,
     sessionExpirySeconds: broker.sessionExpirySeconds,
@@ -149,6 +153,29 @@ function partsOf(
     drainTimeoutMs: settings.drainTimeoutMs,
     log,
   }
+}
+
+async function openOutbox({ outbox, stateDir }: Settings): Promise<DurableOutbox | undefined> {
+  if (!outbox.durable) return undefined
+  const store = await JournalOutbox.open({ folder: join(stateDir, 'outbox') })
+  try {
+    return { store, left: await store.load() }
+  } catch (error) {
+    await store.close()
+    throw error
+  }
+}
+
+function outboxPolicy({
+  latest,
+  maxAgeMs,
+  maxBytes,
+  maxMessages,
+  qos0,
+  whenFull,
+}: OutboxSettings): OutboxPolicy {
+  const limits = { maxMessages, maxBytes, bytesBesideFrame: BYTES_BESIDE_FRAME }
+  return { ...limits, latest, qos0, whenFull, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) }
 }
 
 interface HostedApplication {

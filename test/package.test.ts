@@ -92,6 +92,7 @@ const face: Readonly<
       'ConfigExport',
       'ConfigInput',
       'DeadLetterInput',
+      'OutboxInput',
       'ServeInput',
       'TlsInput',
       'WorkerInput',

@@ -2,16 +2,16 @@
 import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { MqttasgiError } from '../core/errors.ts'
-import { isFilter } from '../core/topic.ts'
 import { defaultPort } from './broker-url.ts'
 import { Choice } from './choice.ts'
 import { decideDeadLetter } from './dead-letter.ts'
+import { filtersOf } from './filters.ts'
 import type { Level } from './levels.ts'
 import type { OptionPath } from './options.ts'
+import { decideOutbox } from './outbox.ts'
 import { Secret } from './secret.ts'
 import type { BrokerSettings, Settings, TlsSettings } from './settings.ts'
 import { readTls } from './tls.ts'
-import { show } from './value.ts'
 import { warningsAbout } from './warnings.ts'
 
 /** What has no flag and no variable: it comes as it is. */
@@ -49,26 +49,16 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     maxPacketBytes: choice.number('maxPacketBytes'),
     maxTopicLevels: levels === undefined ? undefined : Number(levels.value),
     maxHops: choice.number('maxHops'),
-    replyTopics: replyTopicsOf(choice),
+    replyTopics: filtersOf(choice, 'replyTopics', 'clients/+/replies/#'),
     stateDir: resolve(rest.directory, choice.text('stateDir') ?? ''),
     deadLetter,
+    outbox: decideOutbox(choice),
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },
     warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter }, choice)],
     notices: broker.clean ? [cleanNotice] : [],
   })
-}
-
-function replyTopicsOf(choice: Choice): readonly string[] | undefined {
-  const given = choice.given('replyTopics')
-  if (given === undefined || !Array.isArray(given.value)) return undefined
-  for (const filter of given.value.map(String)) {
-    if (isFilter(filter) && !filter.startsWith('$share/')) continue
-    const message = `replyTopics (${given.source}): expected topic filters such as "clients/+/replies/#", got ${show(filter)}.`
-    throw new MqttasgiError('ERR_CONFIG_VALUE', message)
-  }
-  return given.value.map(String)
 }
 
 function overlapOf(choice: Choice): Settings['overlap'] {

@@ -30,7 +30,7 @@ export function describeSettings(settings: Settings): readonly DescribedOption[]
 }
 
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
-  const { broker, deadLetter } = settings
+  const { broker, deadLetter, outbox } = settings
   const { tls } = broker
   const isNetwork = broker.transport !== 'unix'
   return {
@@ -69,6 +69,13 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'deadLetter.unverified': String(deadLetter.unverified),
     'deadLetter.maxMessages': String(deadLetter.maxMessages),
     'deadLetter.maxBytes': String(deadLetter.maxBytes),
+    'outbox.maxMessages': String(outbox.maxMessages),
+    'outbox.maxBytes': String(outbox.maxBytes),
+    'outbox.maxAge': outbox.maxAgeMs === undefined ? '' : String(outbox.maxAgeMs / 1_000),
+    'outbox.whenFull': outbox.whenFull,
+    'outbox.latest': outbox.latest.join(', '),
+    'outbox.qos0': outbox.qos0,
+    'outbox.durable': String(outbox.durable),
     verbosity: String(settings.verbosity),
   }
 }

@@ -72,6 +72,24 @@ export interface DeadLetterInput {
   maxBytes?: number | undefined
 }
 
+/** What may wait for the broker. Durations are in seconds. */
+export interface OutboxInput {
+  /** Publications without an answer; more are refused, or the oldest dropped. Default: 1,000. */
+  maxMessages?: number | undefined
+  /** Bytes of all of them. Default: 16 MiB. */
+  maxBytes?: number | undefined
+  /** Seconds a publication may wait. Default: no limit. */
+  maxAge?: number | undefined
+  /** What gives way when it is full: the new publication, or those that have waited longest. Default: reject. */
+  whenFull?: 'reject' | 'drop-oldest' | undefined
+  /** Filters of topics of which only the newest waiting publication is sent: states, not events. */
+  latest?: string[] | undefined
+  /** QoS 0 without a connection: refused, or kept until there is one. Default: reject. */
+  qos0?: 'reject' | 'keep' | undefined
+  /** Keep publications of QoS 1 and 2 on disk, in `stateDir`, until the broker has answered. Default: false. */
+  durable?: boolean | undefined
+}
+
 /** A second application on the same connection, with an id and a place of its own. */
 export interface WorkerInput {
   /** Unique. */
@@ -111,6 +129,7 @@ export interface ServeInput {
   /** The folder of what must survive a crash; made when it is needed. Default: .mqttasgi in the working directory. */
   stateDir?: string | undefined
   deadLetter?: DeadLetterInput | undefined
+  outbox?: OutboxInput | undefined
   /** 0 warnings and changes of state, 1 also information, 2 everything. Default: 0. */
   verbosity?: 0 | 1 | 2 | undefined
 }

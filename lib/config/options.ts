@@ -1,5 +1,5 @@
 // The one table of options (long for its rows): flags, --help, environment, file and README's table are made of it.
-import type { BrokerInput, DeadLetterInput, ServeInput, TlsInput } from './input.ts'
+import type { BrokerInput, DeadLetterInput, OutboxInput, ServeInput, TlsInput } from './input.ts'
 
 /** Where an option stands in the configuration file; `config` is no part of it. */
 export type OptionPath =
@@ -7,7 +7,8 @@ export type OptionPath =
   | `broker.${Exclude<keyof BrokerInput, 'tls'>}`
   | `broker.tls.${keyof TlsInput}`
   | `deadLetter.${keyof DeadLetterInput}`
-  | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter'>
+  | `outbox.${keyof OutboxInput}`
+  | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter' | 'outbox'>
   | 'config'
 
 /** What a value must look like; `value.ts` reads and checks it. */
@@ -378,6 +379,64 @@ export const options: readonly OptionEntry[] = [
     flag: { long: '--dead-letter-max-bytes', value: 'BYTES' },
     env: 'MQTTASGI_DEAD_LETTER_MAX_BYTES',
     sentence: 'Bytes of dead letters that are kept at most.',
+  },
+  {
+    path: 'outbox.maxMessages',
+    type: { kind: 'integer', min: 1, max: 10_000_000 },
+    default: 1_000,
+    flag: { long: '--outbox-max-messages', value: 'COUNT' },
+    env: 'MQTTASGI_OUTBOX_MAX_MESSAGES',
+    sentence: 'Publications that may wait for the broker.',
+  },
+  {
+    path: 'outbox.maxBytes',
+    type: { kind: 'integer', min: 1_024, max: 1_099_511_627_776 },
+    default: 16_777_216,
+    flag: { long: '--outbox-max-bytes', value: 'BYTES' },
+    env: 'MQTTASGI_OUTBOX_MAX_BYTES',
+    sentence: 'Bytes of publications that may wait for the broker.',
+  },
+  {
+    path: 'outbox.maxAge',
+    type: { kind: 'seconds', min: 0.001, max: 4_294_967_295 },
+    flag: { long: '--outbox-max-age', value: 'SECONDS' },
+    env: 'MQTTASGI_OUTBOX_MAX_AGE',
+    sentence: 'Seconds a publication may wait for the broker; then it is given up.',
+    aliases: ['maxAgeMs'],
+  },
+  {
+    path: 'outbox.whenFull',
+    type: { kind: 'choice', choices: ['reject', 'drop-oldest'] },
+    default: 'reject',
+    flag: { long: '--outbox-when-full', value: 'NAME' },
+    env: 'MQTTASGI_OUTBOX_WHEN_FULL',
+    sentence: 'What gives way when too much waits: reject refuses the new publication, or drop-oldest.',
+    aliases: ['overflow'],
+  },
+  {
+    path: 'outbox.latest',
+    type: { kind: 'list' },
+    flag: { long: '--outbox-latest', value: 'FILTERS' },
+    env: 'MQTTASGI_OUTBOX_LATEST',
+    sentence: 'Filters of topics of which only the newest waiting publication is sent, separated by commas.',
+  },
+  {
+    path: 'outbox.qos0',
+    type: { kind: 'choice', choices: ['reject', 'keep'] },
+    default: 'reject',
+    flag: { long: '--outbox-qos0', value: 'NAME' },
+    env: 'MQTTASGI_OUTBOX_QOS0',
+    sentence: 'What becomes of QoS 0 without a connection: reject, or keep it until there is one.',
+    aliases: ['queueQoSZero'],
+  },
+  {
+    path: 'outbox.durable',
+    type: { kind: 'switch' },
+    default: false,
+    flag: { long: '--outbox-durable', value: 'true|false', alone: 'true' },
+    env: 'MQTTASGI_OUTBOX_DURABLE',
+    sentence: 'Keep publications of QoS 1 and 2 on disk, in stateDir, until the broker has answered.',
+    aliases: ['persistent'],
   },
   {
     path: 'verbosity',

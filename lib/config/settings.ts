@@ -54,6 +54,19 @@ export interface DeadLetterSettings {
   readonly maxBytes: number
 }
 
+/** What may wait for the broker. */
+export interface OutboxSettings {
+  readonly maxMessages: number
+  readonly maxBytes: number
+  /** Undefined for no limit. */
+  readonly maxAgeMs: number | undefined
+  readonly whenFull: 'reject' | 'drop-oldest'
+  /** Filters of topics of which only the newest waiting publication counts. */
+  readonly latest: readonly string[]
+  readonly qos0: 'reject' | 'keep'
+  readonly durable: boolean
+}
+
 /** One worker: a second receiver with an id. */
 export interface WorkerSettings {
   readonly id: string
@@ -85,6 +98,7 @@ export interface Settings {
   /** Absolute; it may not be there yet. */
   readonly stateDir: string
   readonly deadLetter: DeadLetterSettings
+  readonly outbox: OutboxSettings
   readonly verbosity: 0 | 1 | 2
   /** The configuration file that was read. */
   readonly file: string | undefined

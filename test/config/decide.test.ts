@@ -505,3 +505,35 @@ test('printing settings shows no secret', (t) => {
   t.notRegex(shown, /canary|PRIVATE KEY/)
   t.regex(shown, /\[redacted\]/)
 })
+
+test('the outbox has limits from the start, and nothing of it is on disk', (t) => {
+  t.deepEqual(settle({}).outbox, {
+    maxMessages: 1_000,
+    maxBytes: 16_777_216,
+    maxAgeMs: undefined,
+    whenFull: 'reject',
+    latest: [],
+    qos0: 'reject',
+    durable: false,
+  })
+})
+
+test('the outbox as it is asked for', (t) => {
+  const file: ConfigInput = {
+    outbox: { maxMessages: 5, maxAge: 1.5, whenFull: 'drop-oldest', latest: ['status/#'], durable: true },
+  }
+  const settings = settle({ file, env: { MQTTASGI_OUTBOX_QOS0: 'keep', MQTTASGI_OUTBOX_LATEST: 'a/+, b' } })
+  t.deepEqual(settings.outbox, {
+    maxMessages: 5,
+    maxBytes: 16_777_216,
+    maxAgeMs: 1_500,
+    whenFull: 'drop-oldest',
+    latest: ['a/+', 'b'],
+    qos0: 'keep',
+    durable: true,
+  })
+  for (const filter of ['a/#/b', '', '$share/group/a']) {
+    const error = t.throws(() => settle({ file: { outbox: { latest: ['ok', filter] } } }))
+    t.regex(error?.message ?? '', /^outbox\.latest \(.*\): expected/, filter)
+  }
+})

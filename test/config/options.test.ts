@@ -65,6 +65,13 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'deadLetter.unverified': true,
   'deadLetter.maxMessages': true,
   'deadLetter.maxBytes': true,
+  'outbox.maxMessages': true,
+  'outbox.maxBytes': true,
+  'outbox.maxAge': true,
+  'outbox.whenFull': true,
+  'outbox.latest': true,
+  'outbox.qos0': true,
+  'outbox.durable': true,
   verbosity: true,
   config: true,
 }
