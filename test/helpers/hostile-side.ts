@@ -10,6 +10,8 @@ export interface HostileSide {
   readonly link: ScriptedLink
   /** What the server has logged, as the command line would print it at its most talkative. */
   readonly lines: readonly string[]
+  /** The broker's end of the next connection, when this one has been ended. */
+  readonly nextLink: () => Promise<ScriptedLink>
   /** PUBACKs so far. */
   readonly acked: () => number
   /** Resolves when so many PUBACKs have come. */
@@ -47,7 +49,7 @@ export async function serveToHostileSide(
   const link = await broker.link()
   const untilAcked = (count: number): Promise<void> =>
     acks >= count ? Promise.resolve() : new Promise((resolve) => waiting.push({ count, resolve }))
-  return { server, link, lines, acked: () => acks, untilAcked }
+  return { server, link, lines, nextLink: broker.link, acked: () => acks, untilAcked }
 }
 
 /** A PUBLISH of QoS 1 with these bytes as its topic, whatever they are, for MQTT 5. */

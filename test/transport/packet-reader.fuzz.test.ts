@@ -4,12 +4,14 @@ import * as fc from 'fast-check'
 import { generate, parser, type IPublishPacket, type Packet } from 'mqtt-packet'
 import { PacketReader } from '../../lib/transport/packet-reader.ts'
 import { topicFault } from '../../lib/core/topic.ts'
+import { fuzzCount } from '../helpers/hostile-side.ts'
 import { plain, record, type Recorded } from '../helpers/packet-recorder.ts'
 
 type PublishProperties = NonNullable<IPublishPacket['properties']>
 type Version = 4 | 5
 
-const seed = 20_261_122
+// For a long run by hand: MQTTASGI_FUZZ=1000000 MQTTASGI_FUZZ_SEED=$RANDOM.
+const seed = Number(process.env['MQTTASGI_FUZZ_SEED'] ?? 20_261_122)
 const text = fc.string({ unit: 'grapheme', maxLength: 12 })
 const bytes = fc.uint8Array({ maxLength: 24 }).map((array) => Buffer.from(array))
 const packetId = fc.integer({ min: 1, max: 65_535 })
@@ -172,7 +174,7 @@ test('random sessions read as mqtt-packet reads them, however they are cut', (t)
     // deepEqual of AVA knows prototypes; the shrinker needs a throw.
     if (!t.deepEqual(got, join(wanted))) throw new Error('they differ')
   })
-  fc.assert(property, { seed, numRuns: 3000 })
+  fc.assert(property, { seed, numRuns: fuzzCount(3_000) })
 })
 
 test('what was put in comes out, whatever the names of user properties', (t) => {
@@ -181,7 +183,7 @@ test('what was put in comes out, whatever the names of user properties', (t) => 
     if (!t.deepEqual(arrival?.properties, put(packet.properties))) throw new Error('they differ')
     if (!t.is(arrival?.topic, packet.topic)) throw new Error('they differ')
   })
-  fc.assert(property, { seed, numRuns: 2000 })
+  fc.assert(property, { seed, numRuns: fuzzCount(2_000) })
 })
 
 const damage = fc.array(
@@ -216,7 +218,7 @@ test('damaged bytes never throw, never go on after a violation, and read the sam
       if (!t.deepEqual(again, events)) throw new Error('they differ')
     },
   )
-  fc.assert(property, { seed, numRuns: 4000 })
+  fc.assert(property, { seed, numRuns: fuzzCount(4_000) })
   t.true(violations > 400)
 })
 
