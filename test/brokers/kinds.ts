@@ -55,7 +55,11 @@ export const kinds: Readonly<Record<BrokerName, Kind>> = {
     server: 'nats-server',
     versions: [4],
     start: ({ ackWait = '30s' } = {}) => plain(startNats({ ackWait, maxAckPending: 100 })),
-    lacks: { share: 'nats-server grants $share and delivers nothing', window: 'MQTT 3.1.1 has no window' },
+    lacks: {
+      share: 'nats-server grants $share and delivers nothing',
+      // Nor does it send again at once: what comes before is new to us.
+      window: 'nats-server sends up to max_ack_pending, and again only after ack_wait',
+    },
   },
   rabbitmq: {
     name: 'rabbitmq',
