@@ -83,11 +83,13 @@ export const errorCodes = {
   },
   ERR_REPLY_REFUSED: {
     kind: 'delivery',
+    final: true,
     means: 'A reply was not sent: its topic is not allowed, it is too large, or there was one already.',
     mend: 'Allow the topic with replyTopics; send more than one short answer with ctx.publish().',
   },
   ERR_PUBLISH_LOOP: {
     kind: 'delivery',
+    final: true,
     means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
     mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },

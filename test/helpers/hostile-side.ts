@@ -42,6 +42,7 @@ export async function serveToHostileSide(
   const server = await serve(app, {
     broker: { host: '127.0.0.1', port: broker.port, protocolVersion: 5, ...connection },
     drainTimeout: 0,
+    deadLetter: { store: 'none' },
     log,
     ...rest,
   })

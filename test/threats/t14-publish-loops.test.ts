@@ -16,8 +16,13 @@ async function broker(t: ExecutionContext): Promise<Mosquitto> {
 }
 
 async function run(t: ExecutionContext, app: Application, url: string, maxHops?: number): Promise<Server> {
-  const options = { broker: { url, protocolVersion: 5 as const }, log: silentLog, drainTimeout: 0 }
-  const server = await serve(app, maxHops === undefined ? options : { ...options, maxHops })
+  const server = await serve(app, {
+    broker: { url, protocolVersion: 5 },
+    deadLetter: { store: 'none' },
+    drainTimeout: 0,
+    log: silentLog,
+    maxHops,
+  })
   t.teardown(() => server.stop())
   return server
 }

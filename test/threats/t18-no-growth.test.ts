@@ -13,7 +13,7 @@ test('100,000 topics leave nothing behind: no memory, no counter, no label', asy
     .use('devices/+id', (_ctx, next) => next())
     .topic('devices/+id/status', () => {})
     .topic('+a/#rest', () => {})
-    .topic('fails/#', () => {
+    .topic('fails/#', { retry: { attempts: 1 } }, () => {
       throw new Error('no')
     })
   const { server, link, lines, untilAcked } = await serveToHostileSide(t, app)
