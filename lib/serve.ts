@@ -1,5 +1,4 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
-import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
@@ -14,7 +13,7 @@ import type { ServeInput } from './config/input.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
-import { JournalOutbox } from './durable/journal-outbox.ts'
+import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
 import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
 import type { DurableOutbox } from './server/letter-keeper.ts'
@@ -81,7 +80,7 @@ export async function createServer(
     { application: asApplication(app, 'The application'), identity: { id: 'application' } },
     ...workers,
   ]
-  const durableOutbox = await openOutbox(settings)
+  const durableOutbox = await openOutbox(settings, log)
   const receivers: ApplicationReceiver[] = []
   const release = (): void => {
     for (const receiver of receivers) receiver.release()
@@ -155,10 +154,19 @@ function partsOf(
   }
 }
 
-async function openOutbox({ outbox, stateDir }: Settings): Promise<DurableOutbox | undefined> {
+async function openOutbox(
+  { broker, outbox, stateDir }: Settings,
+  log: Logger,
+): Promise<DurableOutbox | undefined> {
   if (!outbox.durable) return undefined
-  const store = await JournalOutbox.open({ folder: join(stateDir, 'outbox') })
+  const folder = outboxFolder(stateDir, broker.address)
+  const store = await JournalOutbox.open({ folder })
   try {
+    for (const other of await outboxesElsewhere(folder)) {
+      log.warn(
+        `What waits for another broker stays where it is, in ${other.folder} (${other.count}). If this is the same one at a new address, stop, and move its numbered folders to free numbers in ${folder}.`,
+      )
+    }
     return { store, left: await store.load() }
   } catch (error) {
     await store.close()

@@ -1,13 +1,25 @@
 // The outbox on disk: a journal of one's own, and those that processes have left which are no more.
+import { readdir } from 'node:fs/promises'
+import { dirname, join } from 'node:path'
 import type { KeptPublication, OutboxStore } from '../core/outbox-store.ts'
 import { DurableMap, type DurableMapOptions } from './durable-map.ts'
+import { JournalView } from './journal-view.ts'
 import { decodePublication, encodePublication } from './publication-bytes.ts'
 import { isLocked, openFreeSlot, slotsOf } from './slots.ts'
+
+const FOLDER = 'outbox'
+const LONGEST_NAME = 200
 
 /** Where it is. */
 export interface JournalOutboxOptions extends Pick<DurableMapOptions, 'files'> {
   /** Holds a numbered folder for each process that publishes. */
   readonly folder: string
+}
+
+/** Publications that wait for another broker. */
+export interface OutboxElsewhere {
+  readonly folder: string
+  readonly count: number
 }
 
 /** An `OutboxStore` on disk. Its limits are the outbox's. */
@@ -63,6 +75,29 @@ export class JournalOutbox implements OutboxStore {
   async close(): Promise<void> {
     await Promise.all([this.#own, ...this.#adopted].map((map) => map.close()))
   }
+}
+
+/**
+ * The folder of what waits for one broker: what was meant for that one must not be published on another, because the
+ * configuration was changed or it is the one of a test.
+ */
+export function outboxFolder(stateDir: string, address: string): string {
+  const name = address.replaceAll(/[^\w.-]+/g, '_').slice(0, LONGEST_NAME)
+  return join(stateDir, FOLDER, name)
+}
+
+/** What lies beside the outbox of this broker, and does not leave. */
+export async function outboxesElsewhere(folder: string): Promise<readonly OutboxElsewhere[]> {
+  const found: OutboxElsewhere[] = []
+  const parent = dirname(folder)
+  for (const entry of await readdir(parent, { withFileTypes: true })) {
+    const other = join(parent, entry.name)
+    if (other === folder || !entry.isDirectory()) continue
+    let count = 0
+    for (const slot of await slotsOf(other)) count += (await JournalView.read(slot)).keys().length
+    if (count > 0) found.push({ folder: other, count })
+  }
+  return found.sort((one, another) => (one.folder < another.folder ? -1 : 1))
 }
 
 async function openUnlessLocked(options: DurableMapOptions): Promise<DurableMap | undefined> {

@@ -84,8 +84,8 @@ export class LetterKeeper {
     while (this.#pending.size > 0) await Promise.all(this.#pending)
     const stays = this.#left.filter(({ isKept }) => isKept).length
     if (stays > 0) {
-      const line = `${stays} of the publications have no answer; they stay in ${this.name} and are published after the next start.`
-      this.#parts.log.warn(line)
+      const [what, they] = stays === 1 ? ['publication has', 'it stays'] : ['publications have', 'they stay']
+      this.#parts.log.warn(`${stays} ${what} no answer; ${they} in ${this.name} until the next start.`)
     }
     try {
       await this.#parts.store?.close()

@@ -24,7 +24,15 @@ function recorder(): { readonly log: Logger; readonly said: string[] } {
 }
 
 test('no example is forgotten here, and each one is in the README', (t) => {
-  const seen = ['greenhouse', 'hello.test.ts', 'hello.ts', 'request-reply.ts', 'routers.ts', 'shared.ts']
+  const seen = [
+    'commands.ts',
+    'greenhouse',
+    'hello.test.ts',
+    'hello.ts',
+    'request-reply.ts',
+    'routers.ts',
+    'shared.ts',
+  ]
   t.deepEqual(readdirSync(folder).sort(), seen)
   const readme = readFileSync(join(root, 'README.md'), 'utf8')
   for (const name of seen) t.true(readme.includes(`(examples/${name}`), name)
@@ -72,6 +80,13 @@ test('request and reply: the answer finds the one who asked', async (t) => {
   const script = startScript(t, ['examples/request-reply.ts', broker.url])
   t.is(await script.ended, 0, script.lines.join('\n'))
   t.true(script.lines.includes('1 + 2 + 3 = 6'))
+})
+
+test('commands: what was stored while the broker was away arrives after a restart', async (t) => {
+  const script = startScript(t, ['examples/commands.ts'])
+  t.is(await script.ended, 0, script.lines.join('\n'))
+  t.true(script.lines.includes('the command is on disk'))
+  t.true(script.lines.includes('valve 7 hears: open'))
 })
 
 test('shared: a member of the group runs the group, and nothing else of it', async (t) => {

@@ -1,7 +1,7 @@
 import test from 'ava'
-import { readdirSync } from 'node:fs'
-import { join } from 'node:path'
-import { JournalOutbox } from '../../lib/durable/journal-outbox.ts'
+import { readdirSync, writeFileSync } from 'node:fs'
+import { dirname, join } from 'node:path'
+import { JournalOutbox, outboxesElsewhere, outboxFolder } from '../../lib/durable/journal-outbox.ts'
 import { diskFiles, type JournalFiles } from '../../lib/durable/journal-files.ts'
 import { DurableMap } from '../../lib/durable/durable-map.ts'
 import { kept, outboxStoreContract } from '../contract/outbox-store.ts'
@@ -107,5 +107,31 @@ test('when one journal can not be opened, none is held', async (t) => {
   const store = await JournalOutbox.open({ folder })
   t.is(store.name, join(folder, '1'))
   t.is((await store.load()).length, 2)
+  await store.close()
+})
+
+test('each broker has a folder of its own, with a name that every file system takes', (t) => {
+  t.is(outboxFolder('/state', 'mqtts://example.org:8883'), '/state/outbox/mqtts_example.org_8883')
+  t.is(outboxFolder('/state', 'wss://[::1]:443/mqtt/../..'), '/state/outbox/wss_1_443_mqtt_.._..')
+  t.is(outboxFolder('/state', 'unix:///run/mosquitto.sock'), '/state/outbox/unix_run_mosquitto.sock')
+  t.true(outboxFolder('/s', `mqtt://${'a'.repeat(300)}:1883`).length < 255)
+})
+
+test('what waits for another broker is found, and stays', async (t) => {
+  const stateDir = temporaryFolder(t)
+  const folders = ['c', 'b', 'a', 'd'].map((name) => outboxFolder(stateDir, `mqtt://${name}:1883`))
+  const [ours = '', ...others] = folders
+  for (const [index, folder] of others.entries()) {
+    const stores = [await JournalOutbox.open({ folder }), await JournalOutbox.open({ folder })]
+    for (let i = 0; i < index; i++) await stores[i]?.keep(kept(`${index} ${i}`))
+    for (const store of stores) await store.close()
+  }
+  const store = await JournalOutbox.open({ folder: ours })
+  writeFileSync(join(dirname(ours), 'README'), '')
+  t.deepEqual(await outboxesElsewhere(ours), [
+    { folder: folders[2], count: 1 },
+    { folder: folders[3], count: 2 },
+  ])
+  t.deepEqual(await store.load(), [])
   await store.close()
 })

@@ -256,7 +256,16 @@ test('the end leaves on disk what has no answer, and says so', async (t) => {
   t.true(scene.store.isClosed)
   t.deepEqual(await last, { reasonCode: 0, stored: true })
   t.deepEqual(scene.onDisk(), ['a', 'b', 'c', 'd'])
-  t.regex(scene.lines.at(-1) ?? '', /^warn: 4 of the publications have no answer/)
+  t.regex(scene.lines.at(-1) ?? '', /^warn: 4 publications have no answer; they stay in the memory/)
+})
+
+test('the end speaks of one as of one', async (t) => {
+  const scene = stage()
+  void publish(scene, 'a')
+  await settled()
+  scene.outbox.close(STOPPED)
+  t.true(await scene.outbox.release())
+  t.regex(scene.lines.at(-1) ?? '', /^warn: 1 publication has no answer; it stays in the memory/)
 })
 
 test('what the disk refuses at the end is refused with the end', async (t) => {
