@@ -172,7 +172,7 @@ class RecordingClient implements Client {
     assertPublishTopic(topic)
     checkPublishOptions(topic, options)
     this.published.push({ topic, payload: encodePayload(payload, topic), options })
-    return { reasonCode: 0 }
+    return options.until === 'stored' ? { reasonCode: 0, stored: true } : { reasonCode: 0 }
   }
 
   async subscribe(filter: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
