@@ -43,6 +43,9 @@ export default defineConfig({
     // The password for the broker; give it in the environment, for flags can be seen by others.
     // password: process.env.GREENHOUSE_PASSWORD,
 
+    // A file with the password, read again before each attempt to connect.
+    // passwordFile: '/run/secrets/broker',
+
     // Encrypt the connection; with no CA given, the system's are trusted.
     // tls: true,
 

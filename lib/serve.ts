@@ -10,6 +10,7 @@ import type { Scope } from './core/scope.ts'
 import { librariesTrace } from './core/trace.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
+import { currentCredentials } from './config/credentials.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
@@ -222,7 +223,7 @@ function connectionTo(broker: BrokerSettings, { maxInFlight, maxPacketBytes }: S
     address: addressOf(broker),
     clientId: broker.clientId,
     clean: broker.clean,
-    credentials: () => ({ username: broker.username, password: broker.password?.reveal() }),
+    credentials: () => currentCredentials(broker),
     keepaliveSeconds: broker.keepaliveSeconds,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     receiveMaximum: maxInFlight,

@@ -1,4 +1,5 @@
 // What every command is given, and the first steps they share: settings, then the application.
+import { Secret } from '../config/secret.ts'
 import { loadApplication } from '../config/application-file.ts'
 import type { Texts } from '../config/levels.ts'
 import { loadConfig } from '../config/load.ts'
@@ -38,7 +39,8 @@ export async function configure({ invocation, terminal, cwd, env }: CommandConte
   const { flags, application } = invocation
   const command = invocation.command === 'dev-server' ? 'dev' : invocation.command
   const settings = await loadConfig({ cwd, flags, env, command, application, loader })
-  terminal.hide(settings.broker.password?.reveal())
+  const { password } = settings.broker
+  if (password instanceof Secret) terminal.hide(password.reveal())
   hideRedis(terminal, settings.deadLetter.redis?.url.reveal())
   terminal.isDetailed ||= settings.verbosity === 2
   return { settings, loader }

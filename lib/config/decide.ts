@@ -154,21 +154,34 @@ function sessionOf(
   }
 }
 
-function credentialsOf(choice: Choice): Pick<BrokerSettings, 'username' | 'password'> {
-  const username = choice.text('broker.username')
-  const password = choice.text('broker.password')
+function credentialsOf(choice: Choice): Pick<BrokerSettings, 'username' | 'password' | 'passwordFile'> {
+  const path = passwordPath(choice)
+  const username = choice.given('broker.username')?.value
   // MQTT 3.1.1 forbids it [MQTT-3.1.2-22]; the original left such a password out without a word.
-  if (
-    password !== undefined &&
-    username === undefined &&
-    choice.given('broker.protocolVersion')?.value !== 5
-  ) {
-    const message = `broker.password (${choice.source('broker.password')}) was given without a user name.`
+  if (path !== undefined && username === undefined && choice.given('broker.protocolVersion')?.value !== 5) {
+    const message = `${path} (${choice.source(path)}) was given without a user name.`
     const mend =
       'Give one as broker.username, --username or MQTT_USERNAME; only MQTT 5 (protocolVersion 5) goes without.'
     throw new MqttasgiError('ERR_CONFIG_INCOMPLETE', `${message} ${mend}`)
   }
-  return { username, password: password === undefined ? undefined : new Secret(password) }
+  const password = path === 'broker.password' ? choice.given(path)?.value : undefined
+  return {
+    username: username === undefined || typeof username === 'function' ? username : String(username),
+    password:
+      password === undefined || typeof password === 'function' ? password : new Secret(String(password)),
+    passwordFile: path === 'broker.passwordFile' ? choice.text(path) : undefined,
+  }
+}
+
+// The stronger level decides between the two.
+function passwordPath(choice: Choice): 'broker.password' | 'broker.passwordFile' | undefined {
+  const [text, file] = ['broker.password', 'broker.passwordFile'] as const
+  const [textRank, fileRank] = [choice.rank(text), choice.rank(file)]
+  if (textRank === fileRank) {
+    if (textRank === Infinity) return undefined
+    throw conflict(choice, text, file, 'Keep one of the two.')
+  }
+  return textRank < fileRank ? text : file
 }
 
 function conflict(choice: Choice, one: OptionPath, other: OptionPath, mend: string): MqttasgiError {

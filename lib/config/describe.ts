@@ -29,6 +29,9 @@ export function describeSettings(settings: Settings): readonly DescribedOption[]
   }))
 }
 
+// Its answer is nobody's to see, and may be another next time.
+const A_FUNCTION = 'a function'
+
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
   const { broker, deadLetter, outbox } = settings
   const { tls } = broker
@@ -43,8 +46,10 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.clean': String(broker.clean),
     'broker.sessionExpiry': String(broker.sessionExpirySeconds),
     'broker.onSessionLoss': broker.onSessionLoss,
-    'broker.username': broker.username,
-    'broker.password': broker.password === undefined ? '' : redacted,
+    'broker.username': typeof broker.username === 'function' ? A_FUNCTION : broker.username,
+    'broker.password':
+      broker.password === undefined ? '' : typeof broker.password === 'function' ? A_FUNCTION : redacted,
+    'broker.passwordFile': broker.passwordFile,
     'broker.tls': String(tls !== undefined),
     'broker.tls.ca': tls?.files.ca,
     'broker.tls.cert': tls?.files.cert,

@@ -42,8 +42,12 @@ export interface BrokerInput {
   sessionExpiry?: number | undefined
   /** What follows when the broker has lost a session that it should have kept. Default: continue. */
   onSessionLoss?: 'continue' | 'stop' | undefined
-  username?: string | undefined
-  password?: string | undefined
+  /** A function is asked before each attempt to connect. */
+  username?: string | (() => string | Promise<string>) | undefined
+  /** A function is asked before each attempt to connect: for tokens that run out. */
+  password?: string | (() => string | Promise<string>) | undefined
+  /** A file with the password, read again before each attempt to connect. */
+  passwordFile?: string | undefined
   /** `true`: encrypt, and trust the system's CAs. */
   tls?: boolean | TlsInput | undefined
   /** Default: auto, which tries MQTT 5 and falls back to 3.1.1 (4). */

@@ -13,7 +13,8 @@ export type OptionPath =
 
 /** What a value must look like; `value.ts` reads and checks it. */
 export type ValueType =
-  | { readonly kind: 'text' }
+  /** `orFunction`: in a program or a file it may be a function that says it. */
+  | { readonly kind: 'text'; readonly orFunction?: true }
   | { readonly kind: 'host' }
   | { readonly kind: 'url' }
   | { readonly kind: 'file' }
@@ -152,7 +153,7 @@ export const options: readonly OptionEntry[] = [
   },
   {
     path: 'broker.username',
-    type: { kind: 'text' },
+    type: { kind: 'text', orFunction: true },
     flag: { short: '-U', long: '--username', value: 'NAME' },
     env: 'MQTT_USERNAME',
     sentence: 'The user name for the broker.',
@@ -160,12 +161,19 @@ export const options: readonly OptionEntry[] = [
   },
   {
     path: 'broker.password',
-    type: { kind: 'text' },
+    type: { kind: 'text', orFunction: true },
     flag: { short: '-P', long: '--password', value: 'PASSWORD' },
     env: 'MQTT_PASSWORD',
     sentence: 'The password for the broker; give it in the environment, for flags can be seen by others.',
     secret: true,
     aliases: ['pass'],
+  },
+  {
+    path: 'broker.passwordFile',
+    type: { kind: 'file' },
+    flag: { long: '--password-file', value: 'FILE' },
+    env: 'MQTT_PASSWORD_FILE',
+    sentence: 'A file with the password, read again before each attempt to connect.',
   },
   {
     path: 'broker.tls',

@@ -1,4 +1,5 @@
 // The resolved configuration: everything decided, nothing left to read, and where each value came from.
+import type { TextSource } from './value.ts'
 import type { Secret } from './secret.ts'
 
 /** TLS as `tls.connect` wants it: PEM texts, already read and checked. */
@@ -32,8 +33,10 @@ export interface BrokerSettings {
   readonly clean: boolean
   readonly sessionExpirySeconds: number
   readonly onSessionLoss: 'continue' | 'stop'
-  readonly username: string | undefined
-  readonly password: Secret | undefined
+  readonly username: string | TextSource | undefined
+  readonly password: Secret | TextSource | undefined
+  /** Read again before each attempt; then there is no `password`. */
+  readonly passwordFile: string | undefined
   readonly protocolVersion: 'auto' | 5 | 4
   /** 0 switches the keepalive off. */
   readonly keepaliveSeconds: number

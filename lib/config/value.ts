@@ -6,7 +6,10 @@ import type { OptionEntry, ValueType } from './options.ts'
 import { redacted } from './secret.ts'
 
 /** What an option can be. */
-export type OptionValue = string | number | boolean | readonly string[]
+export type OptionValue = string | number | boolean | readonly string[] | TextSource
+
+/** A text that may be another each time it is asked for. */
+export type TextSource = () => string | Promise<string>
 
 /** The code of a value that is refused: the command line has its own. */
 export type ValueCode = 'ERR_CONFIG_VALUE' | 'ERR_USAGE'
@@ -97,6 +100,8 @@ function fits(type: ValueType, value: unknown): value is OptionValue {
       return Array.isArray(value) && value.length > 0 && value.every(isText)
     case 'host':
       return isText(value) && isHost(value)
+    case 'text':
+      return isText(value) || (type.orFunction === true && typeof value === 'function')
     default:
       return isText(value)
   }
@@ -143,6 +148,8 @@ function expectation(type: ValueType): string {
       return 'the path of a file'
     case 'folder':
       return 'the path of a folder'
+    case 'text':
+      return `a text of at most ${maxTextBytes} bytes that is not empty${type.orFunction === true ? ', or a function that returns one' : ''}`
     default:
       return `a text of at most ${maxTextBytes} bytes that is not empty`
   }

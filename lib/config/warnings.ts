@@ -19,12 +19,12 @@ export function warningsAbout(
 }
 
 function aboutPassword(
-  { password, tls, host, transport, address }: BrokerSettings,
+  { password, passwordFile, tls, host, transport, address }: BrokerSettings,
   source: string,
 ): readonly string[] {
   const warnings: string[] = []
-  if (password === undefined) return warnings
-  if (source.startsWith('flag')) {
+  if (password === undefined && passwordFile === undefined) return warnings
+  if (password !== undefined && source.startsWith('flag')) {
     warnings.push(
       `the password was given on the command line (${source}), where every user of this machine can read it: ` +
         'set MQTT_PASSWORD in the environment instead',

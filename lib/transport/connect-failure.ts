@@ -86,6 +86,11 @@ export function ending(progress: Progress): ConnectionFailure {
   return { type: 'closed', message }
 }
 
+/** We ended it ourselves, or never began. */
+export function closedByUs(address: BrokerAddress): ConnectionFailure {
+  return { type: 'closed', message: `The connection to ${addressText(address)} was closed by us.` }
+}
+
 /** Bytes that are not MQTT. */
 export function gibberish(progress: Progress, fault: string, cause?: unknown): ConnectionFailure {
   const hint = progress.connected ? '' : `: is ${portText(progress.address)}?`

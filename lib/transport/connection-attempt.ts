@@ -1,10 +1,10 @@
 // One try to connect, and the connection that came of it: what is handed on, when it is kept alive, why it ended.
 import type { Duplex } from 'node:stream'
 import type { Acknowledger } from './acknowledger.ts'
-import { ending, failureOf, gibberish, silence, type Progress } from './connect-failure.ts'
+import { closedByUs, ending, failureOf, gibberish, silence, type Progress } from './connect-failure.ts'
 import { InboundStream } from './inbound-stream.ts'
 import type { PublishPacket } from './publish-packet.ts'
-import { addressText, type BrokerAddress } from './socket.ts'
+import type { BrokerAddress } from './socket.ts'
 import type { ConnectionFailure, ConnectionInfo, TransportListener } from './transport.ts'
 
 /** What it needs of the others. */
@@ -129,10 +129,7 @@ export class ConnectionAttempt {
    * is released.
    */
   close(timeoutMs: number, answered: Promise<void>): Promise<void> {
-    this.#failure ??= {
-      type: 'closed',
-      message: `The connection to ${addressText(this.#options.address)} was closed by us.`,
-    }
+    this.#failure ??= closedByUs(this.#options.address)
     this.#deaf = true
     const gone = new Promise<void>((resolve) => this.stream.once('close', resolve))
     if (!this.#connected) this.stream.destroy()

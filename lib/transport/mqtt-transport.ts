@@ -7,17 +7,12 @@ import type { ExchangeStore } from '../core/exchange-store.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { Acknowledger } from './acknowledger.ts'
 import { BrokerRequests } from './broker-requests.ts'
+import { CredentialRequest, type Credentials, type CredentialSource } from './credentials.ts'
 import { connectionInfo, frameBytes, saidIn } from './connack.ts'
-import { dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
+import { closedByUs, dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
 import { addressText, openSocket, type BrokerAddress } from './socket.ts'
 import type { ConnectionFailure, SubscriptionRequest, Transport, TransportListener } from './transport.ts'
-
-/** Who we are to the broker. */
-export interface Credentials {
-  readonly username?: string | undefined
-  readonly password?: string | Buffer | undefined
-}
 
 /** What does not change from one connection to the next. */
 export interface MqttTransportOptions {
@@ -26,7 +21,7 @@ export interface MqttTransportOptions {
   /** Clean session, clean start: the broker forgets the session before. */
   readonly clean: boolean
   /** Asked at each attempt, for they may have changed since the last. */
-  readonly credentials?: (() => Credentials) | undefined
+  readonly credentials?: CredentialSource | undefined
   /** Seconds; 0 for none. A broker of MQTT 5 may set another (3.2.2.3.14). */
   readonly keepaliveSeconds: number
   /** Seconds the broker keeps the session when `clean` is false. MQTT 5 only. */
@@ -56,8 +51,6 @@ interface Session {
  *
  * @example
  * const transport = new MqttTransport({ address, clientId: 'greenhouse', clean: true, … })
- * transport.listen(listener)
- * transport.connect(5)
  */
 export class MqttTransport implements Transport {
   readonly #options: MqttTransportOptions
@@ -66,6 +59,7 @@ export class MqttTransport implements Transport {
   #session: Session | undefined
   /** From `connect()` to `closed`. */
   #connecting = false
+  #asked: CredentialRequest | undefined
   #attempt: ConnectionAttempt | undefined
   #closing: Promise<void> | undefined
 
@@ -88,9 +82,11 @@ export class MqttTransport implements Transport {
       throw new TypeError('connect() comes after listen(), and after closed() of the attempt before.')
     }
     this.#connecting = true
-    const kept = this.#acknowledger.connecting()
-    if (kept === undefined) this.#start(protocolVersion, listener)
-    else void kept.then(() => this.#start(protocolVersion, listener))
+    const asked = new CredentialRequest(this.#options.credentials, this.#limitMs)
+    this.#asked = asked
+    const waiting = [this.#acknowledger.connecting(), asked.pending].filter((one) => one !== undefined)
+    if (waiting.length === 0) this.#start(protocolVersion, asked, listener)
+    else void Promise.all(waiting).then(() => this.#start(protocolVersion, asked, listener))
   }
 
   publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
@@ -131,17 +127,21 @@ export class MqttTransport implements Transport {
     return this.#closing
   }
 
-  #start(protocolVersion: 4 | 5, listener: TransportListener): void {
-    if (this.#closing !== undefined) {
-      const message = `The connection to ${addressText(this.#options.address)} was closed by us.`
+  get #limitMs(): number {
+    return this.#options.connectTimeoutMs ?? 10_000
+  }
+
+  #start(protocolVersion: 4 | 5, asked: CredentialRequest, listener: TransportListener): void {
+    const failure = this.#closing === undefined ? asked.failure : closedByUs(this.#options.address)
+    if (failure !== undefined) {
       process.nextTick(() => {
         this.#connecting = false
-        listener.closed({ type: 'closed', message })
+        listener.closed(failure)
       })
       return
     }
     const session = this.#sessionFor(protocolVersion)
-    const attempt = this.#begin(session, listener)
+    const attempt = this.#begin(session, asked.credentials, listener)
     this.#attempt = attempt
     session.client.connect()
     // MQTT.js allows a thousand; each QoS 0 publication that waits for the socket adds one.
@@ -157,6 +157,7 @@ export class MqttTransport implements Transport {
   }
 
   async #close(timeoutMs: number): Promise<void> {
+    this.#asked?.cancel()
     await this.#attempt?.close(timeoutMs, this.#acknowledger.idle())
     this.#release()
     await this.#options.exchanges?.close()
@@ -224,13 +225,17 @@ export class MqttTransport implements Transport {
     return this.#attempt.stream
   }
 
-  #begin({ client, version }: Session, listener: TransportListener): ConnectionAttempt {
-    const { address, connectTimeoutMs = 10_000, maxPacketBytes } = this.#options
-    return new ConnectionAttempt(this.#open(client), {
+  #begin(
+    { client, version }: Session,
+    credentials: Credentials,
+    listener: TransportListener,
+  ): ConnectionAttempt {
+    const { address, maxPacketBytes } = this.#options
+    return new ConnectionAttempt(this.#open(client, credentials), {
       address,
       protocolVersion: version,
       maxPacketBytes,
-      connectTimeoutMs,
+      connectTimeoutMs: this.#limitMs,
       listener,
       acknowledger: this.#acknowledger,
       keepalive: () => client.keepalive,
@@ -242,12 +247,11 @@ export class MqttTransport implements Transport {
   }
 
   /** What can not even be begun fails as any stream does: with `error` and `close`, in a later turn. */
-  #open(client: MqttClient): Duplex {
+  #open(client: MqttClient, { password, username }: Credentials): Duplex {
+    // As bytes, because DEBUG=mqtt-packet* prints every string that is written.
+    const secret = typeof password === 'string' ? Buffer.from(password) : password
+    Object.assign(client.options, { username, password: secret })
     try {
-      const { username, password } = this.#options.credentials?.() ?? {}
-      // As bytes, because DEBUG=mqtt-packet* prints every string that is written.
-      const secret = typeof password === 'string' ? Buffer.from(password) : password
-      Object.assign(client.options, { username, password: secret })
       return openSocket(this.#options.address)
     } catch (error) {
       return new Duplex().destroy(toError(error))

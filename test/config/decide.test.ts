@@ -7,6 +7,11 @@ import { type Texts, textLevels, valueLevel } from '../../lib/config/levels.ts'
 import { resolveOptions } from '../../lib/config/load.ts'
 import type { Settings } from '../../lib/config/settings.ts'
 import { validateConfig } from '../../lib/config/validate.ts'
+import { Secret } from '../../lib/config/secret.ts'
+
+function revealed({ password }: Settings['broker']): string | undefined {
+  return password instanceof Secret ? password.reveal() : undefined
+}
 
 const tls = join(import.meta.dirname, '../fixtures/tls')
 const [cert, key] = [join(tls, 'pump.crt'), join(tls, 'pump.key')]
@@ -374,12 +379,12 @@ test('the parts of a URL by flag replace those of the environment, and its passw
   const env = { MQTT_USERNAME: 'env-user', MQTT_PASSWORD: 'env-password' }
   const full = settle({ flags: { url: 'mqtt://url-user:url-password@127.0.0.1' }, env })
   t.is(full.broker.username, 'url-user')
-  t.is(full.broker.password?.reveal(), 'url-password')
+  t.is(revealed(full.broker), 'url-password')
   t.is(given('broker.password', full), 'flag --url')
   // The usual way to keep the password apart.
   const half = settle({ flags: { url: 'mqtt://url-user@127.0.0.1' }, env })
   t.is(half.broker.username, 'url-user')
-  t.is(half.broker.password?.reveal(), 'env-password')
+  t.is(revealed(half.broker), 'env-password')
   t.is(given('broker.password', half), 'environment MQTT_PASSWORD')
 })
 
@@ -469,10 +474,46 @@ test(
   /has no effect/,
 )
 
+test('a password file takes the place of a password of a weaker level, and not of one beside it', (t) => {
+  const env = { MQTT_USERNAME: 'u', MQTT_PASSWORD: 'canary' }
+  const { broker } = settle({ flags: { 'password-file': './secret' }, env })
+  t.is(broker.password, undefined)
+  t.regex(broker.passwordFile ?? '', /^\/(.+\/)?secret$/)
+  const other = settle({
+    flags: { password: 'new' },
+    env: { ...env, MQTT_PASSWORD: '', MQTT_PASSWORD_FILE: './f' },
+  })
+  t.is(revealed(other.broker), 'new')
+  t.is(other.broker.passwordFile, undefined)
+  const both = { ...env, MQTT_PASSWORD_FILE: './secret' }
+  const error = t.throws(() => settle({ env: both }), { code: 'ERR_CONFIG_CONFLICT' })
+  t.regex(String(error), /broker\.password \(environment MQTT_PASSWORD\).*broker\.passwordFile/)
+  t.notRegex(String(error), /canary/)
+  const nameless = { MQTT_PASSWORD_FILE: './secret' }
+  t.throws(() => settle({ env: nameless }), {
+    code: 'ERR_CONFIG_INCOMPLETE',
+    message: /passwordFile.*without a user name/,
+  })
+})
+
+test('user name and password may be functions in a program, and are not shown', (t) => {
+  const password = (): string => 'canary'
+  const { broker } = resolveOptions({ broker: { username: () => 'u', password } })
+  t.is(broker.password, password)
+  t.is(typeof broker.username, 'function')
+  t.throws(() => resolveOptions({ broker: { clientId: (() => 'a') as unknown as string } }), {
+    code: 'ERR_CONFIG_VALUE',
+  })
+  t.throws(() => resolveOptions({ broker: { password: 5 as unknown as string } }), {
+    code: 'ERR_CONFIG_VALUE',
+    message: /or a function that returns one, got \[redacted\]/,
+  })
+})
+
 test('a password without a user name goes with MQTT 5', (t) => {
   const { broker } = settle({ env: { MQTT_PASSWORD: 'token', MQTT_PROTOCOL_VERSION: '5' } })
   t.is(broker.username, undefined)
-  t.is(broker.password?.reveal(), 'token')
+  t.is(revealed(broker), 'token')
 })
 
 test('the options of a program are checked like a file, and say so', (t) => {

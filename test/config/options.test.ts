@@ -40,6 +40,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'broker.onSessionLoss': true,
   'broker.username': true,
   'broker.password': true,
+  'broker.passwordFile': true,
   'broker.tls': true,
   'broker.tls.ca': true,
   'broker.tls.cert': true,

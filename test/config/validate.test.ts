@@ -219,7 +219,7 @@ test(
   'a secret of the wrong type',
   refused,
   { broker: { password: 31_337 } },
-  'broker.password (file x.ts): expected a text of at most 65535 bytes that is not empty, got [redacted] (a number).',
+  'broker.password (file x.ts): expected a text of at most 65535 bytes that is not empty, or a function that returns one, got [redacted] (a number).',
 )
 test(
   'NUL in a text',

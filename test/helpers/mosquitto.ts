@@ -36,6 +36,8 @@ export interface MosquittoOptions {
 /** A running mosquitto. Over TLS the host of its url is `localhost`. */
 export interface Mosquitto extends Broker {
   readonly socketPath: string | undefined
+  /** Other users and passwords from now on (SIGHUP). Who is connected stays. */
+  changePasswords(passwords: Readonly<Record<string, string>>): Promise<void>
 }
 
 export function mosquittoPath(): string | undefined {
@@ -54,7 +56,16 @@ export async function startMosquitto(options: MosquittoOptions = {}): Promise<Mo
     saysUp: ' running\n',
   })
   const socketPath = unixSocket === true || websockets === true ? join(broker.folder, 'socket') : undefined
-  return Object.assign(broker, { socketPath })
+  const changePasswords = async (passwords: Readonly<Record<string, string>>): Promise<void> => {
+    const said = broker.log().length
+    await writeFile(join(broker.folder, 'passwords'), passwordFile(passwords), { mode: 0o600 })
+    if (broker.pid !== undefined) process.kill(broker.pid, 'SIGHUP')
+    // Its log has no event of its own.
+    while (!broker.log().slice(said).includes('Reloading config')) {
+      await new Promise((resolve) => setTimeout(resolve, 10))
+    }
+  }
+  return Object.assign(broker, { socketPath, changePasswords })
 }
 
 async function prepare({ folder, port }: Place, options: MosquittoOptions): Promise<Command> {

@@ -275,5 +275,41 @@ test('credentials that can not be read fail the attempt, not the program', async
       },
     },
   )
+  t.is(failure.type, 'credentials')
   t.regex(failure.message, /no such file/)
+})
+
+test('credentials that take their time are waited for, and what becomes of them is told', async (t) => {
+  let answer: () => Promise<{ username: string }> = async () => ({ username: 'late' })
+  const { broker, connect, fail, recorder, transport } = await setupScripted(
+    t,
+    {},
+    { credentials: () => answer(), connectTimeoutMs: 300 },
+  )
+  await connect()
+  t.is((await broker.link()).all('connect')[0]?.username, 'late')
+  t.throws(() => transport.connect(5), { instanceOf: TypeError })
+  broker.links[0]?.stream.destroy()
+  await recorder.nth(recorder.failures, 1)
+  answer = () => Promise.reject(new Error('the token service is away'))
+  const refused = await fail()
+  t.is(refused.type, 'credentials')
+  t.is(refused.message, 'User name and password could not be had: the token service is away')
+  answer = () => new Promise(() => {})
+  t.regex((await fail()).message, /could not be had: they did not come within 0\.3 s/)
+  t.is(broker.links.length, 1)
+})
+
+test('closing while credentials are awaited ends the attempt, and nothing is connected any more', async (t) => {
+  const { broker, recorder, transport } = await setupScripted(
+    t,
+    {},
+    { credentials: () => new Promise(() => {}) },
+  )
+  transport.connect(5)
+  await transport.close(100)
+  const failure = await recorder.nth(recorder.failures, 1)
+  t.like(failure, { type: 'closed' })
+  t.regex(failure.message, /closed by us/)
+  t.is(broker.links.length, 0)
 })
