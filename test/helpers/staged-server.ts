@@ -26,7 +26,11 @@ export interface StageParts extends Partial<ServerParts> {
 }
 
 /** Not started. When the test ends it is stopped, and must not have left a timer. */
-export function stageServer(t: ExecutionContext, app: Application, parts: StageParts = {}): StagedServer {
+export function stageServer(
+  t: Pick<ExecutionContext, 'teardown'>,
+  app: Application,
+  parts: StageParts = {},
+): StagedServer {
   const { workers = [], ...given } = parts
   const transport = new MemoryTransport()
   const clock = new FakeClock()
