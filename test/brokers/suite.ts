@@ -100,7 +100,7 @@ async function manyWithCuts(
   count: number,
   cuts: number,
   mostMs: number,
-): Promise<void> {
+): Promise<Tally> {
   const { proxy, publisher, root, serve } = on
   const handled = new Tally()
   const app = mqttasgi()
@@ -127,6 +127,7 @@ async function manyWithCuts(
   // What was handled and not acknowledged when a cut came was in the window, where there is one.
   if (kind.lacks.window === undefined) t.true(handled.total - count <= cuts * 20)
   t.is(server.counters.unmatched, 0)
+  return handled
 }
 
 function acknowledging(on: On, kind: Kind): void {
@@ -138,6 +139,11 @@ function acknowledging(on: On, kind: Kind): void {
 
   on('after three cuts every message has been handled', async (t, one) => {
     await manyWithCuts(t, kind, one, 300, 3, mostMs)
+  })
+
+  on('after one cut no message has been handled more than twice', async (t, one) => {
+    const handled = await manyWithCuts(t, kind, one, 200, 1, mostMs)
+    t.true(handled.keys.every((key) => handled.of(key) <= 2))
   })
 
   on('of 1,000 messages none is lost over ten cuts', async (t, one) => {
@@ -172,7 +178,7 @@ function acknowledging(on: On, kind: Kind): void {
 
 function sessions(on: On, kind: Kind): void {
   on(
-    'what comes while nobody is there is handled at the next start, and nothing before its route is there',
+    'what comes while nobody is there, 1,000 messages, is handled at the next start, and nothing before its route is there',
     async (t, one) => {
       const { proxy, publisher, root, serve } = one
       const handled = new Tally()
@@ -183,9 +189,9 @@ function sessions(on: On, kind: Kind): void {
       })
       const first = await serve(app)
       await first.stop()
-      await publisher.many(100, (i) => `${root}/${i}`)
+      await publisher.many(1_000, (i) => `${root}/${i}`)
       const second = await serve(app)
-      await handled.untilDistinct(100)
+      await handled.untilDistinct(1_000)
       await ended(second, one)
       t.deepEqual(handled.repeated(), [])
       t.is(second.counters.unmatched, 0)
