@@ -39,6 +39,21 @@ class Forgery {
     return this
   }
 
+  pubrec(...messageIds: number[]): this {
+    for (const messageId of messageIds) this.up({ cmd: 'pubrec', messageId, reasonCode: 0 })
+    return this
+  }
+
+  pubrel(...messageIds: number[]): this {
+    for (const messageId of messageIds) this.down({ cmd: 'pubrel', messageId, reasonCode: 0 })
+    return this
+  }
+
+  pubcomp(...messageIds: number[]): this {
+    for (const messageId of messageIds) this.up({ cmd: 'pubcomp', messageId, reasonCode: 0 })
+    return this
+  }
+
   settled(...payloads: string[]): this {
     for (const payload of payloads) this.log.settled(keyOf('t', payload))
     return this
@@ -143,7 +158,7 @@ test('the window has room again after PUBACK, after PUBCOMP and after a PUBREC t
   t.deepEqual(forgery.found({ window: 'announced' }), [])
   t.deepEqual(forgery.publish(3).found({ window: 'announced' }), ['window 1'])
   const ended = new Forgery().connect('one', 1).publish(2, 'm2', 2)
-  ended.up({ cmd: 'pubcomp', messageId: 2, reasonCode: 0 }).publish(3, 'm3', 2)
+  ended.pubrec(2).pubrel(2).pubcomp(2).publish(3, 'm3', 2)
   ended.up({ cmd: 'pubrec', messageId: 3, reasonCode: 0x80 }).publish(4)
   t.deepEqual(ended.found({ window: 'announced' }), [])
 })
@@ -158,4 +173,29 @@ test('bytes that are not MQTT are found once, whatever follows', (t) => {
 test('a violation says what it is about', (t) => {
   const [violation] = checkWire(new Forgery().connect().publish(7).publish(8).puback(8).log)
   t.is(violation?.message, 'PUBACK 8: message 7 was received before it')
+})
+
+test('an exchange of QoS 2 without fault has no violation, also where it ends on another connection', (t) => {
+  const forgery = new Forgery().connect().publish(1, 'm1', 2).publish(2, 'm2').publish(3, 'm3', 2)
+  forgery.settled('m1', 'm2', 'm3').puback(2).pubrec(1, 3).pubrel(1).pubcomp(1)
+  forgery.connect().pubrel(3).pubcomp(3).publish(1, 'm1', 2).pubrec(1)
+  t.deepEqual(forgery.found({ settled: true }), [])
+})
+
+test('a PUBREC out of order, before its chain settled, twice, of an older connection or for nothing is found', (t) => {
+  const two = (): Forgery => new Forgery().connect().publish(1, 'm1', 2).publish(2, 'm2', 2)
+  t.deepEqual(two().pubrec(2, 1).found(), ['order 1'])
+  t.deepEqual(two().settled('m1').pubrec(1, 2).found({ settled: true }), ['early 1'])
+  t.deepEqual(two().pubrec(1, 1).found(), ['repeated 1'])
+  t.deepEqual(two().publish(1, 'm1', 2).pubrec(1, 2).publish(1, 'm1', 2).pubrec(1).found(), [])
+  t.deepEqual(two().connect().pubrec(1).found(), ['stale 2'])
+  t.deepEqual(two().pubrec(3).found(), ['unknown 1'])
+  t.deepEqual(new Forgery().connect().publish(1).pubrec(1).found(), ['unknown 1'])
+  t.deepEqual(two().puback(1).found(), ['unknown 1'])
+})
+
+test('a PUBCOMP without a PUBREL is found', (t) => {
+  const forgery = new Forgery().connect().publish(1, 'm1', 2).pubrec(1).pubcomp(1)
+  t.deepEqual(forgery.found(), ['unknown 1'])
+  t.deepEqual(new Forgery().connect().pubrel(1).pubcomp(1, 1).found(), ['unknown 1'])
 })

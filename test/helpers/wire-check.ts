@@ -4,7 +4,8 @@ import { keyOf, type PacketEvent, type WireEvent, type WireLog } from './wire-lo
 /** What a client did wrong, in a sentence. */
 export interface Violation {
   /**
-   * order: not the oldest unacknowledged one [MQTT-4.6.0-2] · unknown: no such PUBLISH on any connection
+   * order: not the oldest unacknowledged one of its QoS [MQTT-4.6.0-2, 4.6.0-3] · unknown: no such PUBLISH or PUBREL on
+   * any connection
    * · repeated: acknowledged already · stale: it came on an older connection only · early: the chain had
    * not settled · window: more unacknowledged than allowed · malformed: not MQTT.
    */
@@ -20,7 +21,7 @@ export interface WireRules {
    * CONNECT said. Not checked when left out: brokers overshoot, and it is not the client's fault.
    */
   readonly window?: number | 'announced'
-  /** Hold every PUBACK against the `settled` marks. `keyOf` of topic and payload when `true`. */
+  /** Hold every PUBACK and PUBREC against the `settled` marks. `keyOf` of topic and payload when `true`. */
   readonly settled?: boolean | ((topic: string, payload: Buffer) => string)
 }
 
@@ -34,13 +35,18 @@ export function checkWire(log: WireLog, rules: WireRules = {}): Violation[] {
 interface Received {
   readonly messageId: number
   readonly key: string
+  readonly qos: 1 | 2
+  /** With PUBREC: it is still in the window, until PUBCOMP. */
+  answered: boolean
 }
 
 interface Connection {
   readonly clientId: string | undefined
-  /** Received and not yet acknowledged, oldest first. */
+  /** Received and not yet acknowledged to the end, oldest first. */
   readonly owed: Received[]
   readonly acked: Set<number>
+  /** PUBREL came, and its PUBCOMP is due. */
+  readonly released: Set<number>
   window: number
 }
 
@@ -71,10 +77,10 @@ class Check {
       connection.window = packet.properties?.receiveMaximum ?? 65_535
     }
     if (packet.cmd === 'publish' && direction === 'down' && packet.qos > 0) this.#publish(event, connection)
-    if (packet.cmd === 'puback' && direction === 'up') this.#puback(event, connection)
-    // The end of QoS 2 on its way to us; a PUBREC that refuses ends it as well (4.3.3).
-    const ends = packet.cmd === 'pubcomp' || (packet.cmd === 'pubrec' && (packet.reasonCode ?? 0) >= 0x80)
-    if (ends && direction === 'up') remove(connection.owed, packet.messageId ?? 0)
+    if (packet.cmd === 'pubrel' && direction === 'down') connection.released.add(packet.messageId ?? 0)
+    if (packet.cmd === 'puback' && direction === 'up') this.#answered(event, connection, 1)
+    if (packet.cmd === 'pubrec' && direction === 'up') this.#answered(event, connection, 2)
+    if (packet.cmd === 'pubcomp' && direction === 'up') this.#completed(event, connection)
   }
 
   #publish(event: PacketEvent, connection: Connection): void {
@@ -82,11 +88,16 @@ class Check {
     const { topic, payload, messageId = 0 } = event.packet
     connection.acked.delete(messageId)
     // Some servers send again on the same connection what is not acknowledged yet: still one, in its old place.
-    if (connection.owed.some((received) => received.messageId === messageId)) return
+    const before = connection.owed.find((received) => received.messageId === messageId)
+    if (before !== undefined) {
+      before.answered = false
+      return
+    }
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
     const key =
       typeof this.#rules.settled === 'function' ? this.#rules.settled(topic, bytes) : keyOf(topic, bytes)
-    connection.owed.push({ messageId, key })
+    const qos = event.packet.qos === 2 ? 2 : 1
+    connection.owed.push({ messageId, key, qos, answered: false })
     if (this.#rules.window === undefined || connection.owed.length <= connection.window) return
     this.#report(
       'window',
@@ -96,12 +107,13 @@ class Check {
     )
   }
 
-  #puback(event: PacketEvent, connection: Connection): void {
-    const messageId = event.packet.messageId ?? 0
+  /** PUBACK or PUBREC: each kind keeps the order of its messages. */
+  #answered(event: PacketEvent, connection: Connection, qos: 1 | 2): void {
+    const { cmd, messageId = 0 } = event.packet
     const report = (type: Violation['type'], message: string): void =>
-      this.#report(type, event.connection, event.index, `PUBACK ${messageId}: ${message}`)
-    const oldest = connection.owed[0]
-    const received = remove(connection.owed, messageId)
+      this.#report(type, event.connection, event.index, `${cmd.toUpperCase()} ${messageId}: ${message}`)
+    const due = connection.owed.filter((received) => received.qos === qos && !received.answered)
+    const received = due.find((one) => one.messageId === messageId)
     if (received === undefined) {
       if (connection.acked.has(messageId)) return report('repeated', 'was acknowledged already')
       if (this.#isOlder(event.connection, connection, messageId)) {
@@ -110,14 +122,21 @@ class Check {
       return report('unknown', 'no such message was received')
     }
     connection.acked.add(messageId)
+    received.answered = true
+    // A PUBREC that refuses is the end of it (4.3.3).
+    const refuses = event.packet.cmd === 'pubrec' && (event.packet.reasonCode ?? 0) >= 0x80
+    if (qos === 1 || refuses) remove(connection.owed, messageId)
+    const [oldest] = due
     if (oldest !== received) report('order', `message ${oldest?.messageId ?? 0} was received before it`)
-    if (
-      this.#rules.settled !== undefined &&
-      this.#rules.settled !== false &&
-      !this.#settled.has(received.key)
-    ) {
-      report('early', `"${received.key}" had not settled`)
-    }
+    const isHeld = this.#rules.settled !== undefined && this.#rules.settled !== false
+    if (isHeld && !this.#settled.has(received.key)) report('early', `"${received.key}" had not settled`)
+  }
+
+  #completed(event: PacketEvent, connection: Connection): void {
+    const { messageId = 0 } = event.packet
+    remove(connection.owed, messageId)
+    if (connection.released.delete(messageId)) return
+    this.#report('unknown', event.connection, event.index, `PUBCOMP ${messageId}: no PUBREL came for it`)
   }
 
   #isOlder(number: number, connection: Connection, messageId: number): boolean {
@@ -135,6 +154,7 @@ class Check {
       clientId: this.#log.clientId(number),
       owed: [],
       acked: new Set(),
+      released: new Set(),
       window: typeof this.#rules.window === 'number' ? this.#rules.window : 65_535,
     }
     this.#connections.set(number, connection)
@@ -146,7 +166,7 @@ class Check {
   }
 }
 
-function remove(owed: Received[], messageId: number): Received | undefined {
+function remove(owed: Received[], messageId: number): void {
   const index = owed.findIndex((received) => received.messageId === messageId)
-  return index < 0 ? undefined : owed.splice(index, 1)[0]
+  if (index >= 0) owed.splice(index, 1)
 }
