@@ -106,6 +106,9 @@ export default defineConfig({
   // Filters of the topics that ctx.reply() may publish to, separated by commas.
   // replyTopics: ['clients/+/replies/#'],
 
+  // QoS 2: downgrade asks the broker for QoS 1; durable asks for 2 and keeps in stateDir what was done with.
+  qos2: 'downgrade',
+
   // The folder of what must survive a crash; made when it is needed.
   stateDir: '.mqttasgi',
 

@@ -1,9 +1,12 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
+import { createHash } from 'node:crypto'
+import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import { MqttasgiError, toError } from './core/errors.ts'
+import type { ExchangeStore } from './core/exchange-store.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
@@ -14,12 +17,14 @@ import { currentCredentials } from './config/credentials.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
+import { ExchangeJournal } from './durable/exchange-journal.ts'
 import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
 import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
 import type { DurableOutbox } from './server/letter-keeper.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
+import { systemClock } from './server/system-clock.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
 import type { Transport } from './transport/transport.ts'
 
@@ -86,6 +91,7 @@ export async function createServer(
   const release = (): void => {
     for (const receiver of receivers) receiver.release()
   }
+  let exchanges: ExchangeStore | undefined
   let server: Server
   try {
     const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
@@ -93,9 +99,12 @@ export async function createServer(
       receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
     }
     refuseDuplicates(receivers)
-    server = new Server({ ...partsOf(receivers, settings, log, transport), durableOutbox })
+    if (transport === undefined) exchanges = await openExchanges(settings, log)
+    const connection = transport ?? connectionTo(settings.broker, settings, exchanges)
+    server = new Server({ ...partsOf(receivers, settings, log, connection), durableOutbox })
   } catch (error) {
     release()
+    await exchanges?.close()
     await durableOutbox?.store.close()
     throw error
   }
@@ -126,11 +135,11 @@ function partsOf(
   receivers: readonly ApplicationReceiver[],
   settings: Settings,
   log: Logger,
-  transport: Transport | undefined,
+  transport: Transport,
 ): ServerParts {
   const { broker } = settings
   return {
-    transport: transport ?? connectionTo(broker, settings),
+    transport,
     receivers,
     policy: {
       retries: broker.retries,
@@ -147,6 +156,7 @@ function partsOf(
     maxHops: settings.maxHops,
     outbox: outboxPolicy(settings.outbox),
     overlap: settings.overlap,
+    highestQoS: settings.qos2 === 'durable' ? 2 : 1,
     sessionLasts: !broker.clean,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     onSessionLoss: broker.onSessionLoss,
@@ -218,7 +228,24 @@ function refuseDuplicates(receivers: readonly ApplicationReceiver[]): void {
   )
 }
 
-function connectionTo(broker: BrokerSettings, { maxInFlight, maxPacketBytes }: Settings): Transport {
+/**
+ * For the session of this client id at this broker. A clean session ends with its connection, and so does what could
+ * be known of its exchanges.
+ */
+async function openExchanges(
+  { broker, qos2, stateDir }: Settings,
+  log: Logger,
+): Promise<ExchangeStore | undefined> {
+  if (qos2 !== 'durable' || broker.clean) return undefined
+  const session = createHash('sha256').update(`${broker.address}\n${broker.clientId}`).digest('base64url')
+  return ExchangeJournal.open({ folder: join(stateDir, 'qos2', session), clock: systemClock, log })
+}
+
+function connectionTo(
+  broker: BrokerSettings,
+  { maxInFlight, maxPacketBytes }: Settings,
+  exchanges: ExchangeStore | undefined,
+): Transport {
   return new MqttTransport({
     address: addressOf(broker),
     clientId: broker.clientId,
@@ -229,6 +256,7 @@ function connectionTo(broker: BrokerSettings, { maxInFlight, maxPacketBytes }: S
     receiveMaximum: maxInFlight,
     maxPacketBytes,
     connectTimeoutMs: broker.connectTimeoutMs,
+    exchanges,
   })
 }
 

@@ -10,7 +10,8 @@ import { drawTree } from './tree.ts'
 /** Prints the routes of the application and of each worker, and the filters; connects to nothing. */
 export const routes: Command = async (context) => {
   const { terminal } = context
-  const placed = await placedApplications(await configure(context))
+  const configured = await configure(context)
+  const placed = await placedApplications(configured)
   for (const one of placed) {
     terminal.print(titleOf(one))
     const tree = drawTree(one.application.routes(one.mount).map(entryOf))
@@ -18,7 +19,9 @@ export const routes: Command = async (context) => {
     terminal.print('')
   }
   terminal.print('subscribed at the broker')
-  const subscriptions = planSubscriptions(placed.flatMap(interestsOf))
+  const subscriptions = planSubscriptions(placed.flatMap(interestsOf), {
+    highestQoS: configured.settings.qos2 === 'durable' ? 2 : 1,
+  })
   const width = Math.max(0, ...subscriptions.map(({ request }) => request.filter.length))
   for (const { request } of subscriptions) {
     terminal.print(`   ${request.filter.padEnd(width)}  qos ${request.qos}${flagsOf(request)}`)

@@ -36,6 +36,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
   const choice = new Choice(given)
   const levels = choice.given('maxTopicLevels')
   const broker = decideBroker(choice)
+  const qos2: Settings['qos2'] = choice.text('qos2') === 'durable' ? 'durable' : 'downgrade'
   const deadLetter = decideDeadLetter(choice, broker)
   const verbosity = choice.number('verbosity')
   return Object.freeze({
@@ -50,13 +51,14 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     maxTopicLevels: levels === undefined ? undefined : Number(levels.value),
     maxHops: choice.number('maxHops'),
     replyTopics: filtersOf(choice, 'replyTopics', 'clients/+/replies/#'),
+    qos2,
     stateDir: resolve(rest.directory, choice.text('stateDir') ?? ''),
     deadLetter,
     outbox: decideOutbox(choice),
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },
-    warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter }, choice)],
+    warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter, qos2 }, choice)],
     notices: broker.clean ? [cleanNotice] : [],
   })
 }

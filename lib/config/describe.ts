@@ -67,6 +67,7 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     maxTopicLevels: settings.maxTopicLevels === undefined ? '' : String(settings.maxTopicLevels),
     maxHops: String(settings.maxHops),
     replyTopics: settings.replyTopics?.join(', '),
+    qos2: settings.qos2,
     stateDir: settings.stateDir,
     'deadLetter.store': deadLetter.store,
     'deadLetter.topic': deadLetter.topic,

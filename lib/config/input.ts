@@ -130,6 +130,11 @@ export interface ServeInput {
   maxHops?: number | undefined
   /** Filters of the topics that `ctx.reply()` may publish to. Default: all that do not begin with `$`. */
   replyTopics?: string[] | undefined
+  /**
+   * Default: downgrade, which asks the broker for QoS 1 where a route has QoS 2. `durable` asks for 2, and keeps in
+   * `stateDir` which messages were done with, so that none of them is run again after a crash.
+   */
+  qos2?: 'downgrade' | 'durable' | undefined
   /** The folder of what must survive a crash; made when it is needed. Default: .mqttasgi in the working directory. */
   stateDir?: string | undefined
   deadLetter?: DeadLetterInput | undefined

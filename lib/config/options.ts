@@ -332,6 +332,16 @@ export const options: readonly OptionEntry[] = [
     aliases: ['responseTopics'],
   },
   {
+    path: 'qos2',
+    type: { kind: 'choice', choices: ['downgrade', 'durable'] },
+    default: 'downgrade',
+    flag: { long: '--qos2', value: 'MODE' },
+    env: 'MQTTASGI_QOS2',
+    sentence:
+      'QoS 2: downgrade asks the broker for QoS 1; durable asks for 2 and keeps in stateDir what was done with.',
+    aliases: ['exactlyOnce'],
+  },
+  {
     path: 'stateDir',
     type: { kind: 'folder' },
     default: '.mqttasgi',

@@ -98,6 +98,7 @@ export interface Settings {
   readonly maxHops: number
   /** Undefined: all topics that do not begin with `$`. */
   readonly replyTopics: readonly string[] | undefined
+  readonly qos2: 'downgrade' | 'durable'
   /** Absolute; it may not be there yet. */
   readonly stateDir: string
   readonly deadLetter: DeadLetterSettings

@@ -7,7 +7,7 @@ const tlsFiles: readonly OptionPath[] = ['broker.tls.ca', 'broker.tls.cert', 'br
 
 /** The warnings these settings deserve. */
 export function warningsAbout(
-  { broker, deadLetter }: Pick<Settings, 'broker' | 'deadLetter'>,
+  { broker, deadLetter, qos2 }: Pick<Settings, 'broker' | 'deadLetter' | 'qos2'>,
   choice: Choice,
 ): readonly string[] {
   return [
@@ -15,6 +15,7 @@ export function warningsAbout(
     ...aboutIgnoredTls(broker, choice),
     ...aboutSession(broker, choice),
     ...aboutDeadLetters(deadLetter, choice),
+    ...aboutQos2(qos2, broker, choice),
   ]
 }
 
@@ -67,6 +68,14 @@ function aboutDeadLetters({ store, redis }: DeadLetterSettings, choice: Choice):
     )
   }
   return warnings
+}
+
+function aboutQos2(qos2: Settings['qos2'], { clean }: BrokerSettings, choice: Choice): readonly string[] {
+  if (qos2 === 'downgrade' || !clean) return []
+  return [
+    `qos2 is durable (${choice.source('qos2')}), and the session is clean: a message that is not acknowledged ` +
+      'goes with the connection, so nothing is kept. clean: false with a clientId changes that',
+  ]
 }
 
 /** Whether a host is this machine, by its name. */

@@ -53,6 +53,8 @@ export interface ServerParts {
   readonly durableOutbox?: DurableOutbox | undefined
   /** Where filters overlap and copies can not be told apart; undefined where nobody said. */
   readonly overlap?: Overlap | undefined
+  /** The best QoS that is asked for; 1 unless told otherwise. */
+  readonly highestQoS?: 1 | 2 | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Seconds it is asked to keep it. */
@@ -134,6 +136,7 @@ export class Server implements Client {
       copies,
       log,
       overlap: parts.overlap,
+      highestQoS: parts.highestQoS,
     })
     const deadLetters = (this.#deadLetters = this.#deadLettersOf(parts))
     this.#dispatcher = new Dispatcher({

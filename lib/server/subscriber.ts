@@ -28,6 +28,8 @@ export interface SubscriberParts {
   readonly log: Logger
   /** What to do where filters overlap and copies can not be told apart; undefined where nobody said. */
   readonly overlap?: Overlap | undefined
+  /** The best that is asked for. Default: 1. */
+  readonly highestQoS?: 1 | 2 | undefined
 }
 
 const trace = tracer('subscriptions')
@@ -111,7 +113,7 @@ export class Subscriber {
         throw error
       }
     }
-    return { filter: text, qos: interest.qos === 2 ? 1 : interest.qos }
+    return { filter: text, qos: interest.qos > this.#highestQoS ? this.#highestQoS : interest.qos }
   }
 
   async remove(slot: Slot, text: string): Promise<void> {
@@ -163,16 +165,22 @@ export class Subscriber {
     copies.update(this.#wanted)
   }
 
+  get #highestQoS(): 1 | 2 {
+    return this.#parts.highestQoS ?? 1
+  }
+
   // With identifiers copies can be told apart: nothing has to be widened, and what is held may stay beside
   // the filter that covers it.
   #planFor(interests: readonly Interest[]): readonly Subscription[] {
-    if (this.#connection === undefined) return planSubscriptions(interests)
+    const highestQoS = this.#highestQoS
+    if (this.#connection === undefined) return planSubscriptions(interests, { highestQoS })
     const { protocolVersion, subscriptionIdentifiers } = this.#connection
     const { granted, lives } = this.#holdings
     if (subscriptionIdentifiers)
-      return planSubscriptions(interests, { held: granted, lives, protocolVersion })
+      return planSubscriptions(interests, { held: granted, lives, protocolVersion, highestQoS })
     const { overlap } = this.#parts
-    const plan = planSubscriptions(interests, { protocolVersion, superset: overlap === 'superset' })
+    const superset = overlap === 'superset'
+    const plan = planSubscriptions(interests, { protocolVersion, superset, highestQoS })
     if (overlap !== 'accept') refuseAmbiguousShares(plan)
     return plan
   }
@@ -258,8 +266,9 @@ export class Subscriber {
 
   #sayNotices(connection: ConnectionInfo): void {
     const interests = this.#parts.slots.flatMap((slot) => slot.receiver.interests())
-    const { overlap } = this.#parts
-    for (const notice of subscriptionNotices(interests, this.#wanted, { ...connection, overlap })) {
+    const { highestQoS, overlap } = this.#parts
+    const terms = { ...connection, overlap, highestQoS }
+    for (const notice of subscriptionNotices(interests, this.#wanted, terms)) {
       if (this.#saidNotices.has(notice)) continue
       this.#saidNotices.add(notice)
       this.#parts.log.warn(notice)

@@ -7,6 +7,8 @@ import type { ConnectionInfo } from '../transport/transport.ts'
 /** What the notices depend on. */
 export interface NoticeTerms extends Pick<ConnectionInfo, 'protocolVersion' | 'subscriptionIdentifiers'> {
   readonly overlap?: Overlap | undefined
+  /** Default: 1. */
+  readonly highestQoS?: 1 | 2 | undefined
 }
 
 /** One sentence for each thing that will not be as it was written. */
@@ -16,18 +18,18 @@ export function subscriptionNotices(
   terms: NoticeTerms,
 ): string[] {
   return [
-    ...exactlyOnce(interests),
+    ...(terms.highestQoS === 2 ? [] : downgraded(interests)),
     ...(terms.protocolVersion === 4 ? onlyIn5(interests) : []),
     ...(terms.subscriptionIdentifiers ? [] : indistinguishable(subscriptions, terms.overlap)),
     ...widened(subscriptions),
   ]
 }
 
-function exactlyOnce(interests: readonly Interest[]): string[] {
+function downgraded(interests: readonly Interest[]): string[] {
   const sources = interests.filter(({ qos }) => qos === 2).map(({ source }) => `"${source}"`)
   if (sources.length === 0) return []
   return [
-    `QoS 2 is requested as 1 for ${sources.join(', ')}: every message at least once, never lost over a crash.`,
+    `QoS 2 is requested as 1 for ${sources.join(', ')}: every message at least once, never lost over a crash. qos2: 'durable' asks for 2.`,
   ]
 }
 

@@ -34,6 +34,8 @@ export interface PlanRules {
   readonly protocolVersion?: 4 | 5
   /** Subscribe to the least superset of filters that overlap. */
   readonly superset?: boolean
+  /** The best that is asked for. Default: 1, for QoS 2 brings no message that QoS 1 does not. */
+  readonly highestQoS?: 1 | 2
 }
 
 /** One subscription in the making. */
@@ -56,22 +58,28 @@ interface Draft {
  */
 export function planSubscriptions(
   interests: readonly Interest[],
-  { held = new Map(), lives = new Map(), protocolVersion = 5, superset = false }: PlanRules = {},
+  {
+    held = new Map(),
+    lives = new Map(),
+    protocolVersion = 5,
+    superset = false,
+    highestQoS = 1,
+  }: PlanRules = {},
 ): readonly Subscription[] {
   const told = protocolVersion === 5 ? interests : interests.map(withoutOptions)
-  const covering = mergeContained(mergeIdentical(told), held)
+  const covering = mergeContained(mergeIdentical(told, highestQoS), held)
   const drafts = superset ? mergeOverlaps(covering, told) : covering
   const taken = new Set(drafts.flatMap(({ interest }) => held.get(wireFilter(interest))?.identifier ?? []))
-  const raisedBy = raisers(drafts)
+  const raised = raisers(drafts)
   return drafts.map(({ interest, qos, serves, widened }, at) => {
     const { filter, noLocal, retainAsPublished, retainHandling, share } = interest
     const wire = wireFilter(interest)
     const identifier = held.get(wire)?.identifier ?? subscriptionIdentifier(wire, taken, lives.get(wire))
     taken.add(identifier)
-    const asked = Math.max(qos, raisedBy[at] === undefined ? 0 : 1, held.get(wire)?.qos ?? 0) as QoS
+    const asked = bestOf(qos, raised[at]?.qos ?? 0, held.get(wire)?.qos ?? 0)
     const request = { filter: wire, qos: asked, noLocal, retainHandling, retainAsPublished, identifier }
     const served = serves.flatMap((place) => interests[place] ?? [])
-    return { filter, share, request, serves: served, widened, raisedBy: raisedBy[at] }
+    return { filter, share, request, serves: served, widened, raisedBy: raised[at]?.filter }
   })
 }
 
@@ -116,13 +124,13 @@ function withoutOptions(interest: Interest): Interest {
   return { ...interest, noLocal: false, retainAsPublished: false, retainHandling: 0 }
 }
 
-function mergeIdentical(interests: readonly Interest[]): Draft[] {
+function mergeIdentical(interests: readonly Interest[], highestQoS: 1 | 2): Draft[] {
   const merged = new Map<string, Draft>()
   for (const [at, interest] of interests.entries()) {
     const key = wireFilter(interest)
     const first = merged.get(key)
-    // QoS 2 is requested as 1: MQTT.js would acknowledge it before the handler has run.
-    const qos = interest.qos === 0 ? (first?.qos ?? 0) : 1
+    const own = interest.qos > highestQoS ? highestQoS : interest.qos
+    const qos = bestOf(own, first?.qos ?? 0)
     if (first === undefined) merged.set(key, { interest, serves: [at], qos, widened: false })
     else if (optionsOf(first.interest) !== optionsOf(interest)) throw optionsDiffer(first.interest, interest)
     else merged.set(key, { ...first, qos, serves: [...first.serves, at] })
@@ -178,7 +186,7 @@ function merge(drafts: readonly Draft[], heirOf: (draft: Draft) => string): Draf
     return {
       interest: own?.interest ?? { ...first!.interest, filter },
       serves: all.flatMap(({ serves }) => serves).toSorted((one, other) => one - other),
-      qos: all.some(({ qos }) => qos > 0) ? 1 : 0,
+      qos: bestOf(...all.map(({ qos }) => qos)),
       widened: own === undefined,
     }
   })
@@ -190,18 +198,29 @@ function kinOf({ interest }: Draft): string {
 }
 
 /**
- * For each draft of QoS 0 the filter of one that overlaps with it and has QoS 1. One step is enough: of the
+ * For each draft one that overlaps with it and has a better QoS: the best there is. One step is enough: of the
  * filters that match a topic each overlaps with the one that has the best QoS.
  */
-function raisers(drafts: readonly Draft[]): readonly (string | undefined)[] {
-  const sure = drafts.filter(({ qos }) => qos > 0)
-  if (sure.length === drafts.length) return []
-  const index = new OverlapIndex(sure.map(({ interest }) => interest.filter))
-  return drafts.map(({ interest, qos }) => {
-    const [at] = qos > 0 ? [] : index.find(interest.filter, 1)
-    const other = at === undefined ? undefined : sure[at]
-    return other === undefined ? undefined : wireFilter(other.interest)
+function raisers(
+  drafts: readonly Draft[],
+): readonly ({ readonly filter: string; readonly qos: QoS } | undefined)[] {
+  const better = ([2, 1] as const).flatMap((level) => {
+    const sure = drafts.filter(({ qos }) => qos === level)
+    if (sure.length === 0 || sure.length === drafts.length) return []
+    return [{ level, sure, index: new OverlapIndex(sure.map(({ interest }) => interest.filter)) }]
   })
+  return drafts.map(({ interest, qos }) => {
+    for (const { level, sure, index } of better) {
+      const [at] = qos < level ? index.find(interest.filter, 1) : []
+      const other = at === undefined ? undefined : sure[at]
+      if (other !== undefined) return { filter: wireFilter(other.interest), qos: level }
+    }
+    return undefined
+  })
+}
+
+function bestOf(...all: readonly QoS[]): QoS {
+  return all.includes(2) ? 2 : all.includes(1) ? 1 : 0
 }
 
 function optionsOf({ noLocal, retainHandling, retainAsPublished }: Interest): string {

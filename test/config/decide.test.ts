@@ -578,3 +578,12 @@ test('the outbox as it is asked for', (t) => {
     t.regex(error?.message ?? '', /^outbox\.latest \(.*\): expected/, filter)
   }
 })
+
+test('qos2: durable with a clean session keeps nothing, and says so', (t) => {
+  t.is(settle({}).qos2, 'downgrade')
+  const kept = settle({ flags: { qos2: 'durable', cleansession: 'false', id: 'hall' } })
+  t.is(kept.qos2, 'durable')
+  t.deepEqual(kept.warnings, [])
+  const [warning] = settle({ env: { MQTTASGI_QOS2: 'durable' } }).warnings
+  t.regex(warning ?? '', /^qos2 is durable \(environment MQTTASGI_QOS2\), and the session is clean/)
+})

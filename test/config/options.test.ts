@@ -59,6 +59,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   maxTopicLevels: true,
   maxHops: true,
   replyTopics: true,
+  qos2: true,
   stateDir: true,
   'deadLetter.store': true,
   'deadLetter.topic': true,

@@ -31,6 +31,13 @@ test('QoS 2 is said to be requested as 1, with the routes', (t) => {
   t.deepEqual(more, [])
 })
 
+test('where QoS 2 is requested as 2 nothing is said', (t) => {
+  const interests = [interest('a', { qos: 2 })]
+  const plan = planSubscriptions(interests, { highestQoS: 2 })
+  const terms = { protocolVersion: 5, subscriptionIdentifiers: true, highestQoS: 2 } as const
+  t.deepEqual(subscriptionNotices(interests, plan, terms), [])
+})
+
 for (const option of [{ noLocal: true }, { retainHandling: 1 }, { retainAsPublished: true }] as const) {
   test(`${Object.keys(option).join()} is said to have no effect over 3.1.1`, (t) => {
     const [notice, ...more] = notices([interest('a', option), interest('b')], 4, false)

@@ -27,6 +27,20 @@ test('QoS 2 is requested as 1', (t) => {
   t.deepEqual(planned(interest('a', { qos: 2 }), interest('b', { qos: 0 })), ['a 1', 'b 0'])
 })
 
+test('QoS 2 is requested as 2 where it may be, and raises what overlaps with it to 2', (t) => {
+  const plan = (...interests: Interest[]): string[] =>
+    planSubscriptions(interests, { highestQoS: 2 }).map(
+      ({ raisedBy, request }) =>
+        `${request.filter} ${request.qos}${raisedBy === undefined ? '' : ` by ${raisedBy}`}`,
+    )
+  t.deepEqual(plan(interest('a', { qos: 2 }), interest('b', { qos: 1 }), interest('a')), ['a 2', 'b 1'])
+  t.deepEqual(plan(interest('a/b', { qos: 2 }), interest('a/#', { qos: 0 })), ['a/# 2'])
+  t.deepEqual(
+    plan(interest('a/+', { qos: 2 }), interest('+/b'), interest('a/b/+', { qos: 0 }), interest('+/b/c')),
+    ['a/+ 2', '+/b 2 by a/+', 'a/b/+ 1 by +/b/c', '+/b/c 1'],
+  )
+})
+
 test('a filter that another covers is left out, and raises that one', (t) => {
   t.deepEqual(planned(interest('a/b'), interest('a/+', { qos: 0 }), interest('a/#', { qos: 0 })), ['a/# 1'])
   t.deepEqual(planned(interest('a/+'), interest('+/b')), ['a/+ 1', '+/b 1'])
