@@ -75,6 +75,9 @@ export default defineConfig({
     // Seconds one attempt to connect may take.
     connectTimeout: 10,
 
+    // The topic below which shared subscriptions are tried on MQTT 3.1.1, where brokers may only pretend; off believes them.
+    shareProbe: 'mqttasgi/probe',
+
     // Further attempts to connect in one outage before giving up with exit code 1; 0 never gives up.
     retries: 3,
   },

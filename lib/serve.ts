@@ -25,6 +25,7 @@ import type { DurableOutbox } from './server/letter-keeper.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
 import { systemClock } from './server/system-clock.ts'
+import { probeTopic } from './server/share-probe.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
 import type { Transport } from './transport/transport.ts'
 
@@ -157,6 +158,7 @@ function partsOf(
     outbox: outboxPolicy(settings.outbox),
     overlap: settings.overlap,
     highestQoS: settings.qos2 === 'durable' ? 2 : 1,
+    shareProbeTopic: broker.shareProbe && probeTopic(broker.shareProbe, broker.clientId),
     sessionLasts: !broker.clean,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     onSessionLoss: broker.onSessionLoss,

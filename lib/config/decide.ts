@@ -6,6 +6,7 @@ import { defaultPort } from './broker-url.ts'
 import { Choice } from './choice.ts'
 import { decideDeadLetter } from './dead-letter.ts'
 import { filtersOf } from './filters.ts'
+import { overlapOf, shareProbeOf } from './decide-subscribing.ts'
 import type { Level } from './levels.ts'
 import type { OptionPath } from './options.ts'
 import { decideOutbox } from './outbox.ts'
@@ -63,11 +64,6 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
   })
 }
 
-function overlapOf(choice: Choice): Settings['overlap'] {
-  const overlap = choice.text('overlap')
-  return overlap === 'accept' || overlap === 'superset' ? overlap : undefined
-}
-
 function decideBroker(choice: Choice): BrokerSettings {
   const transport = transportOf(choice)
   const tls = tlsOf(choice, transport)
@@ -91,6 +87,7 @@ function decideBroker(choice: Choice): BrokerSettings {
     ...credentialsOf(choice),
     keepaliveSeconds: choice.number('broker.keepalive'),
     connectTimeoutMs: Math.round(choice.number('broker.connectTimeout') * 1_000),
+    shareProbe: shareProbeOf(choice),
     retries: choice.number('broker.retries'),
   })
 }

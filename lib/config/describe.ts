@@ -60,6 +60,8 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.keepalive': String(broker.keepaliveSeconds),
     'broker.connectTimeout': String(broker.connectTimeoutMs / 1_000),
     'broker.retries': String(broker.retries),
+    'broker.shareProbe': broker.shareProbe ?? 'off',
+    overlap: settings.overlap,
     drainTimeout: String(settings.drainTimeoutMs / 1_000),
     maxInFlight: String(settings.maxInFlight),
     maxInFlightBytes: String(settings.maxInFlightBytes),

@@ -56,6 +56,8 @@ export interface BrokerInput {
   keepalive?: number | undefined
   /** Seconds one attempt to connect may take. Default: 10. */
   connectTimeout?: number | undefined
+  /** Topic below which shared subscriptions are tried on MQTT 3.1.1; `off` believes the broker. Default: mqttasgi/probe. */
+  shareProbe?: string | undefined
   /** Further attempts to connect in one outage; 0 never gives up. Default: 3. */
   retries?: number | undefined
 }

@@ -262,6 +262,15 @@ export const options: readonly OptionEntry[] = [
       'Further attempts to connect in one outage before giving up with exit code 1; 0 never gives up.',
   },
   {
+    path: 'broker.shareProbe',
+    type: { kind: 'text' },
+    default: 'mqttasgi/probe',
+    flag: { long: '--share-probe', value: 'TOPIC' },
+    env: 'MQTT_SHARE_PROBE',
+    sentence:
+      'The topic below which shared subscriptions are tried on MQTT 3.1.1, where brokers may only pretend; off believes them.',
+  },
+  {
     path: 'overlap',
     type: { kind: 'choice', choices: ['accept', 'superset'] },
     defaultText: 'accept, but not for shared and plain routes together',

@@ -41,6 +41,8 @@ export interface BrokerSettings {
   /** 0 switches the keepalive off. */
   readonly keepaliveSeconds: number
   readonly connectTimeoutMs: number
+  /** The topic below which shared subscriptions are tried on MQTT 3.1.1; undefined: they are not. */
+  readonly shareProbe: string | undefined
   /** Further attempts in one outage; 0 for no limit. */
   readonly retries: number
 }

@@ -252,6 +252,11 @@ export const errorCodes = {
       'A shared and another subscription overlap, and the broker has no Subscription Identifiers to tell their messages apart.',
     mend: "Use MQTT 5, run them in processes of their own, or say overlap: 'accept'.",
   },
+  ERR_SHARED_UNSUPPORTED: {
+    kind: 'connection',
+    means: 'The broker grants shared subscriptions, or leaves them unanswered, and delivers nothing to them.',
+    mend: 'Use a broker that has them, or routes without a group; broker.shareProbe off leaves it untried.',
+  },
   ERR_HANDLER_TIMEOUT: {
     kind: 'delivery',
     means: 'A chain took longer than timeoutMs.',

@@ -6,7 +6,7 @@ import { inLog, type Logger } from '../core/log.ts'
 import { hasMoreLevels } from '../core/topic.ts'
 import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
-import type { Copies } from './copies.ts'
+import type { CopyVerdict } from './copies.ts'
 import type { Counters } from './counters.ts'
 import { Fifo } from './fifo.ts'
 import { Delivery, type Job, type Slot } from './job.ts'
@@ -21,7 +21,7 @@ import { Window, type WindowLimits } from './window.ts'
 export interface DispatcherParts {
   readonly port: Pick<Transport, 'settled' | 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
   readonly recipients: Recipients<Slot>
-  readonly copies: Pick<Copies, 'judge'>
+  readonly copies: { judge(arrival: Arrival): CopyVerdict | { readonly type: 'probe' } }
   readonly counters: Counters
   readonly limits: WindowLimits
   /** What has more levels is only acknowledged; undefined for no limit. */
@@ -255,7 +255,7 @@ export class Dispatcher {
     }
     const verdict = copies.judge(arrival)
     if (verdict.type !== 'run') {
-      counters[verdict.type === 'copy' ? 'copies' : 'surplus']++
+      if (verdict.type !== 'probe') counters[verdict.type === 'copy' ? 'copies' : 'surplus']++
       return false
     }
     arrival.share = verdict.share

@@ -32,6 +32,8 @@ import type { Overlap } from './overlaps.ts'
 import { Recipients } from './recipients.ts'
 import { Session, sessionLost } from './session.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
+import { ShareCheck } from './share-check.ts'
+import { ShareProbe } from './share-probe.ts'
 import { Subscriber } from './subscriber.ts'
 import { systemClock } from './system-clock.ts'
 import type { ConnectionFailure, ConnectionInfo, Transport } from '../transport/transport.ts'
@@ -55,6 +57,8 @@ export interface ServerParts {
   readonly overlap?: Overlap | undefined
   /** The best QoS that is asked for; 1 unless told otherwise. */
   readonly highestQoS?: 1 | 2 | undefined
+  /** The topic on which shared subscriptions are tried over MQTT 3.1.1; undefined to believe the broker. */
+  readonly shareProbeTopic?: string | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Seconds it is asked to keep it. */
@@ -126,6 +130,7 @@ export class Server implements Client {
     this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })
     const recipients = new Recipients<Slot>()
     const copies = new Copies()
+    const probe = this.#makeShareProbe()
     this.#subscriber = new Subscriber({
       broker: {
         subscribe: (requests) => this.#asking(transport.subscribe(requests)),
@@ -137,12 +142,13 @@ export class Server implements Client {
       log,
       overlap: parts.overlap,
       highestQoS: parts.highestQoS,
+      shareCheck: probe && new ShareCheck(probe, log),
     })
     const deadLetters = (this.#deadLetters = this.#deadLettersOf(parts))
     this.#dispatcher = new Dispatcher({
       port: transport,
       recipients,
-      copies,
+      copies: { judge: (arrival) => (probe?.takes(arrival) ? { type: 'probe' } : copies.judge(arrival)) },
       counters: this.#counters,
       limits: parts.window,
       maxTopicLevels: parts.maxTopicLevels,
@@ -162,6 +168,17 @@ export class Server implements Client {
       durable: parts.durableOutbox,
       wallNow: Date.now,
     })
+  }
+
+  #makeShareProbe(): ShareProbe | undefined {
+    const { shareProbeTopic: topic, transport } = this.#parts
+    if (topic === undefined) return undefined
+    const broker: Pick<Transport, 'subscribe' | 'unsubscribe' | 'publish'> = {
+      subscribe: (requests) => this.#asking(transport.subscribe(requests)),
+      unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
+      publish: (name, payload, options) => this.#asking(transport.publish(name, payload, options)),
+    }
+    return new ShareProbe({ broker, clock: this.#clock, topic })
   }
 
   /** Resolves when the server has ended, for whatever reason. Never rejects. */

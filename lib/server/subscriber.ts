@@ -14,6 +14,7 @@ import type { Slot } from './job.ts'
 import { reasonText } from '../transport/reason-codes.ts'
 import type { Recipients } from './recipients.ts'
 import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
+import type { ShareCheck } from './share-check.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
 import { planSubscriptions, type Subscription } from './subscriptions.ts'
@@ -30,6 +31,8 @@ export interface SubscriberParts {
   readonly overlap?: Overlap | undefined
   /** The best that is asked for. Default: 1. */
   readonly highestQoS?: 1 | 2 | undefined
+  /** Tries shared subscriptions where the broker can not say that it has them; left out where that is not wanted. */
+  readonly shareCheck?: ShareCheck | undefined
 }
 
 const trace = tracer('subscriptions')
@@ -222,6 +225,7 @@ export class Subscriber {
     const unsubscribe = this.#holdings.superfluous(this.#wanted)
     const missing = this.#holdings.missing(this.#wanted)
     const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
+    await this.#parts.shareCheck?.before(subscribe, connection)
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused = missing.flatMap(({ filter }) => {
       const code = unavailable(filter, connection)

@@ -51,6 +51,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'broker.keepalive': true,
   'broker.connectTimeout': true,
   'broker.retries': true,
+  'broker.shareProbe': true,
   overlap: true,
   drainTimeout: true,
   maxInFlight: true,
