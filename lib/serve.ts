@@ -72,6 +72,8 @@ export interface ServerSurroundings {
   readonly log: Logger
   /** Loads the application files of workers. */
   readonly loader: ModuleLoader
+  /** Is told each password that was read from a file or a function, so that nothing prints it. */
+  readonly secret?: ((password: string) => void) | undefined
   readonly transport?: Transport | undefined
 }
 
@@ -79,7 +81,7 @@ export interface ServerSurroundings {
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log: given, loader, transport }: ServerSurroundings,
+  { log: given, loader, secret, transport }: ServerSurroundings,
 ): Promise<Server> {
   const log = unfailing(given)
   const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
@@ -101,7 +103,7 @@ export async function createServer(
     }
     refuseDuplicates(receivers)
     if (transport === undefined) exchanges = await openExchanges(settings, log)
-    const connection = transport ?? connectionTo(settings.broker, settings, exchanges)
+    const connection = transport ?? connectionTo(settings, { secret, exchanges })
     server = new Server({ ...partsOf(receivers, settings, log, connection), durableOutbox })
   } catch (error) {
     release()
@@ -244,15 +246,17 @@ async function openExchanges(
 }
 
 function connectionTo(
-  broker: BrokerSettings,
-  { maxInFlight, maxPacketBytes }: Settings,
-  exchanges: ExchangeStore | undefined,
+  { broker, maxInFlight, maxPacketBytes }: Settings,
+  {
+    secret,
+    exchanges,
+  }: Pick<ServerSurroundings, 'secret'> & { readonly exchanges: ExchangeStore | undefined },
 ): Transport {
   return new MqttTransport({
     address: addressOf(broker),
     clientId: broker.clientId,
     clean: broker.clean,
-    credentials: () => currentCredentials(broker),
+    credentials: () => currentCredentials(broker, secret),
     keepaliveSeconds: broker.keepaliveSeconds,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     receiveMaximum: maxInFlight,

@@ -61,6 +61,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   }
 }
 
-function isSecretIn({ password, url, 'dead-letter-redis': redis }: Texts): boolean {
-  return password !== undefined || [url, redis].some((text) => text?.includes('@'))
+// The query of a websocket may be a signature.
+function isSecretIn({ password, url, 'ws-path': path, 'dead-letter-redis': redis }: Texts): boolean {
+  return password !== undefined || [url, path, redis].some((text) => text !== undefined && /[@?]/.test(text))
 }

@@ -37,7 +37,11 @@ export async function prepare(context: CommandContext): Promise<Prepared> {
 export async function prepareServer({ terminal }: CommandContext, configured: Configured): Promise<Prepared> {
   const { settings, loader } = configured
   const application = await applicationOf(configured)
-  const server = await createServer(application, settings, { log: terminal.log(settings.verbosity), loader })
+  const server = await createServer(application, settings, {
+    log: terminal.log(settings.verbosity),
+    loader,
+    secret: (password) => terminal.hide(password),
+  })
   return { ...configured, application, server }
 }
 

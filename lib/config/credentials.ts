@@ -13,17 +13,23 @@ export interface CurrentCredentials {
 }
 
 /**
- * Asks for both, at once where nothing has to be read. Never shows what it got: an error names the option and the file.
+ * Asks for both, at once where nothing has to be read; a password that was not known before is told. Never shows what it got: an error names the option and the file.
  *
  * @example
  * currentCredentials(resolveOptions({ broker: { username: 'u', password: 'p' } }).broker) // { username: 'u', … }
  */
-export function currentCredentials(given: Given): CurrentCredentials | Promise<CurrentCredentials> {
+export function currentCredentials(
+  given: Given,
+  heard?: (password: string) => void,
+): CurrentCredentials | Promise<CurrentCredentials> {
   const { password, passwordFile, username } = given
   if (passwordFile === undefined && typeof password !== 'function' && typeof username !== 'function') {
     return { username, password: password?.reveal() }
   }
-  return read(given)
+  return read(given).then((credentials) => {
+    if (credentials.password !== undefined) heard?.(credentials.password)
+    return credentials
+  })
 }
 
 async function read({ password, passwordFile, username }: Given): Promise<CurrentCredentials> {

@@ -55,6 +55,15 @@ const places: Readonly<Record<string, (url: string) => Place>> = {
       MQTTASGI_DEAD_LETTER_REDIS: `rediss://u:${canary}@localhost`,
     },
   }),
+  'a file': (url) => ({
+    env: { MQTT_URL: url, MQTT_USERNAME: 'u', MQTT_PASSWORD_FILE: 'secret' },
+    files: { secret: `${canary}\n` },
+  }),
+  'a function': (url) => ({
+    files: {
+      'mqttasgi.config.ts': `export default { broker: { url: '${url}', username: 'u', password: () => '${canary}' } }`,
+    },
+  }),
   TypeScript: (url) => ({
     files: {
       'mqttasgi.config.ts': `export default { broker: { url: '${url}', username: 'u', password: '${canary}' } }`,

@@ -40,6 +40,11 @@ function placesFor(url: string): readonly Place[] {
     { argv: [], env: { MQTT_URL: url, MQTT_USERNAME: 'u', MQTT_PASSWORD: canary }, files: {} },
     { argv: ['--url', secretUrl], env: {}, files: {} },
     { argv: ['--url', url, '-U', 'u', '-P', canary], env: {}, files: {} },
+    {
+      argv: [],
+      env: { MQTT_URL: url, MQTT_USERNAME: 'u', MQTT_PASSWORD_FILE: 'secret' },
+      files: { secret: canary },
+    },
     { argv: [], env: {}, files: { '.env': `MQTT_URL=${secretUrl}\n` } },
     { argv: [], env: {}, files: { 'mqttasgi.config.json': JSON.stringify({ broker: { url: secretUrl } }) } },
   ]
