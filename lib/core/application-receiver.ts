@@ -82,6 +82,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan> {
       retainHandling: options.retainHandling,
       retainAsPublished: options.retainAsPublished,
       strict: delivery.order === 'strict',
+      sheds: delivery.overflow !== 'block',
       source: pattern,
     }))
     return this.#interests

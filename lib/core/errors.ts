@@ -267,6 +267,11 @@ export const errorCodes = {
     means: 'A message was in hand longer than holdMs, all attempts together.',
     mend: 'Raise holdMs, make the handler faster, or call ctx.extend() while it makes progress.',
   },
+  ERR_MESSAGE_CRASHES: {
+    kind: 'delivery',
+    means: 'The process has died again and again with this message in hand; it was not run once more.',
+    mend: 'See what the handler does with such a payload (mqttasgi dlq show), then replay it.',
+  },
   ERR_APPLICATION_INVALID: {
     kind: 'config',
     means: 'What was given as an application is none.',

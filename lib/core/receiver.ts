@@ -21,6 +21,8 @@ export interface Interest {
   readonly retainAsPublished: boolean
   /** Its route has `order: 'strict'`. */
   readonly strict?: boolean
+  /** Its route has an overflow policy other than `block`. */
+  readonly sheds?: boolean
   /** Where it was written, for messages to people: the pattern of the route. */
   readonly source: string
 }

@@ -12,6 +12,10 @@ export interface Counters {
   dropped: number
   /** Attempts beyond the first. */
   retried: number
+  /** Thrown away by `overflow`, `throttleMs` or `debounceMs`. */
+  shed: number
+  /** Retained messages that came again after they had become dead letters; acknowledged. */
+  refusedAgain: number
   /** No route of any receiver matched. */
   unmatched: number
   acknowledged: number
@@ -59,6 +63,8 @@ export function zeroCounters(): Counters {
     deadLettered: 0,
     dropped: 0,
     retried: 0,
+    shed: 0,
+    refusedAgain: 0,
     unmatched: 0,
     acknowledged: 0,
     joined: 0,

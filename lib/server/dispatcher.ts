@@ -1,34 +1,30 @@
 // The way of a message through the server, from arrival to acknowledgement; long, because one order and one window hold it together.
 import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
-import type { MqttasgiError } from '../core/errors.ts'
-import { inLog, type Logger } from '../core/log.ts'
-import { hasMoreLevels } from '../core/topic.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { inLog } from '../core/log.ts'
 import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
-import type { CopyVerdict } from './copies.ts'
-import type { Counters } from './counters.ts'
-import { Fifo } from './fifo.ts'
+import { Admission, type AdmissionParts } from './admission.ts'
+import { Entrance } from './entrance.ts'
 import { Delivery, type Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
 import { Runner } from './runner.ts'
 import { reasonOf, type Burial, type Settlement } from './settlement.ts'
 import { skippedArrival } from './skipped-arrival.ts'
+import { CRASHES, type Suspects } from './suspects.ts'
 import { Window, type WindowLimits } from './window.ts'
 
 /** What the dispatcher works with. It calls the connection only through `port`. */
-export interface DispatcherParts {
+export interface DispatcherParts extends AdmissionParts {
   readonly port: Pick<Transport, 'settled' | 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
   readonly recipients: Recipients<Slot>
-  readonly copies: { judge(arrival: Arrival): CopyVerdict | { readonly type: 'probe' } }
-  readonly counters: Counters
   readonly limits: WindowLimits
-  /** What has more levels is only acknowledged; undefined for no limit. */
-  readonly maxTopicLevels?: number | undefined
   readonly clock: Clock
   readonly random: Random
-  readonly log: Logger
+  /** Finds out what a process died of; undefined where that is not looked for. */
+  readonly suspects?: Suspects | undefined
   /** Keeps the message of a job as a dead letter; resolves when it is kept. Undefined: nothing is kept. */
   readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
   /** A receiver is done with a message. */
@@ -42,9 +38,12 @@ export class Dispatcher {
   readonly #acks = new AckQueue<Delivery>()
   readonly #window: Window
   readonly #redeliveries = new Redeliveries<Delivery, Arrival>()
-  // In front of the window, in the order of arrival.
-  readonly #waiting = new Fifo<Delivery>()
+  readonly #entrance: Entrance
   readonly #runner: Runner
+  readonly #admission: Admission
+  #isStrict = false
+  // Suspects of which it is not known yet how often a process has died with them in hand.
+  #asked = 0
   #released: Delivery[] = []
   #flushing = false
   #pumping = false
@@ -55,6 +54,14 @@ export class Dispatcher {
   constructor(parts: DispatcherParts) {
     this.#parts = parts
     this.#window = new Window(parts.limits)
+    this.#admission = new Admission(parts)
+    this.#entrance = new Entrance({
+      clock: parts.clock,
+      window: this.#window,
+      recipients: parts.recipients,
+      shed: (delivery) => this.#shed(delivery),
+      ready: () => this.#pump(),
+    })
     this.#runner = new Runner({
       clock: parts.clock,
       random: parts.random,
@@ -67,6 +74,14 @@ export class Dispatcher {
         this.#wake()
       },
     })
+    this.#narrow()
+  }
+
+  /** What the receivers' routes ask for: one message at a time, or that some of them may be shed. */
+  survey(wishes: { readonly isStrict: boolean; readonly sheds: boolean }): void {
+    this.#isStrict = wishes.isStrict
+    if (wishes.sheds) this.#entrance.mayShed()
+    this.#narrow()
   }
 
   /** Messages at receivers that have been begun and have not ended. */
@@ -81,7 +96,7 @@ export class Dispatcher {
 
   /** Messages that are in hand: handed out, or waiting for their turn. */
   get inHand(): number {
-    return this.#window.open + this.#waiting.size
+    return this.#window.open + this.#entrance.size
   }
 
   /** A connection is up. What an older one left comes again if the session was resumed, else never. */
@@ -112,10 +127,10 @@ export class Dispatcher {
     if (this.#draining !== 'no') return
     const delivery = new Delivery(arrival)
     if (arrival.packetId !== 0) this.#owe(delivery)
-    if (!this.#isWanted(arrival)) return this.#settled(delivery)
-    if (this.#window.hasRoom && this.#waiting.size === 0) return this.#handOut(delivery)
-    this.#waiting.push(delivery)
-    this.#window.wait(arrival.bytes)
+    if (!this.#admission.admits(arrival)) return this.#settled(delivery)
+    this.#suspect(delivery)
+    if (this.#entrance.passes(delivery)) return this.#handOut(delivery)
+    this.#pump()
     // Only what comes on top can be too much, and only where stopping to read is no way out.
     if (this.#window.overflows && this.#parts.port.awaiting) this.#overflow()
     else this.#balance()
@@ -147,13 +162,14 @@ export class Dispatcher {
    */
   drain(waiting: 'finish' | 'drop'): Promise<void> {
     this.#draining = waiting
-    if (waiting === 'finish') this.#runner.end('hurry', () => true)
-    else {
+    if (waiting === 'drop') {
       const needed = this.#acks.upToLast(({ begun, settled }) => begun || settled)
-      this.#clearWaiting()
+      this.#entrance.takeOut((delivery) => !needed.has(delivery))
       this.#runner.end('leave', (delivery) => needed.has(delivery))
-      this.#balance()
-    }
+    } else this.#runner.end('hurry', () => true)
+    this.#entrance.hurry()
+    this.#pump()
+    this.#balance()
     return new Promise((resolve) => {
       this.#idle.push(resolve)
       this.#wake()
@@ -169,6 +185,7 @@ export class Dispatcher {
 
   /** Hears no more of what still runs. Returns how many handlers that are. */
   leave(): number {
+    this.#entrance.stop()
     return this.#runner.leave()
   }
 
@@ -184,22 +201,18 @@ export class Dispatcher {
   }
 
   #dropWaiting(): void {
-    this.#clearWaiting()
+    this.#entrance.takeOut(() => true)
     this.#runner.dropWaiting()
     this.#balance()
-  }
-
-  #clearWaiting(): void {
-    for (const { arrival } of this.#waiting.clear()) this.#window.admit(arrival.bytes)
   }
 
   // What has not been begun comes again, in the order of its acknowledgements: the head of that order must
   // never stand behind what can only be acknowledged after it. What the broker does not have is ours alone.
   #leaveToTheBroker(): void {
     const expected = new Set(this.#redeliveries.clear())
-    for (const delivery of this.#waiting.clear()) {
-      if (expected.delete(delivery)) this.#window.admit(delivery.arrival.bytes)
-      else this.#waiting.push(delivery)
+    for (const delivery of this.#entrance.takeOut((one) => expected.has(one))) {
+      expected.delete(delivery)
+      if (delivery.suspect) this.#parts.suspects?.leftToTheBroker()
     }
     this.#redeliveries.expect(expected)
   }
@@ -234,46 +247,48 @@ export class Dispatcher {
     delivery.current = false
   }
 
-  #isWanted(arrival: Arrival): boolean {
-    const { counters, copies, log, maxTopicLevels } = this.#parts
-    if (arrival.settled === true) {
-      counters.joined++
-      return false
-    }
-    if (arrival.invalid !== undefined) {
-      counters.invalidTopics++
-      // Not louder: whoever may publish could fill the log with it.
-      log.debug(
-        `"${inLog(arrival.topic)}" is no topic, its message was only acknowledged: ${arrival.invalid}.`,
-      )
-      return false
-    }
-    if (maxTopicLevels !== undefined && hasMoreLevels(arrival.topic, maxTopicLevels)) {
-      counters.deepTopics++
-      log.debug(`"${inLog(arrival.topic)}" has more than ${maxTopicLevels} levels, it was only acknowledged.`)
-      return false
-    }
-    const verdict = copies.judge(arrival)
-    if (verdict.type !== 'run') {
-      if (verdict.type !== 'probe') counters[verdict.type === 'copy' ? 'copies' : 'surplus']++
-      return false
-    }
-    arrival.share = verdict.share
-    return true
-  }
-
   #handOut(delivery: Delivery): void {
     const { arrival } = delivery
     this.#window.enter()
     delivery.inWindow = true
     const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
     delivery.remaining = slots.length
-    for (const slot of slots) this.#runner.start(delivery, slot)
+    if (delivery.suspect) void this.#question(delivery, slots)
+    else for (const slot of slots) this.#runner.start(delivery, slot)
+  }
+
+  #suspect(delivery: Delivery): void {
+    const { suspects } = this.#parts
+    if (suspects === undefined || !suspects.isSearching) return
+    delivery.suspect = suspects.suspects(delivery.arrival)
+    this.#narrow()
+  }
+
+  async #question(delivery: Delivery, slots: readonly Slot[]): Promise<void> {
+    const { arrival } = delivery
+    this.#asked++
+    const crashes = (await this.#parts.suspects?.begin(arrival)) ?? 0
+    this.#asked--
+    if (crashes < CRASHES) for (const slot of slots) this.#runner.start(delivery, slot)
+    else for (const slot of slots) this.#runner.bury(delivery, slot, crashBurial(arrival.topic, crashes))
+    this.#wake()
+  }
+
+  // One at a time: where order is strict, and while it is looked for what a process has died of.
+  #narrow(): void {
+    this.#window.narrow(this.#isStrict || this.#parts.suspects?.isSearching === true)
+  }
+
+  #shed(delivery: Delivery): void {
+    this.#parts.counters.shed++
+    this.#settled(delivery)
   }
 
   #concluded(job: Job, settlement: Settlement): void {
     const { delivery } = job
     delivery.reasonCode ||= settlement.reasonCode ?? 0
+    if (settlement.type === 'deadLettered' && delivery.arrival.retain)
+      this.#admission.refuse(delivery.arrival)
     this.#parts.report(job, settlement)
     if (--delivery.remaining === 0) this.#settled(delivery)
   }
@@ -290,6 +305,11 @@ export class Dispatcher {
 
   #settled(delivery: Delivery): void {
     delivery.settled = true
+    this.#entrance.ended(delivery)
+    if (delivery.suspect) {
+      this.#parts.suspects?.settled(delivery.arrival)
+      this.#narrow()
+    }
     if (delivery.arrival.qos === 2 && delivery.current) this.#parts.port.settled?.(delivery.packetId)
     // On a new connection it may have to wait for older ones that have no place in the window yet.
     if (delivery.resumed || !delivery.current) this.#leaveWindow(delivery)
@@ -314,12 +334,11 @@ export class Dispatcher {
   }
 
   #pump(): void {
-    if (this.#pumping || this.#waiting.size === 0) return
+    if (this.#pumping || this.#entrance.size === 0) return
     this.#pumping = true
     while (this.#window.hasRoom) {
-      const delivery = this.#waiting.shift()
+      const delivery = this.#entrance.next()
       if (delivery === undefined) break
-      this.#window.admit(delivery.arrival.bytes)
       this.#handOut(delivery)
     }
     this.#pumping = false
@@ -345,9 +364,19 @@ export class Dispatcher {
   }
 
   #wake(): void {
-    if (this.#draining === 'no' || this.#runner.running > 0) return
-    if (this.#draining === 'finish' && this.#waiting.size > 0) return
+    if (this.#draining === 'no' || this.#runner.running > 0 || this.#asked > 0) return
+    if (this.#entrance.size > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
+  }
+}
+
+function crashBurial(topic: string, crashes: number): Burial {
+  const what = `The process has died ${crashes} times with this message on "${inLog(topic)}" in hand.`
+  return {
+    cause: 'crashed',
+    error: new MqttasgiError('ERR_MESSAGE_CRASHES', what),
+    route: undefined,
+    reasonCode: 0,
   }
 }
 

@@ -24,6 +24,8 @@ export class Delivery implements Owed {
   begun = false
   /** Receivers that are not done. */
   remaining = 0
+  /** It may be what the process before this one died of. */
+  suspect = false
   /** For its acknowledgement on MQTT 5; 0 for yes. */
   reasonCode = 0
 

@@ -308,7 +308,7 @@ function setKey(job: Job, plan: Plan, arrival: Arrival): void {
 }
 
 // NUL is in no topic [MQTT-4.7.3-2], so keys and topics never meet.
-function laneKey(plan: Plan, arrival: Arrival): string | undefined {
+export function laneKey(plan: Plan, arrival: Arrival): string | undefined {
   switch (plan.order) {
     case 'topic':
       return arrival.topic

@@ -1,6 +1,7 @@
 // A server: keeps one connection to a broker up for its receivers, from start to drained stop; long, because all parts meet here.
 import { reconnectBackoff } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
+import type { CrashLedger } from '../core/crash-ledger.ts'
 import type { DeadLetterStore } from '../core/dead-letter.ts'
 import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
@@ -24,6 +25,7 @@ import { Copies } from './copies.ts'
 import { zeroCounters, type Counters } from './counters.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Dispatcher } from './dispatcher.ts'
+import { healthOf, type Health } from './health.ts'
 import { slotOf, type Job, type Slot } from './job.ts'
 import type { DurableOutbox } from './letter-keeper.ts'
 import { Outbox } from './outbox.ts'
@@ -35,6 +37,7 @@ import { settlementLine, type Settlement } from './settlement.ts'
 import { ShareCheck } from './share-check.ts'
 import { ShareProbe } from './share-probe.ts'
 import { Subscriber } from './subscriber.ts'
+import { Suspects } from './suspects.ts'
 import { systemClock } from './system-clock.ts'
 import type { ConnectionFailure, ConnectionInfo, Transport } from '../transport/transport.ts'
 import type { WindowLimits } from './window.ts'
@@ -68,10 +71,25 @@ export interface ServerParts {
   /** Where messages go that can not be handled. Left out: they are logged, counted and acknowledged. */
   readonly deadLetters?: DeadLetterStore | undefined
   readonly clientId?: string | undefined
+  /** By which a message that kills the process is found out. Left out: it comes again each time. */
+  readonly crashLedger?: CrashLedger | undefined
+  /** Called last, when nothing is asked of the stores any more. */
+  readonly release?: (() => Promise<void>) | undefined
   /** Milliseconds that a stop waits for handlers and publications. */
   readonly drainTimeoutMs: number
   readonly log: Logger
   readonly clock?: Clock
+}
+
+/** How to stop. */
+export interface StopOptions {
+  /** Milliseconds to wait for handlers and publications. */
+  readonly drainTimeoutMs?: number
+  /**
+   * This instance does not come back: it gives up its shared subscriptions first, handles what the broker has
+   * already given it, and ends its session with the broker.
+   */
+  readonly leave?: boolean
 }
 
 /** How a stop went. */
@@ -93,6 +111,8 @@ const trace = tracer('server')
 type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'closed'
 
 const DISCONNECT_TIMEOUT_MS = 1_000
+// The broker sends nothing more to a group that was left, once it has been silent for so long.
+const QUIET_MS = 500
 // More than this many publications under way to the broker would only fill its memory instead of ours.
 const PUBLICATIONS_UNDER_WAY = 1_000
 
@@ -108,6 +128,7 @@ export class Server implements Client {
   readonly #subscriber: Subscriber
   readonly #outbox: Outbox
   readonly #deadLetters: DeadLetters | undefined
+  readonly #stopSurvey: readonly (() => void)[]
   readonly #closed = new Deferred<Closed>()
   #state: State = 'idle'
   #error: MqttasgiError | undefined = undefined
@@ -155,6 +176,7 @@ export class Server implements Client {
       clock: this.#clock,
       random: Math.random,
       log,
+      suspects: parts.crashLedger && new Suspects(parts.crashLedger, parts.window.maxInFlight, log),
       bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
       report: (job, settlement) => this.#report(job, settlement),
       defer: (callback) => void setImmediate(callback),
@@ -167,6 +189,25 @@ export class Server implements Client {
       log,
       durable: parts.durableOutbox,
       wallNow: Date.now,
+    })
+    this.#survey()
+    this.#stopSurvey = this.#slots.map(({ receiver }) => receiver.onInterests(() => this.#survey()))
+  }
+
+  /**
+   * Whether this server does what it is there for, and if not, why: told from its connection, its
+   * subscriptions, its dead letters and its oldest message, at the moment it is asked.
+   *
+   * @example
+   * const { ready, reasons } = server.health
+   */
+  get health(): Health {
+    const oldest = this.#dispatcher.oldestSince
+    return healthOf({
+      state: this.#state,
+      isSubscribed: this.#subscriber.isSubscribed,
+      deadLetterFault: this.#deadLetters?.fault,
+      oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
     })
   }
 
@@ -240,9 +281,15 @@ export class Server implements Client {
   /**
    * Stops: begins nothing new, waits for the handlers that run and for publications under way, at most
    * `drainTimeoutMs`, then disconnects. A second call gives the first one's promise.
+   *
+   * @example
+   * await server.stop({ leave: true }) // this instance does not come back
    */
-  stop(options: { readonly drainTimeoutMs?: number } = {}): Promise<StopResult> {
-    this.#stopping ??= this.#stop(options.drainTimeoutMs ?? this.#parts.drainTimeoutMs)
+  stop({
+    drainTimeoutMs = this.#parts.drainTimeoutMs,
+    leave = false,
+  }: StopOptions = {}): Promise<StopResult> {
+    this.#stopping ??= this.#stop(drainTimeoutMs, leave)
     return this.#stopping
   }
 
@@ -336,7 +383,7 @@ export class Server implements Client {
     void this.stop()
   }
 
-  async #stop(drainTimeoutMs: number): Promise<StopResult> {
+  async #stop(drainTimeoutMs: number, leaves: boolean): Promise<StopResult> {
     const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
     const hadConnection = this.#state === 'connected'
     // Whoever waits for the connection to begin is to have it while we drain.
@@ -345,7 +392,7 @@ export class Server implements Client {
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()
     const deadline = new Deadline(this.#clock, drainTimeoutMs)
-    await deadline.within(this.#drain())
+    await deadline.within(this.#drain(leaves && hadConnection))
     const onlyOutboxIsLeft = this.#onlyOutboxIsLeft
     if (deadline.isOver) {
       await this.#abort()
@@ -356,13 +403,24 @@ export class Server implements Client {
     this.#deadLetters?.stop()
     this.#subscriber.close(error)
     this.#dispatcher.flush()
-    await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS)
+    const isLeft = leaves && !deadline.isOver
+    await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
     this.#outbox.close(error)
     const isNothingLost = await this.#outbox.release()
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
+    for (const stop of this.#stopSurvey) stop()
+    await this.#release()
     this.#state = 'closed'
     this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
     return stop
+  }
+
+  async #release(): Promise<void> {
+    try {
+      await this.#parts.release?.()
+    } catch (error) {
+      this.#parts.log.error(`A store could not be closed: ${toError(error).message}`, { error })
+    }
   }
 
   // Nobody will connect again: what waits for the broker waits in vain.
@@ -379,13 +437,31 @@ export class Server implements Client {
     await new Promise((resolve) => setImmediate(resolve))
   }
 
-  async #drain(): Promise<void> {
-    await this.#dispatcher.drain(this.#parts.sessionLasts ? 'drop' : 'finish')
+  async #drain(leaves: boolean): Promise<void> {
+    if (leaves) await this.#leaveShared()
+    await this.#dispatcher.drain(this.#parts.sessionLasts && !leaves ? 'drop' : 'finish')
     this.#dispatcher.flush()
     await this.#tellDisconnected(this.#endReason)
     // Replies of the last handlers must be with the broker before we go, or on disk.
     this.#onlyOutboxIsLeft = true
     await this.#outbox.idle()
+  }
+
+  // What the broker has given to us of a group's messages before it knew comes a little later; nobody else gets it.
+  async #leaveShared(): Promise<void> {
+    await this.#subscriber.leaveShared()
+    for (let before = -1; before !== this.#counters.received;) {
+      before = this.#counters.received
+      await new Promise<void>((resolve) => this.#clock.after(QUIET_MS, resolve))
+    }
+  }
+
+  #survey(): void {
+    const interests = this.#slots.flatMap(({ receiver }) => receiver.interests())
+    this.#dispatcher.survey({
+      isStrict: interests.some(({ strict }) => strict === true),
+      sheds: interests.some(({ sheds }) => sheds === true),
+    })
   }
 
   #clientOf(slot: Slot): Client {

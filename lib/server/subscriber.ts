@@ -1,4 +1,4 @@
-// Brings what the broker knows of our subscriptions in line with what the receivers want, and says when it is.
+// Brings what the broker knows of our subscriptions in line with what the receivers want, and says when it is; long, because each answer changes what is asked next.
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { covers } from '../core/filter-cover.ts'
@@ -54,6 +54,8 @@ export class Subscriber {
   #freshSession = false
   #everConnected = false
   #everReady = false
+  #isSubscribed = false
+  #isLeaving = false
   #changed = true
   #syncing = false
   #closed = false
@@ -70,6 +72,23 @@ export class Subscriber {
   /** Resolves when the broker has granted everything that is wanted now; rejects with what it refused. */
   ready(): Promise<void> {
     return this.#ready.promise
+  }
+
+  /** There is a connection, and the broker has granted on it all that is wanted now. */
+  get isSubscribed(): boolean {
+    return this.#isSubscribed
+  }
+
+  /** Gives up all that is shared with a group. Nothing is asked for anew from now on. */
+  async leaveShared(): Promise<void> {
+    this.#isLeaving = true
+    const shared = [...this.#holdings.granted.keys()].filter((filter) => sharedFilter(filter) !== null)
+    try {
+      for (const some of portions(shared)) await this.#parts.broker.unsubscribe(some)
+    } catch (error) {
+      // With the connection the session goes, or is taken up by nobody.
+      this.#parts.log.warn(`The shared subscriptions could not be given up: ${toError(error).message}`)
+    }
   }
 
   connected(info: ConnectionInfo): void {
@@ -147,13 +166,14 @@ export class Subscriber {
   #onChange(): void {
     this.#changed = true
     this.#renew()
-    if (this.#syncing || this.#connection === undefined) return
+    if (this.#syncing || this.#isLeaving || this.#connection === undefined) return
     this.#syncing = true
     queueMicrotask(() => void this.#sync())
   }
 
   // A promise that has settled speaks of what was wanted then.
   #renew(): void {
+    this.#isSubscribed = false
     if (this.#ready.settled && !this.#closed) this.#ready = new Deferred()
   }
 
@@ -212,6 +232,7 @@ export class Subscriber {
     if (this.#connection === undefined) return
     if (failure === undefined) {
       this.#everReady = true
+      this.#isSubscribed = true
       this.#ready.resolve()
       return
     }

@@ -24,6 +24,7 @@ export class Window {
   #open = 0
   #waitingBytes = 0
   #paused = false
+  #isNarrow = false
 
   constructor(limits: WindowLimits) {
     this.#limits = limits
@@ -39,7 +40,12 @@ export class Window {
   }
 
   get hasRoom(): boolean {
-    return this.#open < this.#limits.maxInFlight
+    return this.#open < (this.#isNarrow ? 1 : this.#limits.maxInFlight)
+  }
+
+  /** Lets one in at a time from now on, or as many as it may. */
+  narrow(isNarrow: boolean): void {
+    this.#isNarrow = isNarrow
   }
 
   /** A message is handed out. */

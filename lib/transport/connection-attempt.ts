@@ -5,7 +5,7 @@ import { closedByUs, ending, failureOf, gibberish, silence, type Progress } from
 import { InboundStream } from './inbound-stream.ts'
 import type { PublishPacket } from './publish-packet.ts'
 import type { BrokerAddress } from './socket.ts'
-import type { ConnectionFailure, ConnectionInfo, TransportListener } from './transport.ts'
+import type { ConnectionFailure, ConnectionInfo, Ending, TransportListener } from './transport.ts'
 
 /** What it needs of the others. */
 export interface AttemptOptions {
@@ -128,13 +128,13 @@ export class ConnectionAttempt {
    * In peace when connected: DISCONNECT behind what is about to be `answered`, and read to the end. Resolves when all
    * is released.
    */
-  close(timeoutMs: number, answered: Promise<void>): Promise<void> {
+  close(timeoutMs: number, answered: Promise<void>, ending?: Ending): Promise<void> {
     this.#failure ??= closedByUs(this.#options.address)
     this.#deaf = true
     const gone = new Promise<void>((resolve) => this.stream.once('close', resolve))
     if (!this.#connected) this.stream.destroy()
     else {
-      const finish = (): void => this.stream.finish(timeoutMs)
+      const finish = (): void => this.stream.finish(timeoutMs, ending)
       this.#patience = setTimeout(finish, timeoutMs)
       void answered.then(finish)
     }

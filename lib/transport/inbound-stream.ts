@@ -2,9 +2,12 @@
 import { Duplex } from 'node:stream'
 import { greetingFault } from './connect-failure.ts'
 import { PacketReader, type PacketSink } from './packet-reader.ts'
+import type { Ending } from './transport.ts'
 
 /** DISCONNECT with reason code 0, in 3.1.1 and in MQTT 5 (3.14.2.1). */
 const DISCONNECT = [0xe0, 0x00] as const
+/** The same with a Session Expiry Interval of 0 (3.14.2.2.2). */
+const DISCONNECT_FOR_GOOD = [0xe0, 0x07, 0x00, 0x05, 0x11, 0, 0, 0, 0] as const
 
 /** Who takes what is kept from MQTT.js. */
 export type InboundSink = Pick<PacketSink, 'publish' | 'release' | 'skipped' | 'violation'>
@@ -99,9 +102,10 @@ export class InboundStream extends Duplex {
    * DISCONNECT behind all that was written, half-close, read to the end; destroyed then, or after `timeoutMs`. To close
    * with bytes unread makes the kernel answer RST, and the other side may drop our last acknowledgements for it.
    */
-  finish(timeoutMs: number): void {
+  finish(timeoutMs: number, { endsSession }: Ending = { endsSession: false }): void {
     if (this.destroyed || this.#goodbye !== undefined) return
-    this.#goodbye = Buffer.from(DISCONNECT)
+    const isTellable = endsSession && this.#reader.protocolVersion === 5
+    this.#goodbye = Buffer.from(isTellable ? DISCONNECT_FOR_GOOD : DISCONNECT)
     this.#timer = setTimeout(() => this.destroy(), timeoutMs)
     this.#held = false
     this.#full = false

@@ -1,4 +1,4 @@
-// The port to the broker on MQTT.js: it does the I/O and decides nothing. The one door to MQTT.js.
+// The port to the broker on MQTT.js: it does the I/O and decides nothing. The one door to MQTT.js, and long because all that is asked of it comes through here.
 import { Duplex } from 'node:stream'
 import { MqttClient, UniqueMessageIdProvider } from 'mqtt'
 import type { IClientOptions, IConnackPacket, Packet } from 'mqtt'
@@ -12,7 +12,13 @@ import { connectionInfo, frameBytes, saidIn } from './connack.ts'
 import { closedByUs, dismissal, gibberish, keepaliveLost, refusal } from './connect-failure.ts'
 import { ConnectionAttempt } from './connection-attempt.ts'
 import { addressText, openSocket, type BrokerAddress } from './socket.ts'
-import type { ConnectionFailure, SubscriptionRequest, Transport, TransportListener } from './transport.ts'
+import type {
+  ConnectionFailure,
+  Ending,
+  SubscriptionRequest,
+  Transport,
+  TransportListener,
+} from './transport.ts'
 
 /** What does not change from one connection to the next. */
 export interface MqttTransportOptions {
@@ -122,8 +128,8 @@ export class MqttTransport implements Transport {
     this.#attempt?.cut(failure)
   }
 
-  close(timeoutMs: number): Promise<void> {
-    this.#closing ??= this.#close(timeoutMs)
+  close(timeoutMs: number, ending?: Ending): Promise<void> {
+    this.#closing ??= this.#close(timeoutMs, ending)
     return this.#closing
   }
 
@@ -156,9 +162,9 @@ export class MqttTransport implements Transport {
     })
   }
 
-  async #close(timeoutMs: number): Promise<void> {
+  async #close(timeoutMs: number, ending: Ending | undefined): Promise<void> {
     this.#asked?.cancel()
-    await this.#attempt?.close(timeoutMs, this.#acknowledger.idle())
+    await this.#attempt?.close(timeoutMs, this.#acknowledger.idle(), ending)
     this.#release()
     await this.#options.exchanges?.close()
   }

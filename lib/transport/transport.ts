@@ -94,6 +94,12 @@ export interface TransportListener {
   closed(failure: ConnectionFailure): void
 }
 
+/** How a connection is ended. */
+export interface Ending {
+  /** The broker is to forget the session: nobody comes back to it. MQTT 5 only (3.14.2.2.2). */
+  readonly endsSession: boolean
+}
+
 /** One broker, one connection at a time, as often as `connect` is called. */
 export interface Transport {
   /** `listener` is in place before the first byte is sent. Called once, before `connect`. */
@@ -121,5 +127,5 @@ export interface Transport {
   /** Ends the connection at once, without DISCONNECT; `closed` follows with this failure. */
   cut(failure: ConnectionFailure): void
   /** DISCONNECT, half-close, read to the end; then, or after `timeoutMs`, all is released. */
-  close(timeoutMs: number): Promise<void>
+  close(timeoutMs: number, ending?: Ending): Promise<void>
 }

@@ -10,6 +10,7 @@ import { Recipients } from '../../lib/server/recipients.ts'
 import type { Burial, Settlement } from '../../lib/server/settlement.ts'
 import type { Arrival, ConnectionFailure } from '../../lib/transport/transport.ts'
 import type { WindowLimits } from '../../lib/server/window.ts'
+import type { Suspects } from '../../lib/server/suspects.ts'
 import { FakeClock, settled } from './fake-clock.ts'
 import { plainPlan } from './plan.ts'
 
@@ -30,6 +31,7 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly synchronous?: (payload: string) => boolean
   readonly judge?: (topic: string) => CopyVerdict
   readonly log?: Logger
+  readonly suspects?: Suspects
   /** Called with the payload of what is to be a dead letter; resolves when it is kept. */
   readonly bury?: (payload: string, burial: Burial) => Promise<void>
 }
@@ -62,6 +64,7 @@ export class Stage {
       clock: this.clock,
       random: () => 0.5,
       log,
+      suspects: options.suspects,
       bury: options.bury && ((job, burial) => options.bury!(job.delivery.arrival.payload.toString(), burial)),
       report: (_job, settlement) => this.settlements.push(settlement),
       defer: (callback) => this.#deferred.push(callback),

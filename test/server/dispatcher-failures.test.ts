@@ -269,3 +269,68 @@ test('with strict order one runs at a time', async (t) => {
   }
   t.deepEqual(stage.acked, [1, 2, 3])
 })
+
+test('a retained message that became a dead letter is not run again when a subscription brings it again', async (t) => {
+  const { stage, buried } = burying()
+  const rejected: Outcome = { type: 'rejected', error: new Error('x'), route: '#', reasonCode: 0 }
+  stage.dispatcher.arrived(arrival(1, 'a', { retain: true }))
+  await stage.end('a', { outcome: rejected })
+  await stage.turn()
+  stage.dispatcher.arrived(arrival(2, 'a', { retain: true }))
+  stage.dispatcher.arrived(arrival(3, 'a', { retain: false }))
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'rejected']])
+  t.is(stage.counters.refusedAgain, 1)
+  t.deepEqual(stage.started, ['a', 'a'])
+  await stage.end('a')
+  t.deepEqual(stage.acked, [1, 2, 3])
+})
+
+test('routes that may be shed drop what is too much, count it, and acknowledge it in its turn', async (t) => {
+  const shedding = { name: '#', overflow: 'latest', maxWaiting: 10, throttleMs: 0, debounceMs: 0 } as const
+  const { stage } = burying({ plan: plan({ shedding }) })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  for (let i = 1; i <= 5; i++) stage.dispatcher.arrived(arrival(i, `${i}`, { topic: 'state' }))
+  stage.dispatcher.arrived(arrival(0, '6', { topic: 'state' }))
+  t.deepEqual(stage.running, ['1'])
+  t.is(stage.counters.shed, 4)
+  await stage.end('1')
+  t.deepEqual(stage.acked, [1, 2, 3, 4, 5])
+  t.deepEqual(stage.running, ['6'])
+  await stage.end('6')
+  t.is(stage.dispatcher.inHand, 0)
+})
+
+test('a stop runs what is debounced at once where it would be lost, and leaves it where it comes again', async (t) => {
+  const shedding = {
+    name: '#',
+    overflow: 'latest',
+    maxWaiting: 10,
+    throttleMs: 0,
+    debounceMs: 1_000,
+  } as const
+  for (const [waiting, started] of [
+    ['finish', ['1']],
+    ['drop', []],
+  ] as const) {
+    const { stage } = burying({ plan: plan({ shedding }) })
+    stage.dispatcher.survey({ isStrict: false, sheds: true })
+    stage.dispatcher.arrived(arrival(1, '1'))
+    t.deepEqual(stage.running, [])
+    const drained = stage.dispatcher.drain(waiting)
+    t.deepEqual(stage.started, started)
+    for (const payload of started) await stage.end(payload)
+    await drained
+    stage.dispatcher.leave()
+    t.is(stage.clock.timers, 0)
+  }
+})
+
+test('where a route is strict one message is in hand at a time, of any route', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.survey({ isStrict: true, sheds: false })
+  for (const [i, topic] of ['a', 'b'].entries()) stage.dispatcher.arrived(arrival(i + 1, topic))
+  t.deepEqual(stage.running, ['a'])
+  await stage.end('a')
+  t.deepEqual(stage.running, ['b'])
+})

@@ -1,0 +1,245 @@
+// Shedding: messages of routes that need not see them all wait here, and too many of them are dropped.
+import type { Clock } from '../core/clock.ts'
+import type { SheddingPolicy } from '../core/receiver.ts'
+import { Fifo } from './fifo.ts'
+
+/** Under which policy, and with which others of its key, a message waits. */
+export interface Ticket {
+  readonly policy: SheddingPolicy
+  readonly key: string
+  /** Not beside another one of its key. */
+  readonly serial: boolean
+}
+
+interface Entry<D> {
+  readonly delivery: D
+  readonly ticket: Ticket
+  /** Dropped, or started. */
+  gone: boolean
+}
+
+/** What waits with one key, and when the next of it may start. */
+interface Pen<D> {
+  readonly name: string
+  readonly entries: Fifo<Entry<D>>
+  waiting: number
+  running: number
+  readyAt: number
+  queued: boolean
+  cancel: (() => void) | undefined
+}
+
+/** What waits under one policy, in the order it came. */
+interface Crowding<D> {
+  readonly entries: Fifo<Entry<D>>
+  waiting: number
+}
+
+// Keys whose last start is remembered for throttling: an attacker's topics must not fill the memory.
+const REMEMBERED_KEYS = 10_000
+
+/**
+ * Holds messages until their key is free and its time has come; says which may start, and what is dropped. It
+ * starts nothing itself.
+ */
+export class Shedding<D> {
+  readonly #clock: Clock
+  readonly #dropped: (delivery: D) => void
+  readonly #ready: () => void
+  readonly #pens = new Map<string, Pen<D>>()
+  readonly #crowds = new Map<string, Crowding<D>>()
+  // Pens of which one may start, in the order in which that came about.
+  readonly #startable = new Fifo<Pen<D>>()
+  readonly #started = new Map<D, Ticket>()
+  #size = 0
+  #hurries = false
+
+  /** `dropped`: a message was thrown away; `ready`: one may start that could not before. */
+  constructor(clock: Clock, dropped: (delivery: D) => void, ready: () => void) {
+    this.#clock = clock
+    this.#dropped = dropped
+    this.#ready = ready
+  }
+
+  /** Messages that wait. */
+  get size(): number {
+    return this.#size
+  }
+
+  /** A message comes, and waits at least until `next` is asked. */
+  offer(delivery: D, ticket: Ticket): void {
+    const { policy } = ticket
+    const pen = this.#penOf(ticket)
+    const crowd = this.#crowdOf(policy)
+    if (policy.overflow === 'latest') this.#dropFirst(pen.entries)
+    if (crowd.waiting >= policy.maxWaiting) {
+      if (policy.overflow === 'drop-newest') return this.#dropped(delivery)
+      this.#dropFirst(crowd.entries)
+    }
+    const entry = { delivery, ticket, gone: false }
+    pen.entries.push(entry)
+    crowd.entries.push(entry)
+    pen.waiting++
+    crowd.waiting++
+    this.#size++
+    if (policy.debounceMs > 0) this.#wait(pen, this.#clock.now() + policy.debounceMs)
+    this.#queue(pen)
+  }
+
+  /** The next message that may start now; it counts as running then. */
+  next(): D | undefined {
+    for (let pen = this.#startable.shift(); pen !== undefined; pen = this.#startable.shift()) {
+      pen.queued = false
+      const entry = this.#firstOf(pen.entries)
+      if (entry === undefined || !this.#mayStart(pen, entry.ticket)) continue
+      this.#start(pen, entry)
+      return entry.delivery
+    }
+    return undefined
+  }
+
+  /** A message that `next` gave has ended, or is not to be run. */
+  ended(delivery: D): void {
+    const ticket = this.#started.get(delivery)
+    if (ticket === undefined) return
+    this.#started.delete(delivery)
+    const pen = this.#pens.get(penName(ticket))
+    if (pen === undefined) return
+    pen.running--
+    this.#queue(pen)
+    this.#forget(pen)
+  }
+
+  /** Waits for no time any more: all that waits may start when its key is free. */
+  hurry(): void {
+    this.#hurries = true
+    for (const pen of this.#pens.values()) {
+      pen.cancel?.()
+      pen.cancel = undefined
+      this.#queue(pen)
+    }
+  }
+
+  /** Takes out, and gives, the waiting messages of which this is so; they do not count as dropped. */
+  takeOut(isOver: (delivery: D) => boolean): D[] {
+    const out = [...this.#crowds.values()]
+      .flatMap(({ entries }) => entries.items())
+      .filter(({ delivery, gone }) => !gone && isOver(delivery))
+    for (const entry of out) this.#leave(entry)
+    return out.map(({ delivery }) => delivery)
+  }
+
+  /** Leaves no timer. */
+  stop(): void {
+    for (const pen of this.#pens.values()) pen.cancel?.()
+  }
+
+  #start(pen: Pen<D>, entry: Entry<D>): void {
+    const { delivery, ticket } = entry
+    this.#leave(entry)
+    pen.running++
+    this.#started.set(delivery, ticket)
+    if (ticket.policy.throttleMs > 0) this.#wait(pen, this.#clock.now() + ticket.policy.throttleMs)
+    // Another one of the key may run beside it.
+    this.#queue(pen)
+  }
+
+  #mayStart(pen: Pen<D>, { serial }: Ticket): boolean {
+    const inTime = this.#hurries || pen.readyAt <= this.#clock.now()
+    return inTime && !(serial && pen.running > 0)
+  }
+
+  #queue(pen: Pen<D>): void {
+    if (pen.queued || pen.waiting === 0) return
+    const first = this.#firstOf(pen.entries)
+    if (first === undefined || !this.#mayStart(pen, first.ticket)) return
+    pen.queued = true
+    this.#startable.push(pen)
+  }
+
+  #wait(pen: Pen<D>, until: number): void {
+    pen.readyAt = until
+    pen.cancel?.()
+    if (this.#hurries) return
+    pen.cancel = this.#clock.after(until - this.#clock.now(), () => {
+      pen.cancel = undefined
+      // Timers may be a little early.
+      pen.readyAt = Math.min(pen.readyAt, this.#clock.now())
+      this.#queue(pen)
+      if (pen.queued) this.#ready()
+      this.#forget(pen)
+    })
+  }
+
+  #dropFirst(entries: Fifo<Entry<D>>): void {
+    const entry = this.#firstOf(entries)
+    if (entry === undefined) return
+    this.#leave(entry)
+    this.#dropped(entry.delivery)
+  }
+
+  #leave(entry: Entry<D>): void {
+    entry.gone = true
+    this.#size--
+    const crowd = this.#crowdOf(entry.ticket.policy)
+    crowd.waiting--
+    if (crowd.entries.size > 2 * crowd.waiting + 64) crowd.entries.drop(({ gone }) => gone)
+    const pen = this.#pens.get(penName(entry.ticket))
+    if (pen !== undefined) pen.waiting--
+  }
+
+  // What is gone is left in its queues until it is their first.
+  #firstOf(entries: Fifo<Entry<D>>): Entry<D> | undefined {
+    for (let entry = entries.peek(); entry !== undefined; entry = entries.peek()) {
+      if (!entry.gone) return entry
+      entries.shift()
+    }
+    return undefined
+  }
+
+  #penOf(ticket: Ticket): Pen<D> {
+    const name = penName(ticket)
+    let pen = this.#pens.get(name)
+    if (pen === undefined) {
+      if (this.#pens.size >= REMEMBERED_KEYS) this.#forgetOldest()
+      pen = {
+        name,
+        entries: new Fifo(),
+        waiting: 0,
+        running: 0,
+        readyAt: 0,
+        queued: false,
+        cancel: undefined,
+      }
+      this.#pens.set(name, pen)
+    }
+    return pen
+  }
+
+  #crowdOf({ name }: SheddingPolicy): Crowding<D> {
+    let crowd = this.#crowds.get(name)
+    if (crowd === undefined) this.#crowds.set(name, (crowd = { entries: new Fifo(), waiting: 0 }))
+    return crowd
+  }
+
+  // Nothing of its key is here, and no time of it is to be remembered.
+  #forget(pen: Pen<D>): void {
+    const isIdle = pen.running === 0 && pen.waiting === 0 && pen.cancel === undefined
+    if (isIdle && this.#pens.get(pen.name) === pen) this.#pens.delete(pen.name)
+  }
+
+  #forgetOldest(): void {
+    let looked = 0
+    for (const pen of this.#pens.values()) {
+      if (++looked > 16) return
+      if (pen.running > 0 || pen.waiting > 0) continue
+      pen.cancel?.()
+      this.#pens.delete(pen.name)
+      return
+    }
+  }
+}
+
+function penName({ key, policy }: Ticket): string {
+  return `${policy.name}\0${key}`
+}

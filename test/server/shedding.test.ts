@@ -1,0 +1,215 @@
+import test from 'ava'
+import fc from 'fast-check'
+import type { Overflow, SheddingPolicy } from '../../lib/core/receiver.ts'
+import { Shedding } from '../../lib/server/shedding.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
+
+type Shed = Exclude<Overflow, 'block'>
+
+class Stage {
+  readonly clock = new FakeClock()
+  readonly dropped: string[] = []
+  readies = 0
+  readonly shedding = new Shedding<string>(
+    this.clock,
+    (delivery) => void this.dropped.push(delivery),
+    () => void this.readies++,
+  )
+  readonly #policy: SheddingPolicy
+
+  constructor(overflow: Shed, more: Partial<SheddingPolicy> = {}) {
+    this.#policy = { name: 'a/+', overflow, maxWaiting: 3, throttleMs: 0, debounceMs: 0, ...more }
+  }
+
+  offer(deliveries: string, serial = true): void {
+    for (const delivery of deliveries.split(' ')) {
+      this.shedding.offer(delivery, { policy: this.#policy, key: delivery.replace(/\d+$/, ''), serial })
+    }
+  }
+
+  /** All that may start now. */
+  start(): string {
+    const started: string[] = []
+    for (let next = this.shedding.next(); next !== undefined; next = this.shedding.next()) started.push(next)
+    return started.join(' ')
+  }
+}
+
+test('one of each key runs, the others wait in the order they came', (t) => {
+  const stage = new Stage('drop-oldest')
+  stage.offer('a1 a2 b1')
+  t.is(stage.start(), 'a1 b1')
+  t.is(stage.shedding.size, 1)
+  stage.shedding.ended('b1')
+  t.is(stage.start(), '')
+  stage.shedding.ended('a1')
+  t.is(stage.start(), 'a2')
+  stage.shedding.ended('a2')
+  t.is(stage.shedding.size, 0)
+  t.deepEqual(stage.dropped, [])
+})
+
+test('without order those of one key run beside each other', (t) => {
+  const stage = new Stage('drop-oldest')
+  stage.offer('a1 a2 a3', false)
+  t.is(stage.start(), 'a1 a2 a3')
+})
+
+test('drop-oldest throws away the oldest that waits, of whatever key', (t) => {
+  const stage = new Stage('drop-oldest')
+  stage.offer('a1 b1')
+  stage.start()
+  stage.offer('a2 b2 a3 b3 a4')
+  t.deepEqual(stage.dropped, ['a2', 'b2'])
+  stage.shedding.ended('a1')
+  stage.shedding.ended('b1')
+  t.is(stage.start(), 'a3 b3')
+})
+
+test('drop-newest throws away what comes', (t) => {
+  const stage = new Stage('drop-newest')
+  stage.offer('a1')
+  stage.start()
+  stage.offer('a2 a3 a4 a5 a6')
+  t.deepEqual(stage.dropped, ['a5', 'a6'])
+  t.is(stage.shedding.size, 3)
+})
+
+test('latest keeps one for each key, the newest', (t) => {
+  const stage = new Stage('latest')
+  stage.offer('a1')
+  stage.start()
+  stage.offer('a2 a3 b1 a4')
+  t.deepEqual(stage.dropped, ['a2', 'a3'])
+  t.is(stage.start(), 'b1')
+  stage.shedding.ended('a1')
+  t.is(stage.start(), 'a4')
+})
+
+test('latest is bounded over all keys, too', (t) => {
+  const stage = new Stage('latest')
+  stage.offer('a1 b1 c1 d1 e1')
+  t.deepEqual(stage.dropped, ['a1', 'b1'])
+  t.is(stage.start(), 'c1 d1 e1')
+})
+
+test('with a throttle a key starts once in its time, with the newest of what came between', (t) => {
+  const stage = new Stage('latest', { throttleMs: 100 })
+  stage.offer('a1')
+  t.is(stage.start(), 'a1')
+  stage.shedding.ended('a1')
+  stage.offer('a2 a3 b1')
+  t.is(stage.start(), 'b1')
+  stage.clock.advance(99)
+  t.is(stage.start(), '')
+  stage.clock.advance(1)
+  t.is(stage.readies, 1)
+  t.is(stage.start(), 'a3')
+  t.deepEqual(stage.dropped, ['a2'])
+  stage.shedding.ended('a3')
+  stage.shedding.ended('b1')
+  stage.clock.advance(200)
+  t.is(stage.clock.timers, 0)
+})
+
+test('with a debounce a key starts when it has been quiet for its time', (t) => {
+  const stage = new Stage('latest', { debounceMs: 100 })
+  stage.offer('a1')
+  stage.clock.advance(60)
+  stage.offer('a2')
+  stage.clock.advance(60)
+  t.is(stage.start(), '')
+  stage.clock.advance(40)
+  t.is(stage.start(), 'a2')
+  t.deepEqual(stage.dropped, ['a1'])
+})
+
+test('in a hurry nothing waits for its time, and no timer is left', (t) => {
+  const stage = new Stage('latest', { debounceMs: 100 })
+  stage.offer('a1 b1')
+  stage.shedding.hurry()
+  t.is(stage.clock.timers, 0)
+  t.is(stage.start(), 'a1 b1')
+  stage.offer('c1')
+  t.is(stage.start(), 'c1')
+  t.is(stage.clock.timers, 0)
+})
+
+test('what is taken out is not dropped', (t) => {
+  const stage = new Stage('drop-oldest')
+  stage.offer('a1 b1 b2')
+  t.deepEqual(
+    stage.shedding.takeOut((delivery) => delivery.startsWith('b')),
+    ['b1', 'b2'],
+  )
+  t.is(stage.start(), 'a1')
+  t.deepEqual(stage.dropped, [])
+  stage.shedding.ended('never started')
+  stage.shedding.stop()
+})
+
+test('thousands of keys come and go without being remembered', (t) => {
+  const stage = new Stage('latest', { throttleMs: 60_000, maxWaiting: 100 })
+  for (let i = 0; i < 30_000; i++) {
+    const delivery = `k${i}-`
+    stage.offer(delivery)
+    stage.start()
+    stage.shedding.ended(delivery)
+  }
+  t.true(stage.clock.timers <= 10_000)
+  stage.shedding.stop()
+  t.is(stage.clock.timers, 0)
+})
+
+test('whatever comes, the bounds hold, order is kept in each key, and each is started or dropped once', (t) => {
+  const overflow = fc.constantFrom<Shed>('drop-oldest', 'drop-newest', 'latest')
+  const step = fc.oneof(
+    fc.record({ type: fc.constant('offer' as const), key: fc.constantFrom('a', 'b', 'c') }),
+    fc.record({ type: fc.constant('end' as const), at: fc.nat(5) }),
+    fc.record({ type: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 60 }) }),
+  )
+  fc.assert(
+    fc.property(
+      overflow,
+      fc.constantFrom(0, 50),
+      fc.constantFrom(0, 30),
+      fc.array(step, { maxLength: 80 }),
+      (policy, throttleMs, debounceMs, steps) => {
+        const stage = new Stage(policy, { throttleMs, debounceMs: throttleMs > 0 ? 0 : debounceMs })
+        const offered: string[] = []
+        const started: string[] = []
+        const running: string[] = []
+        const begin = (): void => {
+          const some = stage.start()
+          if (some === '') return
+          started.push(...some.split(' '))
+          running.push(...some.split(' '))
+        }
+        for (const one of steps) {
+          if (one.type === 'offer') {
+            offered.push(`${one.key}${offered.length}`)
+            stage.offer(offered.at(-1) ?? '')
+          } else if (one.type === 'end') {
+            const [ended] = running.splice(one.at % Math.max(1, running.length), 1)
+            if (ended !== undefined) stage.shedding.ended(ended)
+          } else stage.clock.advance(one.ms)
+          begin()
+          const keys = running.map((delivery) => delivery[0])
+          if (new Set(keys).size !== keys.length || stage.shedding.size > 3) return false
+        }
+        stage.shedding.hurry()
+        while (running.length > 0 || stage.shedding.size > 0) {
+          for (const ended of running.splice(0)) stage.shedding.ended(ended)
+          begin()
+        }
+        const inOrder = ['a', 'b', 'c'].every((key) => {
+          const numbers = started.filter((one) => one.startsWith(key)).map((one) => Number(one.slice(1)))
+          return numbers.every((number, i) => i === 0 || number > (numbers[i - 1] ?? 0))
+        })
+        const ends = [...started, ...stage.dropped]
+        return inOrder && ends.length === offered.length && new Set(ends).size === ends.length
+      },
+    ),
+  )
+  t.pass()
+})

@@ -1,0 +1,138 @@
+import test from 'ava'
+import type { CrashLedger } from '../../lib/core/crash-ledger.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import type { QoS } from '../../lib/core/message.ts'
+import { Suspects, type SuspectMessage } from '../../lib/server/suspects.ts'
+import { arrival, Stage } from '../helpers/dispatcher-stage.ts'
+
+function message(payload: string, more: { dup?: boolean; qos?: QoS } = {}): SuspectMessage {
+  return { topic: 'a', payload: Buffer.from(payload), qos: 1, dup: false, ...more }
+}
+
+/** A ledger in memory. `crashes` says how often a process has died with a payload in hand. */
+function ledgerOf(
+  endedCleanly: boolean,
+  crashes: (key: string) => number = () => 0,
+): CrashLedger & { open: Set<string> } {
+  const open = new Set<string>()
+  return {
+    name: 'in memory',
+    endedCleanly,
+    open,
+    begin: async (key) => {
+      open.add(key)
+      return crashes(key)
+    },
+    settled: async (key) => void open.delete(key),
+    cleanEnd: async () => {},
+    close: async () => {},
+  }
+}
+
+test('after a clean end nothing is suspected', (t) => {
+  const suspects = new Suspects(ledgerOf(true), 32, silentLog)
+  t.false(suspects.isSearching)
+  t.false(suspects.suspects(message('1', { dup: true })))
+})
+
+test('after an unclean end it is the first ones, and what was sent before', (t) => {
+  const suspects = new Suspects(ledgerOf(false), 2, silentLog)
+  t.true(suspects.isSearching)
+  t.false(suspects.suspects(message('0', { qos: 0 })))
+  t.true(suspects.suspects(message('1', { dup: true })))
+  t.true(suspects.suspects(message('2', { dup: true })))
+  t.true(suspects.suspects(message('3', { dup: true })))
+  t.false(suspects.suspects(message('4')))
+  t.false(suspects.suspects(message('5', { dup: true })))
+  for (const payload of ['1', '2', '3']) {
+    t.true(suspects.isSearching)
+    suspects.settled(message(payload))
+  }
+  t.false(suspects.isSearching)
+})
+
+test('one that is left to the broker is waited for again', (t) => {
+  const suspects = new Suspects(ledgerOf(false), 1, silentLog)
+  t.true(suspects.suspects(message('1')))
+  suspects.leftToTheBroker()
+  t.true(suspects.isSearching)
+  t.true(suspects.suspects(message('1', { dup: true })))
+})
+
+test('the crash that nobody had noted counts for what was sent before', async (t) => {
+  const suspects = new Suspects(
+    ledgerOf(false, () => 2),
+    9,
+    silentLog,
+  )
+  t.is(await suspects.begin(message('1', { dup: true })), 3)
+  t.is(await suspects.begin(message('1')), 2)
+  const fresh = new Suspects(ledgerOf(false), 9, silentLog)
+  t.is(await fresh.begin(message('1', { dup: true })), 0)
+})
+
+test('a ledger that fails is said once, and nothing is held up', async (t) => {
+  const lines: string[] = []
+  const broken = { ...ledgerOf(false), begin: () => Promise.reject(new Error('disk full')) }
+  const suspects = new Suspects(broken, 9, { ...silentLog, error: (line) => void lines.push(line) })
+  t.is(await suspects.begin(message('1')), 0)
+  t.is(await suspects.begin(message('2')), 0)
+  t.is(lines.length, 1)
+  t.regex(lines[0] ?? '', /in memory.*disk full/)
+})
+
+test('suspects run one at a time, with nothing beside them, and are forgotten when they are done', async (t) => {
+  const ledger = ledgerOf(false)
+  const suspects = new Suspects(ledger, 2, silentLog)
+  const stage = new Stage({ suspects })
+  for (let i = 1; i <= 3; i++) stage.dispatcher.arrived(arrival(i, `${i}`, { dup: i < 3 }))
+  await stage.turn()
+  t.deepEqual(stage.running, ['1'])
+  t.is(ledger.open.size, 1)
+  await stage.end('1')
+  await stage.turn()
+  t.deepEqual(stage.running, ['2'])
+  await stage.end('2')
+  await stage.turn()
+  stage.dispatcher.arrived(arrival(4, '4'))
+  t.deepEqual(stage.running, ['3', '4'])
+  t.is(ledger.open.size, 0)
+  await stage.end('3')
+  await stage.end('4')
+  t.deepEqual(stage.acked, [1, 2, 3, 4])
+})
+
+test('what three processes died of is kept as a dead letter without being run, and none of its neighbours', async (t) => {
+  const keys = new Map<string, string>()
+  const ledger = ledgerOf(false, (key) => (keys.get('poison') === key ? 2 : 0))
+  const probe = new Suspects({ ...ledger, begin: async (key) => (keys.set('poison', key), 0) }, 1, silentLog)
+  await probe.begin({ topic: 'poison', payload: Buffer.from('poison'), qos: 1, dup: true })
+  const buried: string[] = []
+  const stage = new Stage({
+    suspects: new Suspects(ledger, 32, silentLog),
+    bury: async (payload, { cause }) => void buried.push(`${payload} ${cause}`),
+  })
+  for (const [i, payload] of ['before', 'poison', 'behind'].entries()) {
+    stage.dispatcher.arrived(arrival(i + 1, payload, { dup: true }))
+  }
+  await stage.turn()
+  await stage.end('before')
+  await stage.turn()
+  await stage.turn()
+  await stage.end('behind')
+  t.deepEqual(buried, ['poison crashed'])
+  t.deepEqual(stage.started, ['before', 'behind'])
+  t.deepEqual(stage.acked, [1, 2, 3])
+})
+
+test('a stop waits for a suspect that is being looked up', async (t) => {
+  const stage = new Stage({ suspects: new Suspects(ledgerOf(false), 9, silentLog) })
+  stage.dispatcher.arrived(arrival(1, '1'))
+  let drained = false
+  const draining = stage.dispatcher.drain('drop').then(() => (drained = true))
+  await stage.turn()
+  t.false(drained)
+  await stage.end('1')
+  await draining
+  t.deepEqual(stage.acked, [1])
+})
