@@ -205,6 +205,11 @@ export const errorCodes = {
     means: 'Another client connected with our client id, and the broker ended our connection.',
     mend: 'Give each instance a client id of its own.',
   },
+  ERR_REQUEST_TIMEOUT: {
+    kind: 'connection',
+    means: 'The broker is connected, and did not answer a SUBSCRIBE or UNSUBSCRIBE within 30 s.',
+    mend: 'Look at what the broker makes of the filter that the message names; some are silent about $share.',
+  },
   ERR_SESSION_LOST: {
     kind: 'connection',
     means: 'The broker did not know our session any more, and the server was told not to go on without it.',

@@ -20,6 +20,7 @@ import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
 import { assertPublishTopic } from '../core/topic.ts'
 import { traceSettled, tracer } from '../core/trace.ts'
+import { withAnswerLimit } from './answer-limit.ts'
 import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
 import { Copies } from './copies.ts'
 import { zeroCounters, type Counters } from './counters.ts'
@@ -113,6 +114,7 @@ type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'clo
 const DISCONNECT_TIMEOUT_MS = 1_000
 // The broker sends nothing more to a group that was left, once it has been silent for so long.
 const QUIET_MS = 500
+const ANSWER_LIMIT_MS = 30_000
 // More than this many publications under way to the broker would only fill its memory instead of ours.
 const PUBLICATIONS_UNDER_WAY = 1_000
 
@@ -134,6 +136,7 @@ export class Server implements Client {
   #error: MqttasgiError | undefined = undefined
   #stopping: Promise<StopResult> | undefined = undefined
   #cancelRetry: (() => void) | undefined = undefined
+  #everReady = false
   // A connection is up on which nothing is asked of the broker yet.
   #beginning: { readonly begin: () => void; readonly cancel: () => void } | undefined = undefined
   // The receivers were told of a connection, and not yet of its end.
@@ -153,10 +156,7 @@ export class Server implements Client {
     const copies = new Copies()
     const probe = this.#makeShareProbe()
     this.#subscriber = new Subscriber({
-      broker: {
-        subscribe: (requests) => this.#asking(transport.subscribe(requests)),
-        unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
-      },
+      broker: this.#brokerWithLimit(),
       slots: this.#slots,
       recipients,
       copies,
@@ -246,6 +246,7 @@ export class Server implements Client {
     this.#connect()
     try {
       await this.ready()
+      this.#everReady = true
     } catch (error) {
       // What the broker refuses at start-up it will refuse again.
       this.#fail(
@@ -487,6 +488,25 @@ export class Server implements Client {
     if (error === undefined) return
     this.#counters.loops++
     throw error
+  }
+
+  #brokerWithLimit(): Pick<Transport, 'subscribe' | 'unsubscribe'> {
+    const { transport } = this.#parts
+    return withAnswerLimit({
+      broker: {
+        subscribe: (requests) => this.#asking(transport.subscribe(requests)),
+        unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
+      },
+      clock: this.#clock,
+      limitMs: ANSWER_LIMIT_MS,
+      late: (error) => this.#unanswered(error),
+    })
+  }
+
+  // Another connection may help, but at the start it is to be seen that something is wrong.
+  #unanswered(error: MqttasgiError): void {
+    if (this.#everReady) this.#parts.transport.cut({ type: 'timeout', message: error.message })
+    else this.#fail(error)
   }
 
   // From here on the socket must be read, or whoever waits for the answer waits for ever.
