@@ -1,10 +1,11 @@
-// Puts a server together: introduces settings, transport, application and workers to each other.
+// Puts a server together: introduces settings, transport, application and workers to each other; long, because all parts meet here.
 import { createHash } from 'node:crypto'
 import { join } from 'node:path'
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
+import type { DeadLetterStore } from './core/dead-letter.ts'
 import { MqttasgiError, toError } from './core/errors.ts'
 import type { ExchangeStore } from './core/exchange-store.ts'
 import { unfailing, type Logger } from './core/log.ts'
@@ -19,6 +20,7 @@ import type { ModuleLoader } from './config/modules.ts'
 import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
 import { ExchangeJournal } from './durable/exchange-journal.ts'
 import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
+import { openDeadLetters, type DeadLetterPlan } from './durable/open-dead-letters.ts'
 import { lineLog } from './observe/line-log.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
 import type { DurableOutbox } from './server/letter-keeper.ts'
@@ -75,13 +77,28 @@ export interface ServerSurroundings {
   /** Is told each password that was read from a file or a function, so that nothing prints it. */
   readonly secret?: ((password: string) => void) | undefined
   readonly transport?: Transport | undefined
+  /** Where dead letters go instead of where the settings say; it is closed with the server. */
+  readonly deadLetters?: DeadLetterStore | undefined
+}
+
+/** What the settings say of dead letters, with the password that is needed to get at them. */
+export function deadLetterPlan({ deadLetter, stateDir }: Settings): DeadLetterPlan {
+  const { redis, ...rest } = deadLetter
+  return { ...rest, stateDir, redis: redis && { url: redis.url.reveal(), address: redis.address } }
+}
+
+function storeOf(settings: Settings, server: () => Server): DeadLetterStore | undefined {
+  return openDeadLetters(deadLetterPlan(settings), {
+    publish: (topic, payload, options) => server().publish(topic, payload, options),
+    protocolVersion: () => server().protocolVersion,
+  })
 }
 
 /** A server that has not been started: the command line watches it from the first moment on. */
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log: given, loader, secret, transport }: ServerSurroundings,
+  { log: given, loader, secret, transport, deadLetters }: ServerSurroundings,
 ): Promise<Server> {
   const log = unfailing(given)
   const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
@@ -104,7 +121,12 @@ export async function createServer(
     refuseDuplicates(receivers)
     if (transport === undefined) exchanges = await openExchanges(settings, log)
     const connection = transport ?? connectionTo(settings, { secret, exchanges })
-    server = new Server({ ...partsOf(receivers, settings, log, connection), durableOutbox })
+    const store = deadLetters ?? storeOf(settings, () => server)
+    server = new Server({
+      ...partsOf(receivers, settings, log, connection),
+      durableOutbox,
+      deadLetters: store,
+    })
   } catch (error) {
     release()
     await exchanges?.close()
@@ -144,6 +166,7 @@ function partsOf(
   return {
     transport,
     receivers,
+    clientId: broker.clientId,
     policy: {
       retries: broker.retries,
       protocolVersion: broker.protocolVersion,
@@ -245,12 +268,13 @@ async function openExchanges(
   return ExchangeJournal.open({ folder: join(stateDir, 'qos2', session), clock: systemClock, log })
 }
 
-function connectionTo(
+/** The connection that the settings ask for; nothing is connected yet. */
+export function connectionTo(
   { broker, maxInFlight, maxPacketBytes }: Settings,
   {
     secret,
     exchanges,
-  }: Pick<ServerSurroundings, 'secret'> & { readonly exchanges: ExchangeStore | undefined },
+  }: Pick<ServerSurroundings, 'secret'> & { readonly exchanges?: ExchangeStore | undefined },
 ): Transport {
   return new MqttTransport({
     address: addressOf(broker),

@@ -29,7 +29,7 @@ test('a log that fails neither ends the process nor holds an acknowledgement', a
     throw new Error('The log is broken.')
   }
   const log = { debug: broken, info: broken, warn: broken, error: broken }
-  const server = await serve(app, { transport, log })
+  const server = await serve(app, { transport, log, deadLetter: { store: 'none' } })
   t.teardown(() => server.stop())
   app.topic('a', { retry: { attempts: 1 } }, async () => {
     throw new Error('failed')

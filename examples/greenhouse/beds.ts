@@ -7,7 +7,10 @@ const TOO_DRY = 30
 
 export const beds = Router<{ bed: string }>()
 
-beds.topic('moisture', { description: 'Waters the bed' }, async (ctx) => {
+// A valve that is stuck is not forced: no second attempt, the next reading will ask for water again.
+const once = { attempts: 1 }
+
+beds.topic('moisture', { description: 'Waters the bed', retry: once }, async (ctx) => {
   const percent = Number(ctx.text())
   const { bed } = ctx.params
   if (percent >= TOO_DRY) return say(ctx, `${percent} % moist`)

@@ -11,7 +11,12 @@ const READING_EVERY_MS = 450
 async function run(forMs: number | undefined): Promise<void> {
   const log = screen((line) => console.log(line), process.stdout.isTTY && !process.env['NO_COLOR'])
   const broker = await startBroker({ port: 0 })
-  const server = await serve(app, { broker: { url: broker.url, clientId: 'greenhouse', clean: false }, log })
+  const server = await serve(app, {
+    broker: { url: broker.url, clientId: 'greenhouse', clean: false },
+    // Nothing of this greenhouse is to be found on the disk afterwards.
+    deadLetter: { store: 'none' },
+    log,
+  })
   const devices = await startDevices(broker.url, READING_EVERY_MS)
   log.info(`The greenhouse is open, on ${broker.url}. Ctrl-C closes it.`)
 

@@ -29,6 +29,7 @@ const commands: Readonly<Record<CommandName, () => Promise<Command>>> = {
   routes: async () => (await import('./routes.ts')).routes,
   match: async () => (await import('./match.ts')).match,
   config: async () => (await import('./config.ts')).config,
+  dlq: async () => (await import('./dlq.ts')).dlq,
 }
 
 /** Does what the words behind `mqttasgi` say; resolves with the exit code and never rejects. */

@@ -5,9 +5,10 @@ import { flagKey, type Texts } from '../config/levels.ts'
 import { nearest } from '../config/near.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { arrange } from './arguments.ts'
+import { dlqFlags, type DlqFlags, type OwnFlag } from './dlq-question.ts'
 
 /** The commands there are. `dev-server` is what `dev` starts and starts again; it is not in the help. */
-export type CommandName = 'run' | 'dev' | 'routes' | 'match' | 'config' | 'dev-server'
+export type CommandName = 'run' | 'dev' | 'routes' | 'match' | 'config' | 'dlq' | 'dev-server'
 
 /** What the command line asks for. */
 export interface Invocation {
@@ -16,6 +17,12 @@ export interface Invocation {
   readonly application: string | undefined
   /** Of `match`. */
   readonly topic: string | undefined
+  /** Of `dlq`: what to do, with which letters, and its own flags. */
+  readonly dlq?: {
+    readonly action: string | undefined
+    readonly ids: readonly string[]
+    readonly flags: DlqFlags
+  }
   /** The flags that were given, by their long names without dashes. */
   readonly flags: Texts
 }
@@ -27,6 +34,9 @@ interface CommandEntry {
   readonly name: CommandName
   readonly summary: string
   readonly takesTopic?: true
+  /** What stands behind it, before the application. */
+  readonly operands?: string
+  readonly flags?: readonly OwnFlag[]
   readonly hidden?: true
 }
 
@@ -39,6 +49,12 @@ const commands: readonly CommandEntry[] = [
   { name: 'routes', summary: 'show the routes and the filters that will be subscribed' },
   { name: 'match', summary: 'show which layers run for a topic, with their parameters', takesTopic: true },
   { name: 'config', summary: 'show each option, its value and where it came from' },
+  {
+    name: 'dlq',
+    summary: 'look at dead letters (ls, show <id>), replay them, or purge them',
+    operands: '<action>',
+    flags: dlqFlags,
+  },
   { name: 'dev-server', summary: 'one start of the application for dev', hidden: true },
 ]
 
@@ -101,7 +117,8 @@ function description(): string {
   const rows = commands
     .filter(({ hidden }) => !hidden)
     .map(
-      ({ name, takesTopic, summary }) => `  ${(takesTopic ? `${name} <topic>` : name).padEnd(15)} ${summary}`,
+      ({ name, takesTopic, operands, summary }) =>
+        `  ${[name, takesTopic ? '<topic>' : operands].filter(Boolean).join(' ').padEnd(15)} ${summary}`,
     )
   return ['Runs MQTT applications.', '', 'Commands:', ...rows].join('\n')
 }
@@ -112,14 +129,11 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
   command.helpOption('-h, --help', 'show this help').allowExcessArguments()
   command.addHelpText('after', brackets)
   if (entry.takesTopic) command.addArgument(new Argument('<topic>', 'a topic, as it would be published to'))
-  command.addArgument(
-    new Argument(
-      '[application]',
-      'its file and export: ./file.ts#export; without # the default export, else app',
-    ),
-  )
+  if (entry.flags === undefined) command.addArgument(new Argument('[application]', applicationInWords))
+  else addDlqArguments(command, entry.flags)
   for (const option of options) command.addOption(commanderOption(option))
   command.action(() => {
+    if (entry.name === 'dlq') return found(dlqInvocation(command))
     const [topic, ...operands] = entry.takesTopic ? command.args : [undefined, ...command.args]
     const [application] = operands
     refuseMistypedCommand(operands)
@@ -127,6 +141,25 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
     if (topic !== undefined && application === undefined) refuseMissingTopic(topic)
     found({ command: entry.name, topic, application, flags: flagsOf(command) })
   })
+}
+
+const applicationInWords = 'its file and export: ./file.ts#export; without # the default export, else app'
+
+function addDlqArguments(command: Command, flags: readonly OwnFlag[]): void {
+  command.addArgument(new Argument('[action]', 'ls, show, replay or purge'))
+  const ids = 'ids of letters, or how they begin, none for all; for replay --to application also'
+  command.addArgument(new Argument('[ids and application...]', `${ids} ${applicationInWords}`))
+  for (const { long, value, sentence } of flags)
+    command.addOption(new Option(value === undefined ? long : `${long} <${value}>`, sentence))
+}
+
+// An id has none of the signs that the path of a file has.
+function dlqInvocation(command: Command): Invocation {
+  const [action, ...operands] = command.args
+  const files = operands.filter((word) => /[./#\\]/.test(word))
+  refuseOthers('dlq', files)
+  const dlq = { action, ids: operands.filter((word) => !files.includes(word)), flags: command.opts() }
+  return { command: 'dlq', topic: undefined, application: files[0], dlq, flags: flagsOf(command) }
 }
 
 function commanderOption(entry: OptionEntry): Option {

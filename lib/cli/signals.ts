@@ -40,6 +40,11 @@ export class StopSignals {
     for (const [signal, listener] of this.#listeners) source.on(signal, listener)
   }
 
+  /** Whether the first signal has come. */
+  get isAsked(): boolean {
+    return this.#asked !== undefined
+  }
+
   /** Leaves the signals to others again. */
   dispose(): void {
     for (const [signal, listener] of this.#listeners) this.#source.off(signal, listener)

@@ -374,6 +374,11 @@ export const errorCodes = {
     means: 'Redis did not confirm within its time that it keeps, or has removed, a dead letter.',
     mend: 'See that it runs, can be reached, and has memory; it is asked again.',
   },
+  ERR_DEAD_LETTERS_ELSEWHERE: {
+    kind: 'config',
+    means: 'There are no dead letters that mqttasgi dlq could look at: they go to a topic, or nowhere.',
+    mend: 'Subscribe to the topic that the message names, or keep dead letters in the journal or in Redis.',
+  },
   ERR_DEAD_LETTER_UNREADABLE: {
     kind: 'delivery',
     means: 'Something is no dead letter, or one that a later version of mqttasgi has written.',

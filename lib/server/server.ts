@@ -231,6 +231,11 @@ export class Server implements Client {
     return this.#state
   }
 
+  /** Of the connection, or of the next one: 5 until the broker has said that it speaks 3.1.1 only. */
+  get protocolVersion(): 4 | 5 {
+    return this.#policy.protocolVersion
+  }
+
   /**
    * Connects, subscribes, and resolves when messages can come. Rejects with the coded error that made it
    * give up; the server is closed then.
@@ -408,6 +413,7 @@ export class Server implements Client {
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
     this.#outbox.close(error)
     const isNothingLost = await this.#outbox.release()
+    await this.#parts.deadLetters?.close().catch(() => {})
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
     for (const stop of this.#stopSurvey) stop()
     await this.#release()

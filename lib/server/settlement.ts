@@ -124,11 +124,9 @@ function reasonCodeOf(outcome: Failure): number {
 /** What is said of a message that failed, was dropped, or has become a dead letter. */
 export function settlementLine(topic: string, { type, error, route }: Settlement): string {
   const where = route === undefined ? '' : ` in route "${route}"`
-  const what = {
-    dropped: 'was dropped',
-    deadLettered: 'failed, and its message is a dead letter now',
-  }[type as string]
-  return `The chain for "${inLog(topic)}" ${what ?? 'failed'}${where}: ${reasonOf(error)}`
+  const what = type === 'dropped' ? 'was dropped' : 'failed'
+  const kept = type === 'deadLettered' ? ', and its message is a dead letter now' : ''
+  return `The chain for "${inLog(topic)}" ${what}${where}${kept}: ${reasonOf(error)}`
 }
 
 // Ours hold nothing long of a stranger's; any other may quote the payload.

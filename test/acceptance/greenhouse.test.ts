@@ -32,7 +32,8 @@ test('a warm house is aired, a dry bed is watered, and a stuck valve fails one m
 
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
-  const server = await serve(app, { broker: { url: broker.url, clientId: 'greenhouse', clean: false }, log })
+  const session = { url: broker.url, clientId: 'greenhouse', clean: false }
+  const server = await serve(app, { broker: session, deadLetter: { store: 'none' }, log })
   t.teardown(() => server.stop())
   const devices = await startDevices(broker.url, 20)
   t.teardown(() => devices.stop())

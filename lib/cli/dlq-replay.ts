@@ -1,0 +1,194 @@
+// Replays dead letters, one after the other: each is removed when it is known to have gone well, and stays otherwise.
+import { randomBytes } from 'node:crypto'
+import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
+import { mqttasgi } from '../core/application.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { MessageProperties, PublishProperties } from '../core/message.ts'
+import type { Settings } from '../config/settings.ts'
+import { connectionTo, createServer } from '../serve.ts'
+import type { Server } from '../server/server.ts'
+import { applicationOf, type CommandContext, type Configured } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+import { ReplayTransport } from './replay-transport.ts'
+
+/** What is replayed, and where to. */
+export interface ReplayOrder {
+  readonly archive: DeadLetterArchive
+  readonly configured: Configured
+  readonly letters: AsyncIterable<DeadLetter>
+  readonly to: 'broker' | 'application'
+}
+
+/** Resolves with why a letter stays; undefined when it has been replayed. */
+type Replay = (letter: DeadLetter) => Promise<string | undefined>
+
+const NO_SUBSCRIBERS = 0x10
+
+/** The user property by which a replayed message is known: the id of its dead letter. */
+const replayProperty = 'mqttasgi-replay'
+
+/** Resolves with the exit code: 0 when none of the letters stays. */
+export async function replay(context: CommandContext, order: ReplayOrder): Promise<number> {
+  const { archive, letters, to } = order
+  const { signals, terminal } = context
+  const place = to === 'broker' ? new ToBroker(context, order) : new ToApplication(context, order)
+  let replayed = 0
+  let stayed = 0
+  try {
+    for await (const letter of letters) {
+      if (signals.isAsked) break
+      const why = await place.replay(letter)
+      if (why === undefined) {
+        // Killed between the two, the letter is replayed once more: better twice than never.
+        await archive.remove([letter.id])
+        replayed++
+        terminal.print(`${letter.id}  ${letter.topic}`)
+      } else {
+        stayed++
+        terminal.say(`${letter.id} stays: ${why}`)
+      }
+    }
+  } finally {
+    await place.close()
+  }
+  const where = to === 'broker' ? 'to the broker' : 'in the application'
+  const stay = stayed === 0 ? '' : `, ${stayed} stay`
+  terminal.say(`${signals.isAsked ? 'interrupted: ' : ''}replayed ${replayed} ${where}${stay}`)
+  if (signals.isAsked) return exitCodes.SIGINT
+  return stayed === 0 ? exitCodes.clean : exitCodes.fatal
+}
+
+/** Publishes letters to their topics, with QoS 1. */
+class ToBroker {
+  readonly #context: CommandContext
+  readonly #order: ReplayOrder
+  #server: Promise<Server> | undefined
+
+  constructor(context: CommandContext, order: ReplayOrder) {
+    this.#context = context
+    this.#order = order
+  }
+
+  readonly replay: Replay = async (letter) => {
+    const server = await (this.#server ??= this.#connect())
+    try {
+      // Never retained: it would take the place of whatever has been retained since.
+      const { reasonCode } = await server.publish(letter.topic, letter.payload, {
+        qos: 1,
+        properties: marked(letter),
+      })
+      return reasonCode === NO_SUBSCRIBERS ? 'nobody subscribes to its topic (reason code 16)' : undefined
+    } catch (error) {
+      if (server.state === 'closed') throw error
+      return toError(error).message
+    }
+  }
+
+  async close(): Promise<void> {
+    const server = await this.#server?.catch(() => undefined)
+    await server?.stop()
+  }
+
+  async #connect(): Promise<Server> {
+    const { loader, settings } = this.#order.configured
+    const log = this.#context.terminal.log(settings.verbosity)
+    const server = await createServer(mqttasgi(), alone(settings), {
+      log,
+      loader,
+      secret: secretOf(this.#context),
+    })
+    await server.start()
+    return server
+  }
+}
+
+interface Stage {
+  readonly server: Server
+  readonly transport: ReplayTransport
+  /** Why the last letter could not be handled again. */
+  readonly failure: { message: string | undefined }
+}
+
+/** Runs letters in the application, each at the receiver that had failed. */
+class ToApplication {
+  readonly #context: CommandContext
+  readonly #order: ReplayOrder
+  readonly #stages = new Map<string, Promise<Stage>>()
+
+  constructor(context: CommandContext, order: ReplayOrder) {
+    this.#context = context
+    this.#order = order
+  }
+
+  readonly replay: Replay = async (letter) => {
+    const { receiver } = letter
+    const { workers } = this.#order.configured.settings
+    if (receiver !== 'application' && !workers.some(({ id }) => id === receiver))
+      return `there is no worker "${receiver}" any more`
+    let stage = this.#stages.get(receiver)
+    if (stage === undefined) this.#stages.set(receiver, (stage = this.#connect(receiver)))
+    return run(await stage, letter)
+  }
+
+  async close(): Promise<void> {
+    for (const stage of this.#stages.values()) await (await stage.catch(() => undefined))?.server.stop()
+  }
+
+  // A server of its own for each receiver: no other one may see the message.
+  async #connect(receiver: string): Promise<Stage> {
+    const { configured } = this.#order
+    const { loader } = configured
+    const settings = alone(configured.settings)
+    const workers = configured.settings.workers.filter(({ id }) => id === receiver)
+    const application = workers.length === 0 ? await applicationOf(configured) : mqttasgi()
+    const failure: Stage['failure'] = { message: undefined }
+    const transport = new ReplayTransport(connectionTo(settings, { secret: secretOf(this.#context) }))
+    const server = await createServer(
+      application,
+      { ...settings, workers },
+      {
+        log: this.#context.terminal.log(settings.verbosity),
+        loader,
+        transport,
+        deadLetters: {
+          name: 'the dead letters themselves',
+          keep: async ({ error }) => void (failure.message = error.message),
+          close: async () => {},
+        },
+      },
+    )
+    await server.start()
+    return { server, transport, failure }
+  }
+}
+
+async function run({ server, transport, failure }: Stage, letter: DeadLetter): Promise<string | undefined> {
+  const { counters } = server
+  const before = counters.handled + counters.dropped
+  const unmatched = counters.unmatched
+  failure.message = undefined
+  const ended = server.closed.then(({ error }) => {
+    throw error ?? new MqttasgiError('ERR_STOPPED', 'The server has stopped.')
+  })
+  await Promise.race([transport.hand({ ...letter, properties: marked(letter) }), ended])
+  if (counters.handled + counters.dropped > before) return undefined
+  if (counters.unmatched > unmatched) return 'no route matches its topic any more'
+  return `it failed again: ${failure.message ?? 'see the log'}`
+}
+
+/** Settings of a connection that takes nothing away from the server that may be running. */
+function alone(settings: Settings): Settings {
+  const clientId = `mqttasgi-dlq-${randomBytes(4).toString('hex')}`
+  const broker = { ...settings.broker, clientId, clean: true, sessionExpirySeconds: 0 }
+  const outbox = { ...settings.outbox, durable: false }
+  return { ...settings, broker, outbox, workers: [], warnings: [], notices: [] }
+}
+
+function secretOf({ terminal }: CommandContext): (password: string) => void {
+  return (password) => terminal.hide(password)
+}
+
+function marked({ id, properties }: DeadLetter): MessageProperties & PublishProperties {
+  const { subscriptionIdentifiers: _, userProperties, ...rest } = properties
+  return { ...rest, userProperties: { ...userProperties, [replayProperty]: [id] } }
+}

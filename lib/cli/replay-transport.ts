@@ -1,0 +1,82 @@
+// A connection on which handlers can publish, and whose messages are dead letters: the broker is asked for none.
+import type { DeadLetter } from '../core/dead-letter.ts'
+import { Deferred } from '../core/deferred.ts'
+import type { PublishOptions, PublishResult } from '../core/message.ts'
+import { memoryArrival } from '../testing/memory-arrival.ts'
+import type {
+  ConnectionFailure,
+  SubscriptionRequest,
+  Transport,
+  TransportListener,
+} from '../transport/transport.ts'
+
+/** Hands letters to a server as if they had just come, one at a time. */
+export class ReplayTransport implements Transport {
+  readonly #inner: Transport
+  #listener: TransportListener | undefined
+  #packetId = 0
+  #acknowledged: Deferred | undefined
+
+  /** `inner` makes the connection. */
+  constructor(inner: Transport) {
+    this.#inner = inner
+  }
+
+  get awaiting(): boolean {
+    return this.#inner.awaiting
+  }
+
+  /** Resolves when the server has acknowledged it; with QoS 1, so that it counts as any message that must not be lost. */
+  hand(letter: DeadLetter): Promise<void> {
+    const { topic, payload, retain, properties } = letter
+    this.#packetId = (this.#packetId % 65_535) + 1
+    const acknowledged = new Deferred()
+    this.#acknowledged = acknowledged
+    const delivery = { qos: 1, retain, dup: true, packetId: this.#packetId, properties } as const
+    this.#listener?.arrived(memoryArrival(topic, payload, delivery))
+    return acknowledged.promise
+  }
+
+  listen(listener: TransportListener): void {
+    this.#listener = listener
+    this.#inner.listen({
+      // Which subscription brought a message is of no use where there is none.
+      connected: (info) =>
+        listener.connected({ ...info, sessionPresent: false, subscriptionIdentifiers: false }),
+      arrived: (arrival) => listener.arrived(arrival),
+      skipped: (packet) => listener.skipped(packet),
+      closed: (failure) => listener.closed(failure),
+    })
+  }
+
+  connect(protocolVersion: 4 | 5): void {
+    this.#inner.connect(protocolVersion)
+  }
+
+  publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
+    return this.#inner.publish(topic, payload, options)
+  }
+
+  async subscribe(requests: readonly SubscriptionRequest[]): Promise<readonly number[]> {
+    return requests.map(({ qos }) => qos)
+  }
+
+  async unsubscribe(): Promise<void> {}
+
+  acknowledge(packetIds: readonly number[]): boolean {
+    if (packetIds.includes(this.#packetId)) this.#acknowledged?.resolve()
+    return true
+  }
+
+  pause(): void {}
+
+  resume(): void {}
+
+  cut(failure: ConnectionFailure): void {
+    this.#inner.cut(failure)
+  }
+
+  close(timeoutMs: number): Promise<void> {
+    return this.#inner.close(timeoutMs)
+  }
+}
