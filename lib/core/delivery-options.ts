@@ -136,6 +136,26 @@ export function checkDeliveryOptions(where: string, options: DeliveryOptions): v
   if (throttleMs !== undefined && debounceMs !== undefined) {
     throw routeOption(where, 'throttleMs and debounceMs exclude each other. Leave one of them out.')
   }
+  for (const [name, value] of Object.entries({ throttleMs, debounceMs }))
+    checkWait(where, options, name, value)
+}
+
+// A message that waits is unacknowledged meanwhile, and others behind it with it.
+function checkWait(
+  where: string,
+  { holdMs = defaultHoldMs, overflow }: DeliveryOptions,
+  name: string,
+  value: number | undefined,
+): void {
+  if (value === undefined) return
+  if (overflow === 'block') {
+    throw routeOption(
+      where,
+      `overflow 'block' does not go together with ${name}: it drops what comes between.`,
+    )
+  }
+  if (value < holdMs) return
+  throw routeOption(where, `${name} is ${value}, and holdMs ${holdMs}: expected less. Raise holdMs too.`)
 }
 
 /** Checks names and values against rules; unknown names are refused. Throws `ERR_ROUTE_OPTION`. */

@@ -1,0 +1,86 @@
+import test from 'ava'
+import { ApplicationNode, mqttasgi, type Application } from '../../lib/core/application.ts'
+import type { ChainPlan } from '../../lib/core/chain-plan.ts'
+import type { Message } from '../../lib/core/message.ts'
+import { Router } from '../../lib/core/router.ts'
+
+function message(topic: string, payload = ''): Message {
+  return { topic, payload: Buffer.from(payload), qos: 1, retain: false, dup: false, properties: {} }
+}
+
+function planOf(app: Application, topic: string): ChainPlan {
+  if (!(app instanceof ApplicationNode)) throw new TypeError('no application')
+  return app.receiver().plan(message(topic))
+}
+
+const handler = (): void => {}
+
+test('of several routes the least time counts, and the strictest order', (t) => {
+  const app = mqttasgi()
+  app.topic('a/+', { timeoutMs: 500, holdMs: 9_000, order: 'none' }, handler)
+  app.topic('a/b', { timeoutMs: 0, holdMs: 3_000 }, handler)
+  app.topic('a/#', { order: 'strict' }, handler)
+  t.like(planOf(app, 'a/b'), {
+    timeoutMs: 500,
+    holdMs: 3_000,
+    order: 'strict',
+    routes: ['a/+', 'a/b', 'a/#'],
+  })
+  t.like(planOf(app, 'x'), { timeoutMs: 0, holdMs: 0, order: 'topic', routes: [], limits: [] })
+})
+
+test('without any limit of their own all wait for the hold of the message', (t) => {
+  const app = mqttasgi({ timeoutMs: 0 })
+  app.topic('a', handler)
+  t.like(planOf(app, 'a'), { timeoutMs: 0, holdMs: 60_000 })
+})
+
+test('a key sees the message with the parameters of its route; the first one counts', (t) => {
+  const app = mqttasgi()
+  app.topic('a/+', handler)
+  app.topic('+kind/+id', { key: (ctx) => `${ctx.params.kind}-${ctx.params.id}-${ctx.text()}` }, handler)
+  app.topic('a/#', { key: () => 'never' }, handler)
+  const plan = planOf(app, 'a/7')
+  t.is(plan.order, 'key')
+  t.is(plan.keyOf?.(message('a/7', 'x')), 'a-7-x')
+})
+
+test('limits are sorted by their routes, whatever the order of registration', (t) => {
+  const app = mqttasgi()
+  app.topic('b/#', { concurrency: 2 }, handler, handler)
+  app.topic('+/x', { concurrency: 1 }, handler)
+  t.deepEqual(planOf(app, 'b/x').limits, [
+    { name: '+/x', most: 1 },
+    { name: 'b/#', most: 2 },
+  ])
+})
+
+test('messages are shed only where all their routes can do without them', (t) => {
+  const app = mqttasgi()
+  app.topic('a/+', { overflow: 'latest', throttleMs: 100 }, handler)
+  app.topic('a/b', { overflow: 'drop-oldest', maxWaiting: 5 }, handler)
+  app.topic('a/c', handler)
+  t.like(planOf(app, 'a/b').shedding, { name: 'a/+', overflow: 'latest', throttleMs: 100 })
+  t.is(planOf(app, 'a/c').shedding, undefined)
+})
+
+test('what follows a failure is up to the route that failed; else to the first', (t) => {
+  const app = mqttasgi({ retry: { attempts: 2 } })
+  const inner = Router({ retry: { attempts: 7 }, deadLetter: false })
+  inner.topic('+', handler)
+  app.topic('a/#', handler)
+  app.use('a', inner)
+  const { failurePolicy } = planOf(app, 'a/b')
+  t.like(failurePolicy('a/#', 1), { retry: { attempts: 2 }, deadLetter: true })
+  t.like(failurePolicy('a/+', 1), { retry: { attempts: 7 }, deadLetter: false })
+  t.like(failurePolicy(undefined, 1), { retry: { attempts: 2 }, deadLetter: true })
+  t.like(planOf(app, 'none').failurePolicy(undefined, 1), { retry: { attempts: 1 }, deadLetter: false })
+})
+
+test('QoS 0 is neither tried again nor kept, unless the route itself says so', (t) => {
+  const app = mqttasgi({ retry: { attempts: 5 }, deadLetter: true })
+  app.topic('a', handler)
+  app.topic('b', { retry: { attempts: 4 }, deadLetter: true }, handler)
+  t.like(planOf(app, 'a').failurePolicy('a', 0), { retry: { attempts: 1 }, deadLetter: false })
+  t.like(planOf(app, 'b').failurePolicy('b', 0), { retry: { attempts: 4 }, deadLetter: true })
+})

@@ -1,0 +1,96 @@
+import test from 'ava'
+import {
+  checkDeliveryOptions,
+  inheritDelivery,
+  resolveDelivery,
+  type DeliveryOptions,
+} from '../../lib/core/delivery-options.ts'
+import { MqttasgiError } from '../../lib/core/errors.ts'
+import { mqttasgi, Router } from '../../lib/index.ts'
+
+test('nothing said, every option has its default', (t) => {
+  t.deepEqual(resolveDelivery({}, {}), {
+    timeoutMs: 30_000,
+    holdMs: 60_000,
+    retry: { attempts: 3, minDelayMs: 200, maxDelayMs: 5_000, jitter: true, never: [] },
+    deadLetter: true,
+    asks: { retry: false, deadLetter: false },
+    order: 'topic',
+    key: undefined,
+    concurrency: undefined,
+    overflow: 'block',
+    maxWaiting: 1_000,
+    throttleMs: 0,
+    debounceMs: 0,
+  })
+})
+
+test('what is inside says more than what is around it, part by part of retry', (t) => {
+  const key = (): string => 'k'
+  const around = { timeoutMs: 1_000, retry: { attempts: 9, jitter: false }, key } as const
+  t.deepEqual(inheritDelivery(around, { timeoutMs: 5, retry: { minDelayMs: 1 } }), {
+    timeoutMs: 5,
+    retry: { attempts: 9, jitter: false, minDelayMs: 1 },
+    key,
+  })
+  const undefinedOnes = { timeoutMs: undefined, retry: { attempts: undefined } } as unknown as DeliveryOptions
+  t.deepEqual(inheritDelivery(around, undefinedOnes), around)
+  t.deepEqual(inheritDelivery({}, {}), {})
+})
+
+test('an order inside takes the place of a key around it, and a key that of an order', (t) => {
+  const key = (): string => 'k'
+  t.is(resolveDelivery(inheritDelivery({ key }, { order: 'none' }), {}).order, 'none')
+  t.is(inheritDelivery({ key }, { order: 'none' }).key, undefined)
+  t.is(resolveDelivery(inheritDelivery({ order: 'none' }, { key }), {}).order, 'key')
+  t.is(resolveDelivery(inheritDelivery({ key }, {}), {}).order, 'key')
+})
+
+test('a longer time for one attempt makes room for two, unless the whole is limited', (t) => {
+  t.is(resolveDelivery({ timeoutMs: 50_000 }, {}).holdMs, 100_000)
+  t.is(resolveDelivery({ timeoutMs: 50_000, holdMs: 70_000 }, {}).holdMs, 70_000)
+  t.is(resolveDelivery({ timeoutMs: 2_147_483_647 }, {}).holdMs, 2_147_483_647)
+})
+
+test('throttled and debounced routes want the newest, unless they say otherwise', (t) => {
+  t.is(resolveDelivery({ throttleMs: 5 }, {}).overflow, 'latest')
+  t.is(resolveDelivery({ debounceMs: 5 }, {}).overflow, 'latest')
+  t.is(resolveDelivery({ throttleMs: 5, overflow: 'drop-newest' }, {}).overflow, 'drop-newest')
+})
+
+const wrong: readonly (readonly [DeliveryOptions | Record<string, unknown>, RegExp])[] = [
+  [{ timeoutMs: -1 }, /timeoutMs is -1/],
+  [{ holdMs: 0 }, /holdMs is 0/],
+  [{ retry: 3 }, /retry is 3.*an object/],
+  [{ retry: { attempts: 0 } }, /retry\.attempts is 0/],
+  [{ retry: { attempt: 3 } }, /"attempt" is not an option.*attempts, minDelayMs/],
+  [{ retry: { never: ['Error'] } }, /list of error classes/],
+  [{ deadLetter: 'yes' }, /true or false/],
+  [{ order: 'random' }, /order is "random", expected 'topic', 'key', 'strict' or 'none'/],
+  [{ order: 'key' }, /without a key/],
+  [{ order: 'none', key: () => '' }, /key does not go together with order 'none'/],
+  [{ concurrency: 0 }, /concurrency is 0/],
+  [{ overflow: 'drop' }, /overflow is "drop"/],
+  [{ maxWaiting: 5 }, /maxWaiting is for overflow/],
+  [{ overflow: 'block', throttleMs: 5 }, /overflow 'block' does not go together with throttleMs/],
+  [{ throttleMs: 5, debounceMs: 5 }, /exclude each other/],
+  [{ debounceMs: 60_000 }, /debounceMs is 60000.*holdMs/],
+  [{ throttleMs: 500, holdMs: 400 }, /throttleMs is 500.*holdMs/],
+  [{ nonsense: 1 }, /"nonsense" is not an option/],
+]
+
+for (const [options, words] of wrong) {
+  test(`${JSON.stringify(options)} is refused, of a route, a router and an application`, (t) => {
+    const acts = [
+      () => checkDeliveryOptions('x: ', options),
+      () => Router(options),
+      () => mqttasgi(options),
+      () => mqttasgi().topic('a', options, () => {}),
+    ]
+    for (const act of acts) {
+      const error = t.throws(act, { instanceOf: MqttasgiError, message: words })
+      t.is(error?.code, 'ERR_ROUTE_OPTION')
+    }
+    t.regex(t.throws(() => mqttasgi(options))?.message ?? '', /^mqttasgi\(\): /)
+  })
+}
