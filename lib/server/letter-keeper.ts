@@ -3,7 +3,8 @@ import { randomUUID } from 'node:crypto'
 import { toError, type MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { KeptPublication, OutboxStore } from '../core/outbox-store.ts'
-import type { Letter } from './letter.ts'
+import { orphan, type Letter } from './letter.ts'
+import type { OutboxPolicy } from './outbox-policy.ts'
 import { staysStored } from './outbox-faults.ts'
 
 /** Where publications are kept over a restart, and what an earlier process has left there. */
@@ -16,6 +17,8 @@ export interface DurableOutbox {
 export interface LetterKeeperParts {
   /** Undefined where nothing is kept. */
   readonly store: OutboxStore | undefined
+  /** Of the store, for people. */
+  readonly name: string
   readonly log: Logger
   /** Milliseconds since 1970. */
   readonly wallNow: () => number
@@ -35,6 +38,7 @@ export class LetterKeeper {
   #count = 0
   // The last call failed: each further failure would only say the same.
   #isFailing = false
+  #isReleased = false
 
   constructor(parts: LetterKeeperParts) {
     this.#parts = parts
@@ -45,13 +49,25 @@ export class LetterKeeper {
   }
 
   get name(): string {
-    return this.#parts.store?.name ?? 'memory'
+    return this.#parts.name
+  }
+
+  /** What an earlier process has left, as letters. What can not be sent is said, and stays where it is. */
+  *orphans(left: readonly KeptPublication[], now: number, policy: OutboxPolicy): Generator<Letter> {
+    for (const kept of left) {
+      try {
+        yield orphan(kept, { now, wallNow: this.#parts.wallNow() }, policy)
+      } catch (error) {
+        const line = `A publication in ${this.name} can not be sent, and is left there.`
+        this.#parts.log.error(line, { topic: kept.topic, error })
+      }
+    }
   }
 
   /** Whoever waits for just that is told; `notKept` is called where it failed. Those of QoS 0 are never kept. */
   keep(letter: Letter): void {
     const { store, wallNow } = this.#parts
-    if (store === undefined || letter.qos === 0) return
+    if (store === undefined || letter.qos === 0 || this.#isReleased) return
     const { payload, qos, topic } = letter
     const { properties, retain } = letter.options
     const options = { qos, ...(retain !== undefined && { retain }), ...(properties && { properties }) }
@@ -79,9 +95,16 @@ export class LetterKeeper {
     else letter.fail(letter.key === undefined ? error : staysStored(letter.topic, this.name, error))
   }
 
+  /** What was left counts as what waits does. */
+  hasRoomFor({ bytes }: Letter, { maxBytes, maxMessages }: OutboxPolicy): boolean {
+    const sum = this.#left.reduce((all, letter) => all + letter.bytes, bytes)
+    return this.#left.length < maxMessages && sum <= maxBytes
+  }
+
   /** Lets go of the store. True when all that was left is there, and so not lost. */
   async release(): Promise<boolean> {
     while (this.#pending.size > 0) await Promise.all(this.#pending)
+    this.#isReleased = true
     const stays = this.#left.filter(({ isKept }) => isKept).length
     if (stays > 0) {
       const [what, they] = stays === 1 ? ['publication has', 'it stays'] : ['publications have', 'they stay']

@@ -3,11 +3,10 @@ import type { Clock } from '../core/clock.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
-import type { KeptPublication } from '../core/outbox-store.ts'
 import { noLimits, type PublishLimits } from '../transport/outgoing-publish.ts'
 import { Alarm } from './alarm.ts'
 import type { Counters } from './counters.ts'
-import { Letter, orphan } from './letter.ts'
+import { Letter } from './letter.ts'
 import { LetterKeeper, type DurableOutbox } from './letter-keeper.ts'
 import { LettersUnderWay } from './letters-under-way.ts'
 import { dropped, expired, full, noAnswer, noStore, notConnected, notStored } from './outbox-faults.ts'
@@ -48,17 +47,21 @@ export class Outbox {
   #idle: (() => void)[] = []
 
   constructor(parts: OutboxParts) {
-    const { clock, durable, log, policy, wallNow } = parts
+    const { clock, counters, durable, log, policy, wallNow } = parts
     this.#parts = parts
     this.#waiting = new WaitingLetters(isLatestBy(policy.latest ?? []))
     this.#alarm = new Alarm(clock, () => this.#expireWaiting())
     this.#keeper = new LetterKeeper({
       store: durable?.store,
+      name: durable?.store.name ?? 'memory',
       log,
       wallNow,
       notKept: (letter, error) => this.#notKept(letter, error),
     })
-    for (const one of durable?.left ?? []) this.#restore(one)
+    for (const letter of this.#keeper.orphans(durable?.left ?? [], clock.now(), policy)) {
+      this.#putIn(letter, this.#waiting.newest(letter.topic))
+      counters.outboxRestored++
+    }
   }
 
   /** Publications that have no answer yet, or are not written yet. */
@@ -92,14 +95,16 @@ export class Outbox {
 
   /** Settles once: with the broker's answer, or with what connection, limits, policy or the end made of it. */
   async publish(topic: string, payload: Buffer, options: PublishOptions): Promise<PublishResult> {
-    if (this.#end !== undefined) throw this.#end
+    const end = this.#end
+    if (end !== undefined && (options.until !== 'stored' || !this.#keeper.isDurable)) throw end
     const letter = this.#letter(topic, payload, options)
     const fault = letter.faultWithin(this.#limits)
     if (fault !== undefined) {
       this.#parts.counters.publishRefused++
       throw fault
     }
-    if (letter.qos === 0 && this.#waiting.qos0 === 0 && this.#underWay.isConnected) this.#pass(letter)
+    if (end !== undefined) this.#storeOnly(letter, end)
+    else if (letter.qos === 0 && this.#waiting.qos0 === 0 && this.#underWay.isConnected) this.#pass(letter)
     else this.#enter(letter)
     return letter.answer
   }
@@ -137,16 +142,11 @@ export class Outbox {
     return new Letter({ topic, payload: own, options, publishedAt: clock.now() }, policy)
   }
 
-  #restore(kept: KeptPublication): void {
-    const { clock, counters, log, policy, wallNow } = this.#parts
-    try {
-      const letter = orphan(kept, { now: clock.now(), wallNow: wallNow() }, policy)
-      this.#putIn(letter, this.#waiting.newest(kept.topic))
-      counters.outboxRestored++
-    } catch (error) {
-      const line = `A publication in ${this.#keeper.name} can not be sent, and is left there.`
-      log.error(line, { topic: kept.topic, error })
-    }
+  // The last handlers can still hand over what they have to.
+  #storeOnly(letter: Letter, end: MqttasgiError): void {
+    if (!this.#keeper.hasRoomFor(letter, this.#parts.policy)) throw this.#full(letter.topic)
+    this.#keeper.keep(letter)
+    this.#keeper.leave(letter, end)
   }
 
   // QoS 0 on a connection.
@@ -259,12 +259,11 @@ export class Outbox {
     this.#wake()
   }
 
+  // What the broker can not bear concerns more people than the caller.
   #tell(letter: Letter, error: MqttasgiError): void {
-    if (letter.fail(error)) return
-    this.#parts.log.error(`A publication that was stored is given up: ${error.message}`, {
-      topic: letter.topic,
-      error,
-    })
+    const { topic } = letter
+    if (letter.fail(error) && error.code !== 'ERR_PUBLISH_QUARANTINED') return
+    this.#parts.log.error(`A publication is given up: ${error.message}`, { topic, error })
   }
 
   #notKept(letter: Letter, error: Error): void {

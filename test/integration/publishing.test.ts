@@ -167,6 +167,19 @@ withMosquitto(
   },
 )
 
+withMosquitto('a broker that keeps no retained messages is asked for none', async (t) => {
+  const broker = await start(t, { extra: ['retain_available false'] })
+  const server = await serving(t, mqttasgi(), { broker: { url: broker.url, protocolVersion: 5, retries: 0 } })
+  await t.throwsAsync(server.publish('a', 'x', { retain: true }), {
+    code: 'ERR_PUBLISH_REFUSED',
+    message: /keeps no retained messages/,
+  })
+  await broker.kill()
+  // Nor while it is away: it has said so.
+  await t.throwsAsync(server.publish('a', 'x', { retain: true }), { code: 'ERR_PUBLISH_REFUSED' })
+  t.is(server.counters.connects, 1)
+})
+
 withMosquitto(
   'where the broker can not say so it is given up after three connections, and what stands behind it arrives (3.1.1)',
   async (t) => {

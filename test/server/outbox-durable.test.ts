@@ -81,8 +81,8 @@ test('what fails after it was stored is said in the log, for nobody else hears o
   scene.clock.advance(2_000)
   await settled()
   t.is(scene.lines.length, 2)
-  t.regex(scene.lines[0] ?? '', /^error: .*stored is given up: "b".*maxAge/)
-  t.regex(scene.lines[1] ?? '', /^error: .*stored is given up: Not allowed/)
+  t.regex(scene.lines[0] ?? '', /^error: A publication is given up: "b".*maxAge/)
+  t.regex(scene.lines[1] ?? '', /^error: A publication is given up: Not allowed/)
   t.deepEqual(scene.onDisk(), [])
 })
 
@@ -257,6 +257,27 @@ test('the end leaves on disk what has no answer, and says so', async (t) => {
   t.deepEqual(await last, { reasonCode: 0, stored: true })
   t.deepEqual(scene.onDisk(), ['a', 'b', 'c', 'd'])
   t.regex(scene.lines.at(-1) ?? '', /^warn: 4 publications have no answer; they stay in the memory/)
+})
+
+test('while the server ends, what is to be stored still is, within the limits', async (t) => {
+  const scene = stage({ policy: { maxMessages: 3, maxBytes: 70 } })
+  void publish(scene, 'a')
+  scene.outbox.close(STOPPED)
+  t.deepEqual(await publish(scene, 'b', { until: 'stored' }), { reasonCode: 0, stored: true })
+  await rejectsWith(t, publish(scene, 'c'), 'ERR_STOPPED', /^The server has been stopped\.$/)
+  await rejectsWith(t, publish(scene, 'c', { qos: 0 }), 'ERR_STOPPED')
+  await rejectsWith(t, publish(scene, 'c', { qos: 0, until: 'stored' }), 'ERR_PUBLISH_INVALID')
+  const large = publish(scene, 'c', { until: 'stored' }, Buffer.alloc(30))
+  await rejectsWith(t, large, 'ERR_OUTBOX_FULL')
+  void publish(scene, 'd', { until: 'stored' })
+  await rejectsWith(t, publish(scene, 'e', { until: 'stored' }, Buffer.alloc(0)), 'ERR_OUTBOX_FULL')
+  t.true(await scene.outbox.release())
+  t.deepEqual(scene.onDisk(), ['a', 'b', 'd'])
+  const roomy = stage()
+  roomy.outbox.close(STOPPED)
+  t.true(await roomy.outbox.release())
+  await rejectsWith(t, publish(roomy, 'late', { until: 'stored' }), 'ERR_STOPPED')
+  t.deepEqual(roomy.onDisk(), [])
 })
 
 test('the end speaks of one as of one', async (t) => {

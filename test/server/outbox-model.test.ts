@@ -154,7 +154,7 @@ class World {
 
   #givenUp(): number {
     const counts = this.#processes.map(({ counters, lines }) => {
-      const said = lines.filter((line) => line.includes('that was stored is given up')).length
+      const said = lines.filter((line) => line.includes('A publication is given up')).length
       return said + counters.outboxSuperseded
     })
     return counts.reduce((a, b) => a + b, 0)

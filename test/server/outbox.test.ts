@@ -287,6 +287,7 @@ test('what ended the connection again and again is counted for itself', async (t
   scene.sent[0]?.answer.reject(new MqttasgiError('ERR_PUBLISH_QUARANTINED', 'Never again.'))
   await rejectsWith(t, result, 'ERR_PUBLISH_QUARANTINED')
   t.is(scene.counters.quarantined, 1)
+  t.deepEqual(scene.lines, ['error: A publication is given up: Never again.'])
   t.is(scene.counters.publishRefused, 0)
 })
 
