@@ -2,7 +2,7 @@
 import test from 'ava'
 import * as fc from 'fast-check'
 import { mqttasgi } from '../../lib/core/application.ts'
-import { MqttasgiError } from '../../lib/core/errors.ts'
+import type { MqttasgiError } from '../../lib/core/errors.ts'
 import type { QoS } from '../../lib/core/message.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { MemoryOutboxStore } from '../helpers/memory-outbox-store.ts'
