@@ -8,7 +8,8 @@ import type { BrokerAddress } from '../../lib/transport/socket.ts'
 import type { ConnectionFailure } from '../../lib/transport/transport.ts'
 import { certificates } from '../helpers/certificates.ts'
 import { freePort } from '../helpers/free-port.ts'
-import { startScriptedBroker, type Script } from '../helpers/scripted-broker.ts'
+import { wanted } from '../contract/transport.ts'
+import { startScriptedBroker, type Script, type ScriptedLink } from '../helpers/scripted-broker.ts'
 import { setupScripted, setupTransport } from '../helpers/transport-setup.ts'
 
 const secret = 'canary-7f3a'
@@ -312,4 +313,39 @@ test('closing while credentials are awaited ends the attempt, and nothing is con
   t.like(failure, { type: 'closed' })
   t.regex(failure.message, /closed by us/)
   t.is(broker.links.length, 0)
+})
+
+test('an end is idle when nothing but CONNECT and CONNACK has gone over the connection', async (t) => {
+  for (const version of [4, 5] as const) {
+    let act: (link: ScriptedLink) => void = (link) => void link.stream.end()
+    const properties = { reasonString: 'x'.repeat(200) }
+    const script: Script = {
+      connect: (link) => {
+        link.welcome(version === 5 ? { properties } : {})
+        act(link)
+      },
+      subscribe: (link) => void link.stream.end(),
+    }
+    const { connect, recorder, transport } = await setupScripted(t, script)
+    const endings = async (n: number): Promise<boolean | undefined> =>
+      (await recorder.nth(recorder.failures, n)).idle
+    await connect(version)
+    t.true(await endings(1))
+    act = (link) => {
+      link.deliver('a', 'x')
+      link.stream.end()
+    }
+    await connect(version)
+    t.is(await endings(2), undefined)
+    act = () => {}
+    await connect(version)
+    await t.throwsAsync(transport.subscribe([wanted('a')]))
+    t.is(await endings(3), undefined)
+    await connect(version)
+    transport.cut({ type: 'overflow', message: 'ours' })
+    t.is(await endings(4), undefined)
+    act = (link) => void link.stream.destroy()
+    transport.connect(version)
+    await endings(5)
+  }
 })

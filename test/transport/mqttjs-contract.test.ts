@@ -375,3 +375,139 @@ test('end(true) after the last stream has closed ends the client for good', asyn
   await ended
   t.pass()
 })
+
+test('CONNACK comes with its Remaining Length, and its properties under the names that are read', async (t) => {
+  // Written by hand: an encoder of the same family would agree with any name.
+  const properties = Buffer.concat([
+    Buffer.from([0x11, 0, 0, 0, 60, 0x21, 0, 7, 0x24, 1, 0x25, 0, 0x27, 0, 0, 4, 0]),
+    Buffer.from([0x12, 0, 5, ...Buffer.from('given'), 0x22, 0, 3, 0x28, 0, 0x29, 0, 0x2a, 0, 0x13, 0, 20]),
+    Buffer.from([
+      0x1a,
+      0,
+      2,
+      ...Buffer.from('r/'),
+      0x1c,
+      0,
+      1,
+      ...Buffer.from('s'),
+      0x1f,
+      0,
+      2,
+      ...Buffer.from('hi'),
+    ]),
+  ])
+  const bytes = Buffer.concat([
+    Buffer.from([0x20, 3 + properties.length, 1, 0, properties.length]),
+    properties,
+  ])
+  const { client } = await setup(t, { connect: (link) => link.send(bytes) }, { clean: false })
+  const packet = new Promise<Packet>((resolve) => client.once('packetreceive', resolve))
+  client.connect()
+  t.like(await packet, {
+    cmd: 'connack',
+    sessionPresent: true,
+    reasonCode: 0,
+    length: bytes.length - 2,
+    properties: {
+      sessionExpiryInterval: 60,
+      receiveMaximum: 7,
+      maximumQoS: 1,
+      retainAvailable: false,
+      maximumPacketSize: 1_024,
+      assignedClientIdentifier: 'given',
+      topicAliasMaximum: 3,
+      wildcardSubscriptionAvailable: false,
+      subscriptionIdentifiersAvailable: false,
+      sharedSubscriptionAvailable: false,
+      serverKeepAlive: 20,
+      responseInformation: 'r/',
+      serverReference: 's',
+      reasonString: 'hi',
+    },
+  })
+})
+
+test('behind CONNACK it sends nothing by itself: an end in that moment is no answer to anything', async (t) => {
+  const { broker, client, up } = await setup(
+    t,
+    {},
+    { clean: false, properties: { sessionExpiryInterval: 60 } },
+  )
+  for (let connection = 0; connection < 2; connection++) {
+    await up()
+    const link = await broker.link()
+    await turns()
+    t.deepEqual(
+      link.packets.map(({ cmd }) => cmd),
+      ['connect'],
+    )
+    const closed = event(client, 'close')
+    link.stream.destroy()
+    await closed
+  }
+})
+
+test('DISCONNECT of the broker comes as packetreceive, with its code and its properties', async (t) => {
+  const { broker, client, up } = await setup(t)
+  await up()
+  const packet = new Promise<Packet>((resolve) => client.once('packetreceive', resolve))
+  const properties = { reasonString: 'moved', serverReference: 'other.example' }
+  broker.links[0]?.send({ cmd: 'disconnect', reasonCode: 0x9c, properties })
+  t.like(await packet, { cmd: 'disconnect', reasonCode: 0x9c, properties })
+})
+
+test('the options of a subscription and its identifier are on the wire as given', async (t) => {
+  const { broker, client, up } = await setup(t)
+  await up()
+  const properties = { subscriptionIdentifier: 5 }
+  await client.subscribeAsync('a/+', { qos: 1, nl: true, rap: true, rh: 2, properties })
+  const { subscriptions, ...packet } = await (await broker.link()).next('subscribe')
+  t.deepEqual(subscriptions, [{ topic: 'a/+', qos: 1, nl: true, rap: true, rh: 2 }])
+  t.like(packet, { properties })
+})
+
+test('UNSUBACK comes with one code for each filter', async (t) => {
+  const script: Script = {
+    unsubscribe: (link, { messageId = 0 }) =>
+      link.send({ cmd: 'unsuback', messageId, granted: [0, 0x11, 0x87] }),
+  }
+  const { client, up } = await setup(t, script)
+  await up()
+  const answer = await new Promise<unknown[]>((resolve) =>
+    client.unsubscribe(['a', 'b', 'c'], (...got) => resolve(got)),
+  )
+  t.like(answer[1], { cmd: 'unsuback', granted: [0, 0x11, 0x87] })
+})
+
+test('getLastMessageId() right behind publish() is the id of that publication', async (t) => {
+  const { broker, client, up } = await setup(t)
+  await up()
+  const ids = ['a', 'b', 'c'].map((topic) => {
+    client.publish(topic, 'x', { qos: 1 })
+    return client.getLastMessageId()
+  })
+  const link = await broker.link()
+  await link.until(() => link.all('publish')[2])
+  t.deepEqual(
+    link.all('publish').map(({ messageId }) => messageId),
+    ids,
+  )
+  t.is(new Set(ids).size, 3)
+})
+
+test('when a close listener that was added behind connect() is called, it may be connected again', async (t) => {
+  const { broker, built, client, up } = await setup(t)
+  await up()
+  const again = new Promise<boolean>((resolve) => {
+    client.stream.once('close', () => {
+      resolve(client.connected)
+      client.connect()
+    })
+  })
+  const connected = event(client, 'connect')
+  broker.links[0]?.stream.destroy()
+  t.false(await again)
+  await connected
+  t.is(built(), 2)
+  t.true(client.connected)
+})
