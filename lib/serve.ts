@@ -1,34 +1,26 @@
-// Puts a server together: introduces settings, transport, application and workers to each other; long, because all parts meet here.
-import { createHash } from 'node:crypto'
-import { join } from 'node:path'
+// Puts a server together: introduces settings, transport, application and workers to each other.
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
 import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { MqttasgiError, toError } from './core/errors.ts'
-import type { ExchangeStore } from './core/exchange-store.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
 import { librariesTrace } from './core/trace.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
-import { currentCredentials } from './config/credentials.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
-import type { BrokerSettings, OutboxSettings, Settings, TlsSettings } from './config/settings.ts'
-import { ExchangeJournal } from './durable/exchange-journal.ts'
-import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
-import { openDeadLetters, type DeadLetterPlan } from './durable/open-dead-letters.ts'
+import type { OutboxSettings, Settings } from './config/settings.ts'
+import { connectionTo } from './connection.ts'
+import { openDeadLetters } from './durable/open-dead-letters.ts'
 import { lineLog } from './observe/line-log.ts'
-import { MqttTransport } from './transport/mqtt-transport.ts'
-import type { DurableOutbox } from './server/letter-keeper.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
-import { systemClock } from './server/system-clock.ts'
 import { probeTopic } from './server/share-probe.ts'
-import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
+import { deadLetterPlan, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
 
 /** The configuration of a server in a program, and where its words go. */
@@ -81,12 +73,6 @@ export interface ServerSurroundings {
   readonly deadLetters?: DeadLetterStore | undefined
 }
 
-/** What the settings say of dead letters, with the password that is needed to get at them. */
-export function deadLetterPlan({ deadLetter, stateDir }: Settings): DeadLetterPlan {
-  const { redis, ...rest } = deadLetter
-  return { ...rest, stateDir, redis: redis && { url: redis.url.reveal(), address: redis.address } }
-}
-
 function storeOf(settings: Settings, server: () => Server): DeadLetterStore | undefined {
   return openDeadLetters(deadLetterPlan(settings), {
     publish: (topic, payload, options) => server().publish(topic, payload, options),
@@ -106,12 +92,11 @@ export async function createServer(
     { application: asApplication(app, 'The application'), identity: { id: 'application' } },
     ...workers,
   ]
-  const durableOutbox = await openOutbox(settings, log)
   const receivers: ApplicationReceiver[] = []
   const release = (): void => {
     for (const receiver of receivers) receiver.release()
   }
-  let exchanges: ExchangeStore | undefined
+  let stores: Stores | undefined
   let server: Server
   try {
     const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
@@ -119,18 +104,22 @@ export async function createServer(
       receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
     }
     refuseDuplicates(receivers)
-    if (transport === undefined) exchanges = await openExchanges(settings, log)
-    const connection = transport ?? connectionTo(settings, { secret, exchanges })
-    const store = deadLetters ?? storeOf(settings, () => server)
+    const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
+    const { crashLedger, durableOutbox, exchanges } = opened
+    const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
+    const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
     server = new Server({
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,
-      deadLetters: store,
+      crashLedger,
+      deadLetters: deadLetters ?? storeOf(settings, () => server),
+      release: () => opened.close(true),
     })
   } catch (error) {
     release()
-    await exchanges?.close()
-    await durableOutbox?.store.close()
+    await stores?.exchanges?.close()
+    await stores?.durableOutbox?.store.close()
+    await stores?.close(true)
     throw error
   }
   for (const warning of settings.warnings) log.warn(warning)
@@ -192,26 +181,6 @@ function partsOf(
   }
 }
 
-async function openOutbox(
-  { broker, outbox, stateDir }: Settings,
-  log: Logger,
-): Promise<DurableOutbox | undefined> {
-  if (!outbox.durable) return undefined
-  const folder = outboxFolder(stateDir, broker.address)
-  const store = await JournalOutbox.open({ folder })
-  try {
-    for (const other of await outboxesElsewhere(folder)) {
-      log.warn(
-        `What waits for another broker stays where it is, in ${other.folder} (${other.count}). If this is the same one at a new address, stop, and move its numbered folders to free numbers in ${folder}.`,
-      )
-    }
-    return { store, left: await store.load() }
-  } catch (error) {
-    await store.close()
-    throw error
-  }
-}
-
 function outboxPolicy({
   latest,
   maxAgeMs,
@@ -253,55 +222,6 @@ function refuseDuplicates(receivers: readonly ApplicationReceiver[]): void {
     'ERR_RECEIVER_DUPLICATE',
     `Two receivers have the id "${twice}". Give each worker an id of its own.`,
   )
-}
-
-/**
- * For the session of this client id at this broker. A clean session ends with its connection, and so does what could
- * be known of its exchanges.
- */
-async function openExchanges(
-  { broker, qos2, stateDir }: Settings,
-  log: Logger,
-): Promise<ExchangeStore | undefined> {
-  if (qos2 !== 'durable' || broker.clean) return undefined
-  const session = createHash('sha256').update(`${broker.address}\n${broker.clientId}`).digest('base64url')
-  return ExchangeJournal.open({ folder: join(stateDir, 'qos2', session), clock: systemClock, log })
-}
-
-/** The connection that the settings ask for; nothing is connected yet. */
-export function connectionTo(
-  { broker, maxInFlight, maxPacketBytes }: Settings,
-  {
-    secret,
-    exchanges,
-  }: Pick<ServerSurroundings, 'secret'> & { readonly exchanges?: ExchangeStore | undefined },
-): Transport {
-  return new MqttTransport({
-    address: addressOf(broker),
-    clientId: broker.clientId,
-    clean: broker.clean,
-    credentials: () => currentCredentials(broker, secret),
-    keepaliveSeconds: broker.keepaliveSeconds,
-    sessionExpirySeconds: broker.sessionExpirySeconds,
-    receiveMaximum: maxInFlight,
-    maxPacketBytes,
-    connectTimeoutMs: broker.connectTimeoutMs,
-    exchanges,
-  })
-}
-
-function addressOf(broker: BrokerSettings): BrokerAddress {
-  const { host, port } = broker
-  if (broker.transport === 'unix') return { type: 'unix', path: broker.socketPath ?? '' }
-  const tls = broker.tls === undefined ? undefined : tlsOptions(broker.tls)
-  if (broker.transport === 'tcp') return { type: 'tcp', host, port, tls }
-  return { type: 'websocket', host, port, path: broker.wsPath, tls }
-}
-
-function tlsOptions({ ca, cert, key, servername, alpn }: TlsSettings): TlsOptions {
-  const bytes = (text: string | undefined): Buffer | undefined =>
-    text === undefined ? undefined : Buffer.from(text)
-  return { ca: bytes(ca), cert: bytes(cert), key: bytes(key?.reveal()), servername, alpn }
 }
 
 // In a program, files are loaded as the program itself was: TypeScript where the runtime reads it.

@@ -9,6 +9,7 @@ const floors: readonly (readonly string[])[] = [
   ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable'],
   ['lib/server'],
   ['lib/testing'],
+  ['lib/connection.ts', 'lib/stores.ts'],
   ['lib/serve.ts'],
   ['lib/index.ts'],
   ['lib/cli'],
