@@ -16,19 +16,23 @@ export interface VictimOptions {
   /** A run takes a random time up to this. */
   readonly handlerMs: number
   readonly maxInFlight: number
+  readonly keepalive?: number
+  /** The group it is a member of. */
+  readonly share?: string
 }
 
 const {
   maxInFlight,
   file,
   handlerMs,
+  share,
   folder: _,
   ...connection
 } = JSON.parse(process.argv[2] ?? '{}') as VictimOptions
 const record = openSync(file, 'a')
 
 const app = mqttasgi()
-app.topic('kill/+number', async (ctx) => {
+app.topic('kill/+number', share === undefined ? {} : { share }, async (ctx) => {
   await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMs))
   // What has been written survives SIGKILL: it is with the kernel. A power cut would need fsync as well.
   writeSync(record, `${ctx.params.number}\n`)

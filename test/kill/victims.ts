@@ -17,9 +17,14 @@ export class Victim {
   #over = false
 
   /** `handled` is called for each message it says it has handled. */
-  constructor(options: VictimOptions, handled: (number: string) => void) {
+  constructor(
+    options: VictimOptions,
+    handled: (number: string) => void,
+    env: Readonly<Record<string, string>> = {},
+  ) {
     const child = spawn(process.execPath, ['--import', loader, program, JSON.stringify(options)], {
       cwd: options.folder,
+      env: { ...process.env, ...env },
       stdio: ['pipe', 'pipe', 'inherit'],
     })
     this.#child = child
@@ -33,6 +38,14 @@ export class Victim {
       else this.#said.add(line)
       this.#look()
     })
+  }
+
+  get isLoaded(): boolean {
+    return this.#said.has('loaded')
+  }
+
+  get pid(): number {
+    return this.#child.pid ?? 0
   }
 
   /** Connects. Resolves when messages can come. */
