@@ -13,10 +13,10 @@ export function rowOf({ id, deadAt, cause, topic, route, payload, error }: DeadL
   return [id, timeInWords(deadAt), cause, cut(topic), cut(route ?? '-'), String(payload.length), cut(message)]
 }
 
-/** One letter as JSON on one line; correlation data and payload are in base64. */
+/** One letter as JSON on one line, in ASCII; correlation data and payload are in base64. */
 export function lineOf(letter: DeadLetter, { withPayload = false } = {}): string {
   const { payload, properties, arrivedAt, deadAt, ...rest } = letter
-  return JSON.stringify({
+  const json = JSON.stringify({
     ...rest,
     arrivedAt: new Date(arrivedAt).toISOString(),
     deadAt: new Date(deadAt).toISOString(),
@@ -24,6 +24,11 @@ export function lineOf(letter: DeadLetter, { withPayload = false } = {}): string
     payloadBytes: payload.length,
     ...(withPayload ? { payload: payload.toString('base64') } : {}),
   })
+  // Else the terminal would escape what moves a cursor, in its own way, which is not that of JSON.
+  return json.replaceAll(
+    /[\u007f-\uffff]/g,
+    (sign) => `\\u${sign.charCodeAt(0).toString(16).padStart(4, '0')}`,
+  )
 }
 
 /** All that is known of one letter, line by line, its payload last. */
