@@ -55,7 +55,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     qos2,
     stateDir: resolve(rest.directory, choice.text('stateDir') ?? ''),
     deadLetter,
-    outbox: decideOutbox(choice),
+    outbox: decideOutbox(choice, deadLetter),
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },

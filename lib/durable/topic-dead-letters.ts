@@ -56,7 +56,7 @@ export class TopicDeadLetters implements DeadLetterStore {
   async #publish(letter: DeadLetter, bytes: Buffer): Promise<void> {
     const { publish, topic } = this.#options
     const { id, cause, receiver } = letter
-    const { reasonCode } = await publish(topic, bytes, {
+    const { reasonCode, superseded } = await publish(topic, bytes, {
       qos: 1,
       properties: {
         messageExpiryInterval: FOURTEEN_DAYS,
@@ -69,6 +69,10 @@ export class TopicDeadLetters implements DeadLetterStore {
         },
       },
     })
+    if (superseded === true) {
+      const why = 'the outbox keeps only the newest publication of its topic'
+      throw new MqttasgiError('ERR_DEAD_LETTER_UNKEPT', `A dead letter was not sent to "${topic}": ${why}.`)
+    }
     this.#refuseUnseen()
     // PUBACK is a success then, and the broker has thrown the letter away (3.4.2.1).
     if (reasonCode !== NO_SUBSCRIBERS) return

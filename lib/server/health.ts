@@ -7,6 +7,8 @@ export interface HealthFacts {
   readonly isSubscribed: boolean
   /** Why dead letters can not be kept. */
   readonly deadLetterFault: Error | undefined
+  /** Why publications can not be kept on disk. */
+  readonly outboxFault: Error | undefined
   /** Milliseconds since the oldest message in hand was begun; undefined when there is none. */
   readonly oldestMs: number | undefined
 }
@@ -29,7 +31,13 @@ const states: Readonly<Record<HealthFacts['state'], string | undefined>> = {
   closed: 'The server has stopped.',
 }
 
-export function healthOf({ deadLetterFault, isSubscribed, oldestMs, state }: HealthFacts): Health {
+export function healthOf({
+  deadLetterFault,
+  isSubscribed,
+  oldestMs,
+  outboxFault,
+  state,
+}: HealthFacts): Health {
   const reasons: string[] = []
   const inState = states[state]
   if (inState !== undefined) reasons.push(inState)
@@ -38,6 +46,7 @@ export function healthOf({ deadLetterFault, isSubscribed, oldestMs, state }: Hea
     reasons.push(
       `Dead letters can not be kept, so their messages stay unacknowledged: ${deadLetterFault.message}`,
     )
+  if (outboxFault !== undefined) reasons.push(`Publications can not be kept on disk: ${outboxFault.message}`)
   if (oldestMs !== undefined && oldestMs > LONG_MS)
     reasons.push(`A message has been in hand for ${Math.round(oldestMs / 1_000)} s.`)
   return { ready: reasons.length === 0, reasons }

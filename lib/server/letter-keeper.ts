@@ -36,8 +36,8 @@ export class LetterKeeper {
   /** Keys are unique over restarts. */
   readonly #prefix = randomUUID()
   #count = 0
-  // The last call failed: each further failure would only say the same.
-  #isFailing = false
+  // Of the last call: each further failure would only say the same.
+  #lastFault: Error | undefined = undefined
   #isReleased = false
 
   constructor(parts: LetterKeeperParts) {
@@ -46,6 +46,11 @@ export class LetterKeeper {
 
   get isDurable(): boolean {
     return this.#parts.store !== undefined
+  }
+
+  /** Why publications can not be kept; undefined when the last one could. */
+  get fault(): Error | undefined {
+    return this.#lastFault
   }
 
   get name(): string {
@@ -136,7 +141,7 @@ export class LetterKeeper {
   async #fault(asked: Promise<void>): Promise<Error | undefined> {
     try {
       await asked
-      this.#isFailing = false
+      this.#lastFault = undefined
       return undefined
     } catch (thrown) {
       const error = toError(thrown)
@@ -151,8 +156,9 @@ export class LetterKeeper {
   }
 
   #failed(error: Error): void {
-    if (this.#isFailing) return
-    this.#isFailing = true
+    const isNews = this.#lastFault === undefined
+    this.#lastFault = error
+    if (!isNews) return
     this.#parts.log.error(
       `Publications can not be written to ${this.name}: ${error.message} They are sent all the same; those that wait are lost if the process ends.`,
       { error },

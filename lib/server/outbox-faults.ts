@@ -1,5 +1,5 @@
 // What becomes of a publication that does not get to the broker, in words.
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError, type ErrorCode } from '../core/errors.ts'
 import { quote } from '../core/topic.ts'
 
 /** How full the outbox is. */
@@ -43,13 +43,23 @@ export function notConnected(topic: string): MqttasgiError {
   )
 }
 
-/** The connection failed in a way that it has no word for. */
-export function noAnswer(topic: string, cause: Error): MqttasgiError {
-  return new MqttasgiError(
-    'ERR_CONNECTION_CLOSED',
-    `Whether ${quote(topic)} was published is not known: ${cause.message}`,
-    { topic, cause },
-  )
+/** Why there was no answer; a connection may fail in a way that it has no word for. */
+export function noAnswer(topic: string, thrown: unknown): MqttasgiError {
+  if (thrown instanceof MqttasgiError) return thrown
+  const cause = toError(thrown)
+  const message = `Whether ${quote(topic)} was published is not known: ${cause.message}`
+  return new MqttasgiError('ERR_CONNECTION_CLOSED', message, { topic, cause })
+}
+
+const openEnds: ReadonlySet<ErrorCode> = new Set([
+  'ERR_CONNECTION_CLOSED',
+  'ERR_NOT_CONNECTED',
+  'ERR_STOPPED',
+])
+
+/** Whether the broker has it is not known. */
+export function isOpenEnd({ code }: MqttasgiError): boolean {
+  return openEnds.has(code)
 }
 
 export function notStored(topic: string, cause: Error): MqttasgiError {

@@ -1,6 +1,6 @@
 // The outbox: publications on their way to the broker, bounded, within the broker's own window and limits.
 import type { Clock } from '../core/clock.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
+import type { MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { noLimits, type PublishLimits } from '../transport/outgoing-publish.ts'
@@ -9,7 +9,7 @@ import type { Counters } from './counters.ts'
 import { Letter } from './letter.ts'
 import { LetterKeeper, type DurableOutbox } from './letter-keeper.ts'
 import { LettersUnderWay } from './letters-under-way.ts'
-import { dropped, expired, full, noAnswer, noStore, notConnected, notStored } from './outbox-faults.ts'
+import * as faults from './outbox-faults.ts'
 import { givingWay, isLatestBy, type OutboxPolicy } from './outbox-policy.ts'
 import { WaitingLetters } from './waiting-letters.ts'
 
@@ -27,9 +27,6 @@ export interface OutboxParts {
   /** Milliseconds since 1970. */
   readonly wallNow: () => number
 }
-
-/** The connection gave no answer, so whether the broker has it is not known. */
-const openEnds = new Set(['ERR_CONNECTION_CLOSED', 'ERR_NOT_CONNECTED', 'ERR_STOPPED'])
 
 /**
  * Publications of QoS 1 and 2 wait here while the broker is away or has as many as it takes. Those of QoS 0 do not
@@ -67,6 +64,11 @@ export class Outbox {
   /** Publications that have no answer yet, or are not written yet. */
   get size(): number {
     return this.#waiting.size + this.#underWay.size
+  }
+
+  /** Why the disk does not take publications. */
+  get storeFault(): Error | undefined {
+    return this.#keeper.fault
   }
 
   /** What they take of the limit. */
@@ -135,7 +137,7 @@ export class Outbox {
   #letter(topic: string, payload: Buffer, options: PublishOptions): Letter {
     const { clock, policy } = this.#parts
     const qos = options.qos ?? 1
-    if (options.until === 'stored' && (qos === 0 || !this.#keeper.isDurable)) throw noStore(topic, qos)
+    if (options.until === 'stored' && (qos === 0 || !this.#keeper.isDurable)) throw faults.noStore(topic, qos)
     const goesAtOnce = !this.#keeper.isDurable && this.#waiting.size === 0 && this.#underWay.hasRoomFor(qos)
     // While it waits the caller may write over it, and it may be a few bytes of a large chunk.
     const own = goesAtOnce ? payload : Buffer.from(payload)
@@ -157,7 +159,7 @@ export class Outbox {
 
   #enter(letter: Letter): void {
     const { policy } = this.#parts
-    if (letter.qos === 0 && policy.qos0 !== 'keep') throw notConnected(letter.topic)
+    if (letter.qos === 0 && policy.qos0 !== 'keep') throw faults.notConnected(letter.topic)
     const old = this.#waiting.newest(letter.topic)
     const excess = {
       messages: this.#messages + (old === undefined ? 1 : 0) - policy.maxMessages,
@@ -165,7 +167,7 @@ export class Outbox {
     }
     const going = givingWay(policy, excess, this.#waiting.but(old))
     if (going === undefined) throw this.#full(letter.topic)
-    for (const one of going) this.#giveUp(one, 'outboxDropped', dropped(one.topic))
+    for (const one of going) this.#giveUp(one, 'outboxDropped', faults.dropped(one.topic))
     // Before the old one is forgotten: of the two at least one is on disk at any time.
     this.#keeper.keep(letter)
     this.#putIn(letter, old)
@@ -191,7 +193,7 @@ export class Outbox {
       const letter = this.#waiting.first()
       if (letter === undefined || !this.#underWay.hasRoomFor(letter.qos)) return
       if (letter.isOver(this.#parts.clock.now())) {
-        this.#giveUp(letter, 'outboxExpired', expired(letter.topic))
+        this.#giveUp(letter, 'outboxExpired', faults.expired(letter.topic))
       } else {
         this.#waiting.remove(letter)
         this.#hand(letter)
@@ -223,12 +225,11 @@ export class Outbox {
   }
 
   #refused(letter: Letter, thrown: unknown): void {
-    const { topic } = letter
-    const error = thrown instanceof MqttasgiError ? thrown : noAnswer(topic, toError(thrown))
+    const error = faults.noAnswer(letter.topic, thrown)
     if (error.code === 'ERR_NOT_CONNECTED' && letter.qos > 0 && this.#end === undefined) {
       return this.#return(letter)
     }
-    if (openEnds.has(error.code)) this.#keeper.leave(letter, error)
+    if (faults.isOpenEnd(error)) this.#keeper.leave(letter, error)
     else {
       if (error.code === 'ERR_PUBLISH_QUARANTINED') this.#parts.counters.quarantined++
       else this.#parts.counters.publishRefused++
@@ -270,14 +271,14 @@ export class Outbox {
     // Under way it can not be called back: then the broker's answer is waited for.
     if (!letter.isToBeStored || !this.#waiting.has(letter)) return
     this.#waiting.remove(letter)
-    this.#tell(letter, notStored(letter.topic, error))
+    this.#tell(letter, faults.notStored(letter.topic, error))
     this.#wake()
   }
 
   #expireWaiting(): void {
     const now = this.#parts.clock.now()
     for (const letter of this.#waiting) {
-      if (letter.isOver(now)) this.#giveUp(letter, 'outboxExpired', expired(letter.topic))
+      if (letter.isOver(now)) this.#giveUp(letter, 'outboxExpired', faults.expired(letter.topic))
       else this.#alarm.set(letter.deadline)
     }
   }
@@ -294,6 +295,6 @@ export class Outbox {
 
   #full(topic: string): MqttasgiError {
     this.#parts.counters.outboxFull++
-    return full(topic, { ...this.#parts.policy, messages: this.#messages, bytes: this.bytes })
+    return faults.full(topic, { ...this.#parts.policy, messages: this.#messages, bytes: this.bytes })
   }
 }

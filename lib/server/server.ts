@@ -207,6 +207,7 @@ export class Server implements Client {
       state: this.#state,
       isSubscribed: this.#subscriber.isSubscribed,
       deadLetterFault: this.#deadLetters?.fault,
+      outboxFault: this.#outbox.storeFault,
       oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
     })
   }

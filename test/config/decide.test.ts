@@ -587,3 +587,10 @@ test('qos2: durable with a clean session keeps nothing, and says so', (t) => {
   const [warning] = settle({ env: { MQTTASGI_QOS2: 'durable' } }).warnings
   t.regex(warning ?? '', /^qos2 is durable \(environment MQTTASGI_QOS2\), and the session is clean/)
 })
+
+test('dead letters are no states: they never give way to each other', (t) => {
+  const deadLetter = { store: 'topic', topic: 'dead/letters' } as const
+  const error = t.throws(() => settle({ file: { deadLetter, outbox: { latest: ['status/#', 'dead/+'] } } }))
+  t.regex(error?.message ?? '', /^outbox\.latest \(file x\) has "dead\/\+", and deadLetter\.topic \(file x\)/)
+  t.deepEqual(settle({ file: { deadLetter, outbox: { latest: ['status/#'] } } }).outbox.latest, ['status/#'])
+})

@@ -20,6 +20,7 @@ class Stage {
   readonly sent: Sent[] = []
   readonly spooled: DeadLetter[] = []
   reasonCode = 0
+  superseded = false
   version: 4 | 5 | undefined = 5
   maxBytes = 1_000_000
   readonly store: DeadLetterStore
@@ -38,7 +39,7 @@ class Stage {
       publish: async (topic, payload, options) => {
         if (payload.length > this.maxBytes) throw new MqttasgiError('ERR_PUBLISH_TOO_LARGE', 'too large')
         this.sent.push({ topic, payload, options })
-        return { reasonCode: this.reasonCode }
+        return { reasonCode: this.reasonCode, ...(this.superseded && { superseded: true as const }) }
       },
     })
   }
@@ -150,4 +151,10 @@ test('another failure of publishing is a failure of keeping', async (t) => {
     protocolVersion: () => 5,
   })
   await t.throwsAsync(store.keep(letter()), { code: 'ERR_PUBLISH_REFUSED' })
+})
+
+test('a letter that a newer one took the place of is not kept', async (t) => {
+  const stage = new Stage()
+  stage.superseded = true
+  t.regex(await unkept(t, stage), /only the newest/)
 })

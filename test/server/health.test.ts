@@ -5,6 +5,7 @@ const well: HealthFacts = {
   state: 'connected',
   isSubscribed: true,
   deadLetterFault: undefined,
+  outboxFault: undefined,
   oldestMs: undefined,
 }
 
@@ -21,11 +22,12 @@ const ill: readonly (readonly [Partial<HealthFacts>, RegExp])[] = [
   [{ state: 'closed' }, /stopped/],
   [{ isSubscribed: false }, /not granted/],
   [{ deadLetterFault: new Error('disk full') }, /unacknowledged: disk full/],
+  [{ outboxFault: new Error('disk full') }, /kept on disk: disk full/],
   [{ oldestMs: 130_000 }, /in hand for 130 s/],
 ]
 
 for (const [facts, words] of ill) {
-  test(`it is not with ${JSON.stringify({ ...facts, deadLetterFault: facts.deadLetterFault?.message })}, and says why`, (t) => {
+  test(`it is not with ${JSON.stringify({ ...facts, deadLetterFault: facts.deadLetterFault?.message, outboxFault: facts.outboxFault?.message })}, and says why`, (t) => {
     const { ready, reasons } = healthOf({ ...well, ...facts })
     t.false(ready)
     t.is(reasons.length, 1)

@@ -185,6 +185,7 @@ test('a store that fails is told of again after it has worked', async (t) => {
     scene.store.failure = failure
     void publish(scene, 'a')
     await settled()
+    t.is(scene.outbox.storeFault, failure)
   }
   t.deepEqual(
     scene.lines.map((line) => /one|two|three/.exec(line)?.[0]),
