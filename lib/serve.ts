@@ -20,7 +20,7 @@ import { lineLog } from './observe/line-log.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
 import { probeTopic } from './server/share-probe.ts'
-import { deadLetterPlan, openStores, type Stores } from './stores.ts'
+import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
 
 /** The configuration of a server in a program, and where its words go. */
@@ -112,6 +112,7 @@ export async function createServer(
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,
       crashLedger,
+      filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, () => server),
       release: () => opened.close(true),
     })

@@ -7,6 +7,7 @@ import { toError } from './core/errors.ts'
 import type { ExchangeStore } from './core/exchange-store.ts'
 import type { Logger } from './core/log.ts'
 import { ExchangeJournal } from './durable/exchange-journal.ts'
+import { FilterFile } from './durable/filter-file.ts'
 import { JournalCrashLedger } from './durable/journal-crash-ledger.ts'
 import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
 import type { DeadLetterPlan } from './durable/open-dead-letters.ts'
@@ -54,6 +55,12 @@ export async function openStores(
 export function deadLetterPlan({ deadLetter, stateDir }: Settings): DeadLetterPlan {
   const { redis, ...rest } = deadLetter
   return { ...rest, stateDir, redis: redis && { url: redis.url.reveal(), address: redis.address } }
+}
+
+/** Where the filters of a session that lasts are remembered. Nothing is opened. */
+export function filterMemoryOf({ broker, stateDir }: Settings): FilterFile | undefined {
+  const { address, clean, clientId } = broker
+  return clean ? undefined : new FilterFile({ folder: stateDir, clientId, broker: address })
 }
 
 async function openOutbox(

@@ -49,6 +49,7 @@ export class Copies {
   // What is wanted, where some filter brings more than that.
   #wanted: TopicIndex<true> | undefined = undefined
   #anyShared = false
+  #isOwnSession = true
   #matching = new WeakMap<readonly Subscription[], Matching>()
   // Both by the filter on the wire, so that they outlive a new plan. A filter has proved itself when it was
   // granted, or has brought something, for each quality of service by itself, one bit each: they may overtake
@@ -57,6 +58,11 @@ export class Copies {
   readonly #ages = new Map<string, Age>()
   #batch = 0
   #places = 0
+
+  /** Whether this process began the session, so that nothing in it can be of an older one. */
+  inSession(isOwn: boolean): void {
+    this.#isOwnSession = isOwn
+  }
 
   /** The subscriptions have changed. */
   update(subscriptions: readonly Subscription[]): void {
@@ -95,6 +101,19 @@ export class Copies {
    */
   granted(filters: readonly string[]): void {
     for (const filter of filters) this.#proven.set(filter, (this.#proven.get(filter) ?? 0) | GRANTED)
+  }
+
+  /**
+   * Whether it came over a filter that this process has not asked for: it carries an unknown identifier, or
+   * matches nothing that was asked for. Only in a session that another process began.
+   */
+  isStale({
+    subscriptionIdentifiers,
+    topic,
+  }: Pick<CopyArrival, 'subscriptionIdentifiers' | 'topic'>): boolean {
+    if (this.#isOwnSession) return false
+    if (subscriptionIdentifiers.length === 0) return this.#lookUp(topic).firsts.size === 0
+    return subscriptionIdentifiers.some((id) => !this.#byIdentifier.has(id) && !this.#retired.has(id))
   }
 
   judge(arrival: CopyArrival): CopyVerdict {

@@ -25,6 +25,8 @@ export interface Counters {
   copies: number
   /** What a least superset brought beyond the routes; acknowledged, not routed. */
   surplus: number
+  /** Messages over filters that an older process has left in the session. */
+  stale: number
   /** Topics that the standard does not allow; acknowledged, not routed. */
   invalidTopics: number
   /** Topics with more levels than `maxTopicLevels`; acknowledged, not routed. */
@@ -70,6 +72,7 @@ export function zeroCounters(): Counters {
     joined: 0,
     copies: 0,
     surplus: 0,
+    stale: 0,
     invalidTopics: 0,
     deepTopics: 0,
     oversized: 0,

@@ -15,6 +15,7 @@ import type {
   SubscribeResult,
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
+import type { FilterMemory } from '../core/filter-memory.ts'
 import { loopError } from '../core/hops.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
@@ -35,6 +36,7 @@ import type { Overlap } from './overlaps.ts'
 import { Recipients } from './recipients.ts'
 import { Session, sessionLost } from './session.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
+import { StaleFilters } from './stale-filters.ts'
 import { ShareCheck } from './share-check.ts'
 import { ShareProbe } from './share-probe.ts'
 import { Subscriber } from './subscriber.ts'
@@ -63,6 +65,8 @@ export interface ServerParts {
   readonly highestQoS?: 1 | 2 | undefined
   /** The topic on which shared subscriptions are tried over MQTT 3.1.1; undefined to believe the broker. */
   readonly shareProbeTopic?: string | undefined
+  /** Where it is remembered which filters the session holds; left out where it does not last. */
+  readonly filterMemory?: FilterMemory | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Seconds it is asked to keep it. */
@@ -155,6 +159,12 @@ export class Server implements Client {
     const recipients = new Recipients<Slot>()
     const copies = new Copies()
     const probe = this.#makeShareProbe()
+    const stale = new StaleFilters({
+      memory: parts.filterMemory,
+      log,
+      now: () => this.#clock.now(),
+      counters: this.#counters,
+    })
     this.#subscriber = new Subscriber({
       broker: this.#brokerWithLimit(),
       slots: this.#slots,
@@ -164,12 +174,19 @@ export class Server implements Client {
       overlap: parts.overlap,
       highestQoS: parts.highestQoS,
       shareCheck: probe && new ShareCheck(probe, log),
+      stale,
     })
     const deadLetters = (this.#deadLetters = this.#deadLettersOf(parts))
     this.#dispatcher = new Dispatcher({
       port: transport,
       recipients,
-      copies: { judge: (arrival) => (probe?.takes(arrival) ? { type: 'probe' } : copies.judge(arrival)) },
+      copies: {
+        judge: (arrival) => {
+          if (probe?.takes(arrival)) return { type: 'probe' }
+          if (copies.isStale(arrival)) stale.came(arrival.topic)
+          return copies.judge(arrival)
+        },
+      },
       counters: this.#counters,
       limits: parts.window,
       maxTopicLevels: parts.maxTopicLevels,

@@ -14,6 +14,7 @@ import type { Slot } from './job.ts'
 import { reasonText } from '../transport/reason-codes.ts'
 import type { Recipients } from './recipients.ts'
 import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
+import type { StaleFilters } from './stale-filters.ts'
 import type { ShareCheck } from './share-check.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
@@ -33,6 +34,8 @@ export interface SubscriberParts {
   readonly highestQoS?: 1 | 2 | undefined
   /** Tries shared subscriptions where the broker can not say that it has them; left out where that is not wanted. */
   readonly shareCheck?: ShareCheck | undefined
+  /** What older processes have left in the session. */
+  readonly stale?: StaleFilters | undefined
 }
 
 const trace = tracer('subscriptions')
@@ -56,6 +59,7 @@ export class Subscriber {
   #everReady = false
   #isSubscribed = false
   #isLeaving = false
+  #everAsked = false
   #changed = true
   #syncing = false
   #closed = false
@@ -97,10 +101,12 @@ export class Subscriber {
     if (!info.sessionPresent) {
       this.#ownSession = true
       this.#freshSession = true
+      this.#parts.stale?.forget()
     } else if (!this.#everConnected) {
       this.#ownSession = false
     }
     this.#everConnected = true
+    this.#parts.copies.inSession(this.#ownSession)
     this.#onChange()
   }
 
@@ -140,7 +146,7 @@ export class Subscriber {
 
   async remove(slot: Slot, text: string): Promise<void> {
     assertFilter(text)
-    if (!this.#addedBy(slot).delete(text)) return
+    if (!this.#addedBy(slot).delete(text) && this.#parts.stale?.release(text) !== true) return
     this.#onChange()
     try {
       await this.ready()
@@ -246,7 +252,11 @@ export class Subscriber {
     const unsubscribe = this.#holdings.superfluous(this.#wanted)
     const missing = this.#holdings.missing(this.#wanted)
     const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
+    await this.#parts.stale?.willAsk(this.#wireFilters, !this.#everAsked)
+    this.#everAsked = true
     await this.#parts.shareCheck?.before(subscribe, connection)
+    // Another one is up by now, and will be told anew.
+    if (this.#connection !== connection) return
     trace('subscribe %o, unsubscribe %o', subscribe, unsubscribe)
     const refused = missing.flatMap(({ filter }) => {
       const code = unavailable(filter, connection)
@@ -263,8 +273,23 @@ export class Subscriber {
       await this.#parts.broker.unsubscribe(some)
       for (const filter of some) this.#holdings.gaveUp(filter)
     }
+    await this.#giveUpStale()
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
+    }
+  }
+
+  get #wireFilters(): string[] {
+    return this.#wanted.map(({ request }) => request.filter)
+  }
+
+  async #giveUpStale(): Promise<void> {
+    const { broker, log, stale } = this.#parts
+    for (const some of portions(stale?.givenUpForSure() ?? [])) {
+      await broker.unsubscribe(some)
+      const names = some.map((filter) => `"${filter}"`).join(', ')
+      log.warn(`The session still held ${names}, which nobody wants any more: unsubscribed.`)
+      await stale?.gaveUp(some, this.#wireFilters)
     }
   }
 

@@ -1,5 +1,6 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { serve, type Application, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
 /** What was logged, a line each: `warn The broker …`. */
@@ -25,7 +26,7 @@ export class KeptLog implements Logger {
 
 /** `serve`, and a stop at the end of the test that waits for nobody. */
 export async function serving(t: ExecutionContext, app: Application, options: ServeOptions): Promise<Server> {
-  const server = await serve(app, { log: new KeptLog(), ...options })
+  const server = await serve(app, { log: new KeptLog(), stateDir: temporaryFolder(t), ...options })
   t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
   return server
 }

@@ -1,0 +1,51 @@
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import test from 'ava'
+import { FilterFile } from '../../lib/durable/filter-file.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+
+const filters = [
+  { filter: 'a/+', since: 'start' },
+  { filter: '$share/g/b', since: 'later' },
+] as const
+
+test('what was remembered is recalled by the next process, and nothing before', async (t) => {
+  const folder = join(temporaryFolder(t), 'state')
+  const options = { folder, clientId: 'greenhouse', broker: 'mqtt://localhost:1883' }
+  t.deepEqual(await new FilterFile(options).recall(), [])
+  await new FilterFile(options).remember([])
+  await new FilterFile(options).remember(filters)
+  t.deepEqual(await new FilterFile(options).recall(), filters)
+  t.is(statSync(folder).mode & 0o777, 0o700)
+  t.is(readdirSync(folder).length, 1)
+})
+
+test('each client id at each broker has a file of its own, that says whose it is', async (t) => {
+  const folder = temporaryFolder(t)
+  for (const clientId of ['a', 'b']) {
+    for (const broker of ['mqtt://one', 'mqtt://two']) {
+      const file = new FilterFile({ folder, clientId, broker })
+      await file.remember(filters)
+      t.like(JSON.parse(readFileSync(file.path, 'utf8')), { version: 1, clientId, broker })
+    }
+  }
+  t.is(readdirSync(folder).length, 4)
+})
+
+test('a file that can not be read rejects', async (t) => {
+  const file = new FilterFile({ folder: temporaryFolder(t), clientId: 'a', broker: 'b' })
+  for (const text of [
+    '',
+    '{}',
+    '[]',
+    '1',
+    '{"version":1}',
+    '{"version":1,"filters":[1]}',
+    '{"version":1,"filters":[{"filter":"a","since":"x"}]}',
+    '{"version":1,"filters":[{}]}',
+  ]) {
+    writeFileSync(file.path, text)
+    await t.throwsAsync(file.recall(), undefined, text)
+  }
+  await t.throwsAsync(new FilterFile({ folder: `${file.path}/x`, clientId: 'a', broker: 'b' }).recall())
+})
