@@ -24,7 +24,7 @@ export class KeptLog implements Logger {
   }
 }
 
-/** `serve`, and a stop at the end of the test that waits for nobody. */
+/** `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. */
 export async function serving(t: ExecutionContext, app: Application, options: ServeOptions): Promise<Server> {
   const server = await serve(app, { log: new KeptLog(), stateDir: temporaryFolder(t), ...options })
   t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
