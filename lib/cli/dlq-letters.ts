@@ -1,5 +1,6 @@
 // Dead letters for people and for programs: a row, a line of JSON, and everything about one.
 import type { DeadLetter } from '../core/dead-letter.ts'
+import { escapeControls } from '../observe/line-log.ts'
 import type { DlqQuestion } from './dlq-question.ts'
 import { alignColumns } from './tree.ts'
 
@@ -51,7 +52,9 @@ export function letterInWords(letter: DeadLetter, form: DlqQuestion['payload']):
     ...propertiesInWords(properties),
   ]
   const { name, lines } = payloadInWords(payload, form)
-  return [...alignColumns(about), `payload, ${payload.length} bytes${name}`, ...lines]
+  // A line break in a topic would begin a line that nobody here has written.
+  const rows = about.map((cells) => cells.map(escapeControls))
+  return [...alignColumns(rows), `payload, ${payload.length} bytes${name}`, ...lines]
 }
 
 function propertiesInWords(properties: DeadLetter['properties']): readonly (readonly string[])[] {

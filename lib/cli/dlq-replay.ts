@@ -6,6 +6,7 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import type { MessageProperties, PublishProperties } from '../core/message.ts'
 import type { Settings } from '../config/settings.ts'
 import { connectionTo } from '../connection.ts'
+import { escapeControls } from '../observe/line-log.ts'
 import { createServer } from '../serve.ts'
 import type { Server } from '../server/server.ts'
 import { applicationOf, type CommandContext, type Configured } from './command.ts'
@@ -43,7 +44,7 @@ export async function replay(context: CommandContext, order: ReplayOrder): Promi
         // Killed between the two, the letter is replayed once more: better twice than never.
         await archive.remove([letter.id])
         replayed++
-        terminal.print(`${letter.id}  ${letter.topic}`)
+        terminal.print(`${letter.id}  ${escapeControls(letter.topic)}`)
       } else {
         stayed++
         terminal.say(`${letter.id} stays: ${why}`)

@@ -1,10 +1,12 @@
 // T17: every queue has a limit in number or bytes. Each is exceeded ten times here. What reads JSON is in T7, topics in T18.
 import { EventEmitter, once } from 'node:events'
+import { join } from 'node:path'
 import test from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { mqttasgi, type MqttasgiError } from '../../lib/index.ts'
+import { mqttasgi, Reject, type MqttasgiError } from '../../lib/index.ts'
 import { serveToHostileSide } from '../helpers/hostile-side.ts'
 import type { Script } from '../helpers/scripted-broker.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 /** A broker that acknowledges no publication. */
 const silent: Script = { publish: () => {} }
@@ -96,4 +98,41 @@ test('a handler that waits for its own publication is no way around the limit: t
   await gone
   t.is(server.counters.overflows, 1)
   t.deepEqual(link.acked(), [])
+})
+
+for (const overflow of ['drop-oldest', 'drop-newest'] as const) {
+  test(`of ten times as many messages as may wait for a route with ${overflow}, the others are dropped and counted`, async (t) => {
+    const gate = new Deferred<undefined>()
+    const seen: string[] = []
+    const app = mqttasgi().topic('state/#', { overflow, maxWaiting: 10 }, async (ctx) => {
+      seen.push(ctx.text())
+      await gate.promise
+    })
+    const { link, server, untilAcked } = await serveToHostileSide(t, app, { maxInFlight: 1_000 })
+    for (let id = 1; id <= 101; id++) link.deliver('state/a', String(id), { qos: 1, messageId: id })
+    while (server.counters.received < 101) await new Promise((resolve) => setImmediate(resolve))
+    gate.resolve(undefined)
+    await untilAcked(101)
+    t.is(server.counters.shed, 90)
+    const kept = overflow === 'drop-oldest' ? 92 : 2
+    t.deepEqual(seen, ['1', ...Array.from({ length: 10 }, (_, index) => String(kept + index))])
+  })
+}
+
+test('of ten times as many dead letters as may be kept none is lost: they stay with the broker, and the server says so', async (t) => {
+  const app = mqttasgi().topic('#', () => {
+    throw new Reject('no')
+  })
+  const stateDir = join(temporaryFolder(t), 'state')
+  const deadLetter = { store: 'journal', maxMessages: 10 } as const
+  const options = { maxInFlight: 16, deadLetter, stateDir }
+  const { acked, link, server, untilAcked, lines } = await serveToHostileSide(t, app, options)
+  for (let id = 1; id <= 100; id++) link.deliver(`a/${id}`, 'x', { qos: 1, messageId: id })
+  await untilAcked(10)
+  while (server.health.ready) await new Promise((resolve) => setImmediate(resolve))
+  t.is(acked(), 10)
+  t.is(server.counters.deadLettered, 10)
+  // Whatever waits for the store has its place in the window.
+  t.true(lines.filter((line) => /Dead letters can not be kept/.test(line)).length === 1)
+  t.is(server.counters.connects, 1)
 })
