@@ -56,7 +56,7 @@ export class Outbox {
       notKept: (letter, error) => this.#notKept(letter, error),
     })
     for (const letter of this.#keeper.orphans(durable?.left ?? [], clock.now(), policy)) {
-      this.#putIn(letter, this.#waiting.newest(letter.topic))
+      this.#putIn(letter, this.#waiting.supersededBy(letter))
       counters.outboxRestored++
     }
   }
@@ -160,7 +160,7 @@ export class Outbox {
   #enter(letter: Letter): void {
     const { policy } = this.#parts
     if (letter.qos === 0 && policy.qos0 !== 'keep') throw faults.notConnected(letter.topic)
-    const old = this.#waiting.newest(letter.topic)
+    const old = this.#waiting.supersededBy(letter)
     const excess = {
       messages: this.#messages + (old === undefined ? 1 : 0) - policy.maxMessages,
       bytes: this.bytes + letter.bytes - (old?.bytes ?? 0) - policy.maxBytes,
@@ -243,9 +243,8 @@ export class Outbox {
   // The connection was gone before we were told of it, and nothing was sent.
   #return(letter: Letter): void {
     this.#underWay.window = 0
-    if (this.#waiting.newest(letter.topic) !== undefined) return this.#supersede(letter)
     this.#alarm.set(letter.deadline)
-    this.#waiting.putBack(letter)
+    if (!this.#waiting.putBack(letter)) this.#supersede(letter)
   }
 
   #giveUp(

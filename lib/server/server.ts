@@ -116,6 +116,7 @@ const trace = tracer('server')
 type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'closed'
 
 const DISCONNECT_TIMEOUT_MS = 1_000
+const STORE_TIMEOUT_MS = 5_000
 // The broker sends nothing more to a group that was left, once it has been silent for so long.
 const QUIET_MS = 500
 const ANSWER_LIMIT_MS = 30_000
@@ -430,7 +431,7 @@ export class Server implements Client {
     const isLeft = leaves && !deadline.isOver
     await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
     this.#outbox.close(error)
-    const isNothingLost = await this.#outbox.release()
+    const isNothingLost = await this.#releaseOutbox()
     await this.#parts.deadLetters?.close().catch(() => {})
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
     for (const stop of this.#stopSurvey) stop()
@@ -446,6 +447,14 @@ export class Server implements Client {
     } catch (error) {
       this.#parts.log.error(`A store could not be closed: ${toError(error).message}`, { error })
     }
+  }
+
+  // A disk that does not answer must not hold up the end of the process.
+  async #releaseOutbox(): Promise<boolean> {
+    let isNothingLost = false
+    const released = this.#outbox.release().then((isAllKept) => (isNothingLost = isAllKept))
+    await new Deadline(this.#clock, STORE_TIMEOUT_MS).within(released)
+    return isNothingLost
   }
 
   // Nobody will connect again: what waits for the broker waits in vain.

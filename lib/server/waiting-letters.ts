@@ -35,9 +35,13 @@ export class WaitingLetters {
     return this.#letters.get(letter.place) === letter
   }
 
-  /** The one that waits on this topic, where only the newest counts. */
-  newest(topic: string): Letter | undefined {
-    return this.#newest.get(topic)
+  /**
+   * The one that waits and whose place this one takes, where only the newest of a topic counts. What is of QoS 0 may
+   * get lost, and so takes the place of its like only.
+   */
+  supersededBy({ qos, topic }: Letter): Letter | undefined {
+    const old = this.#newest.get(topic)
+    return old !== undefined && qos === 0 && old.qos > 0 ? undefined : old
   }
 
   first(): Letter | undefined {
@@ -74,10 +78,13 @@ export class WaitingLetters {
     this.#put(letter)
   }
 
-  /** To where it stood before it was taken out. */
-  putBack(letter: Letter): void {
+  /** To where it stood before it was taken out, unless a newer one has made it superfluous meanwhile. */
+  putBack(letter: Letter): boolean {
+    const newer = this.#newest.get(letter.topic)
+    if (newer !== undefined && newer.qos > 0) return false
     this.#first = Math.min(this.#first, letter.place)
     this.#put(letter)
+    return true
   }
 
   remove(letter: Letter): void {
@@ -91,6 +98,8 @@ export class WaitingLetters {
     this.#letters.set(letter.place, letter)
     this.#bytes += letter.bytes
     if (letter.qos > 0) this.#unacknowledged++
-    if (this.#isLatest(letter.topic)) this.#newest.set(letter.topic, letter)
+    if (!this.#isLatest(letter.topic)) return
+    const other = this.#newest.get(letter.topic)
+    if (other === undefined || other.place < letter.place) this.#newest.set(letter.topic, letter)
   }
 }

@@ -155,6 +155,49 @@ test('of a topic of which only the newest counts, the newest takes the place of 
   t.deepEqual(await newer, DONE)
 })
 
+test('QoS 0 takes the place of QoS 0 only, for it may get lost', async (t) => {
+  const scene = stageOutbox({ policy: { latest: ['#'], qos0: 'keep' } })
+  const text = (payload: string) => Buffer.from(payload)
+  void publish(scene, 'a', {}, text('1'))
+  const second = publish(scene, 'a', { qos: 0 }, text('2'))
+  const third = publish(scene, 'a', { qos: 0 }, text('3'))
+  t.deepEqual(await second, { reasonCode: 0, superseded: true })
+  goOnline(scene, 1)
+  const fourth = publish(scene, 'a', {}, text('4'))
+  t.deepEqual(
+    scene.sent.map(({ payload }) => payload.toString()),
+    ['1', '3'],
+  )
+  scene.outbox.disconnected()
+  void publish(scene, 'a', { qos: 0 }, text('5'))
+  scene.sent[0]?.answer.reject(new MqttasgiError('ERR_NOT_CONNECTED', 'Gone.'))
+  await settled()
+  t.is(scene.counters.outboxSuperseded, 1)
+  goOnline(scene)
+  t.deepEqual(
+    scene.sent.slice(2).map(({ payload }) => payload.toString()),
+    ['1', '4', '5'],
+  )
+  for (const { answer } of scene.sent) answer.resolve(DONE)
+  t.deepEqual(await Promise.all([third, fourth]), [DONE, DONE])
+})
+
+test('what comes back before one of QoS 0 goes before it again', async (t) => {
+  const scene = stageOutbox({ policy: { latest: ['#'], qos0: 'keep' } })
+  goOnline(scene)
+  void publish(scene, 'a', {}, Buffer.from('1'))
+  scene.outbox.disconnected()
+  void publish(scene, 'a', { qos: 0 }, Buffer.from('2'))
+  scene.sent[0]?.answer.reject(new MqttasgiError('ERR_NOT_CONNECTED', 'Gone.'))
+  await settled()
+  void publish(scene, 'a', { qos: 0 }, Buffer.from('3'))
+  goOnline(scene)
+  t.deepEqual(
+    scene.sent.slice(1).map(({ payload }) => payload.toString()),
+    ['1', '3'],
+  )
+})
+
 test('what is under way is not superseded', async (t) => {
   const scene = stageOutbox({ policy: { latest: ['#'] } })
   goOnline(scene, 1)

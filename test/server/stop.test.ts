@@ -3,6 +3,7 @@ import { mqttasgi } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import { settled } from '../helpers/fake-clock.ts'
+import { MemoryOutboxStore } from '../helpers/memory-outbox-store.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 
 const CLEAN = { clean: true, unsettled: 0 }
@@ -284,4 +285,37 @@ test('a stop during the start, before the broker has granted anything, is clean'
   transport.pause()
   t.deepEqual(await server.stop(), CLEAN)
   await starting
+})
+
+test('what is on disk and has no answer at the limit is no reason for a stop that is not clean', async (t) => {
+  const store = new MemoryOutboxStore()
+  const { clock, server, transport } = stageServer(t, mqttasgi(), { durableOutbox: { store, left: [] } })
+  await server.start()
+  transport.holdAnswers = true
+  const refused = rejectsWith(t, server.publish('a', 'x'), 'ERR_CONNECTION_CLOSED')
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  clock.advance(1_000)
+  t.deepEqual(await stopping, CLEAN)
+  await refused
+  t.is(store.disk.size, 1)
+  t.true(store.isClosed)
+})
+
+test('a disk that does not answer does not hold up the stop, which is not clean then', async (t) => {
+  const store = new MemoryOutboxStore()
+  store.isSlow = true
+  const { clock, server, transport } = stageServer(t, mqttasgi(), { durableOutbox: { store, left: [] } })
+  await server.start()
+  transport.holdAnswers = true
+  void server.publish('a', 'x').catch(() => {})
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  clock.advance(1_000)
+  await settled()
+  t.is(server.state, 'stopping')
+  clock.advance(5_000)
+  t.deepEqual(await stopping, { clean: false, unsettled: 0 })
 })
