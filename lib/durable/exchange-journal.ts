@@ -12,6 +12,8 @@ export interface ExchangeJournalOptions extends Pick<DurableMapOptions, 'folder'
 }
 
 const DOUBT = 'doubt'
+/** Says nothing: the first write of a process makes a file, which is not to happen while a message waits for it. */
+const OPENED = 'opened'
 const RETRY_MS = 1_000
 
 /** An `ExchangeStore` in a journal. */
@@ -43,12 +45,15 @@ export class ExchangeJournal implements ExchangeStore {
     const map = await DurableMap.open(place)
     try {
       if (map.has(DOUBT)) {
-        const records = map.keys().filter((key) => key !== DOUBT)
+        const records = map.keys().filter((key) => key !== DOUBT && key !== OPENED)
         await Promise.all(records.map((key) => map.delete(key)))
         await map.delete(DOUBT)
       }
       const kept = new Map<number, string>()
-      for await (const [key, value] of map.entries()) kept.set(Number(key), value.toString())
+      for await (const [key, value] of map.entries()) {
+        if (key !== OPENED) kept.set(Number(key), value.toString())
+      }
+      await map.put(OPENED, Buffer.alloc(0))
       return new ExchangeJournal(map, kept, options)
     } catch (error) {
       await map.close()
@@ -71,7 +76,7 @@ export class ExchangeJournal implements ExchangeStore {
 
   async clear(): Promise<void> {
     const keys = new Set([...this.#map.keys(), ...this.#latest.keys()])
-    keys.delete(DOUBT)
+    for (const name of [DOUBT, OPENED]) keys.delete(name)
     await Promise.all([...keys].map((name) => this.#change(name, (key) => this.#map.delete(key))))
   }
 

@@ -6,6 +6,8 @@ export interface Owed {
   readonly packetId: number
   /** Nothing more will be done for it: it may be acknowledged. */
   readonly settled: boolean
+  /** That is about to be kept somewhere, and is not to be said before. */
+  readonly keeping?: boolean
 }
 
 const PAGE = 256
@@ -37,7 +39,11 @@ export class AckQueue<O extends Owed> {
 
   /** Takes out, oldest first, every message up to the first that is not settled. */
   release(released: (owed: O) => void): void {
-    for (let owed = this.#queue.peek(); owed?.settled === true; owed = this.#queue.peek()) {
+    for (
+      let owed = this.#queue.peek();
+      owed?.settled === true && owed.keeping !== true;
+      owed = this.#queue.peek()
+    ) {
       this.#queue.shift()
       this.#note(owed.packetId, undefined)
       released(owed)

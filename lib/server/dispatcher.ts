@@ -44,6 +44,8 @@ export class Dispatcher {
   #isStrict = false
   // Suspects of which it is not known yet how often a process has died with them in hand.
   #asked = 0
+  /** Messages that are done with, and that is about to be kept. */
+  #keeping = 0
   #released: Delivery[] = []
   #flushing = false
   #pumping = false
@@ -310,11 +312,27 @@ export class Dispatcher {
       this.#parts.suspects?.settled(delivery.arrival)
       this.#narrow()
     }
-    if (delivery.arrival.qos === 2 && delivery.current) this.#parts.port.settled?.(delivery.packetId)
+    // A refusal ends the exchange: there is nothing to be remembered of it.
+    if (delivery.arrival.qos === 2 && delivery.current && delivery.reasonCode < 0x80) this.#keep(delivery)
     // On a new connection it may have to wait for older ones that have no place in the window yet.
     if (delivery.resumed || !delivery.current) this.#leaveWindow(delivery)
     if (delivery.current) this.#release()
     this.#pump()
+  }
+
+  // It stays in the window until that is kept: else a slow disk would leave any number to be run again.
+  #keep(delivery: Delivery): void {
+    const kept = this.#parts.port.settled?.(delivery.packetId)
+    if (kept === undefined) return
+    delivery.keeping = true
+    this.#keeping++
+    void kept.then(() => {
+      delivery.keeping = false
+      this.#keeping--
+      if (delivery.current) this.#release()
+      this.#pump()
+      this.#wake()
+    })
   }
 
   #release(): void {
@@ -364,7 +382,7 @@ export class Dispatcher {
   }
 
   #wake(): void {
-    if (this.#draining === 'no' || this.#runner.running > 0 || this.#asked > 0) return
+    if (this.#draining === 'no' || this.#runner.running > 0 || this.#asked + this.#keeping > 0) return
     if (this.#entrance.size > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }

@@ -14,6 +14,8 @@ export class Delivery implements Owed {
   /** 0 when nothing is owed. Changes when a redelivery on a new connection joins. */
   packetId: number
   settled = false
+  /** It is settled, and that is about to be kept (QoS 2). */
+  keeping = false
   /** The connection that waits for the acknowledgement is the one that is up. */
   current: boolean
   /** It takes a place in the window. */

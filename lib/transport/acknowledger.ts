@@ -58,8 +58,8 @@ export class Acknowledger {
   }
 
   /** See `Transport`. */
-  settled(packetId: number): void {
-    this.#exchanges.settled(packetId)
+  settled(packetId: number): Promise<void> | undefined {
+    return this.#exchanges.settled(packetId)
   }
 
   /** See `Transport`. */
@@ -69,7 +69,8 @@ export class Acknowledger {
     if (packetIds.length === 0) return true
     if (this.#exchanges.isEmpty && reasonCodes === undefined) stream.write(encodePubacks(packetIds))
     else {
-      this.#exchanges.acknowledge(packetIds, reasonCodes)
+      // MQTT 3.1.1 has none: there a PUBREC refuses nothing.
+      this.#exchanges.acknowledge(packetIds, this.#protocolVersion === 5 ? reasonCodes : undefined)
       this.#flush()
     }
     return true

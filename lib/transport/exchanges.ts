@@ -126,15 +126,17 @@ export class Exchanges {
     void this.#store?.drop(packetId)
   }
 
-  /** A message is done with; it may not be its turn to be acknowledged yet. */
-  settled(packetId: number): void {
+  /** A message is done with; it may not be its turn to be acknowledged yet. Resolves when that is kept. */
+  settled(packetId: number): Promise<void> | undefined {
     const exchange = this.#byId.get(packetId)
-    if (exchange?.stage !== 'held') return
+    if (exchange?.stage !== 'held') return undefined
     exchange.stage = 'keeping'
-    this.#commit(this.#store?.keep(packetId, exchange.fingerprint), () => {
+    const kept = this.#store?.keep(packetId, exchange.fingerprint)
+    this.#commit(kept, () => {
       if (exchange.stage === 'keeping') exchange.stage = 'kept'
       this.#release()
     })
+    return kept
   }
 
   /** These are to be acknowledged, in this order. A packet identifier that is not known here is one of QoS 1. */
@@ -147,7 +149,7 @@ export class Exchanges {
         continue
       }
       this.#owed.push({ exchange, reasonCode })
-      if (reasonCode < REFUSAL) this.settled(packetId)
+      if (reasonCode < REFUSAL) void this.settled(packetId)
       else this.#drop(exchange)
     }
     this.#release()

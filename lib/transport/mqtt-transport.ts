@@ -107,8 +107,8 @@ export class MqttTransport implements Transport {
     return this.#ask((requests) => requests.unsubscribe(filters))
   }
 
-  settled(packetId: number): void {
-    this.#acknowledger.settled(packetId)
+  settled(packetId: number): Promise<void> | undefined {
+    return this.#acknowledger.settled(packetId)
   }
 
   acknowledge(packetIds: readonly number[], reasonCodes?: ReadonlyMap<number, number>): boolean {

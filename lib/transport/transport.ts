@@ -111,8 +111,11 @@ export interface Transport {
   /** One SUBSCRIBE for each request; resolves with the codes of SUBACK in the same order. */
   subscribe(requests: readonly SubscriptionRequest[]): Promise<readonly number[]>
   unsubscribe(filters: readonly string[]): Promise<void>
-  /** A message of QoS 2 is done with; it is acknowledged when it is its turn. */
-  settled?(packetId: number): void
+  /**
+   * A message of QoS 2 is done with; it is acknowledged when it is its turn. Where that is to be kept first, resolves when
+   * it is.
+   */
+  settled?(packetId: number): Promise<void> | undefined
   /**
    * PUBACK or PUBREC for these packet ids, in this order, on the connection that is up now; with a reason code
    * where there is one, and MQTT 5. False when nothing is written, because it has ended: `closed` is on its way, or

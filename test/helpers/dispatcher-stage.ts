@@ -34,6 +34,8 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly suspects?: Suspects
   /** Called with the payload of what is to be a dead letter; resolves when it is kept. */
   readonly bury?: (payload: string, burial: Burial) => Promise<void>
+  /** Called with the packet id of what is done with, of QoS 2; resolves when that is kept. */
+  readonly keep?: (packetId: number) => Promise<void> | undefined
 }
 
 export class Stage {
@@ -105,7 +107,9 @@ export class Stage {
 
   #port(): ConstructorParameters<typeof Dispatcher>[0]['port'] {
     const awaiting = (): boolean => this.awaiting
+    const { keep } = this.#options
     return {
+      ...(keep === undefined ? {} : { settled: keep }),
       acknowledge: (ids, reasonCodes) => {
         this.writes.push(ids)
         for (const [id, code] of reasonCodes ?? []) this.reasonCodes.set(id, code)

@@ -132,7 +132,7 @@ export class ExchangeWorld {
     if (one === undefined) return
     one.publication.handled++
     one.settled = true
-    this.#exchanges.settled(one.packetId)
+    void this.#exchanges.settled(one.packetId)
     this.#acknowledge()
   }
 

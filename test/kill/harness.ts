@@ -17,6 +17,10 @@ export interface KillOptions {
   /** A handler takes a random time up to this. */
   readonly handlerMs: number
   readonly maxInFlight: number
+  /** Of publications and of the route; 1 unless told otherwise. */
+  readonly qos?: 1 | 2 | undefined
+  /** What the consumer makes of QoS 2; downgrade unless told otherwise. */
+  readonly qos2?: 'downgrade' | 'durable' | undefined
 }
 
 /** What became of the messages: Jepsen's six numbers. */
@@ -45,6 +49,8 @@ export interface KillReport extends Account {
 
 // Without a word from the consumer for so long, what is missing counts as lost.
 const PATIENCE_MS = 10_000
+// mosquitto forgets publications of QoS 2 above 20 that are not complete.
+const EXCHANGES = 10
 
 /** Runs on a broker of its own, whose queue has no limit. */
 export async function killHarness(options: KillOptions): Promise<KillReport> {
@@ -52,7 +58,7 @@ export async function killHarness(options: KillOptions): Promise<KillReport> {
   const file = join(folder, 'handled')
   await writeFile(file, '')
   const broker = await kinds[options.broker].start({ ackWait: '1s' })
-  const { protocolVersion, handlerMs, maxInFlight } = options
+  const { protocolVersion, handlerMs, maxInFlight, qos = 1, qos2 = 'downgrade' } = options
   const publisher = await startPublisher(broker.url, { protocolVersion, ...broker.login })
   const run = new Run(options, publisher, {
     url: broker.url,
@@ -63,6 +69,8 @@ export async function killHarness(options: KillOptions): Promise<KillReport> {
     protocolVersion,
     handlerMs,
     maxInFlight,
+    qos,
+    qos2,
   })
   try {
     return { ...(await run.report()), violations: broker.violations.length }
@@ -84,6 +92,8 @@ class Run {
   /** What the victims say. What they wrote down is what counts in the end. */
   readonly #said = new Set<string>()
   readonly #published: Promise<void>[] = []
+  /** The latest publication of QoS 2 in each. */
+  readonly #lanes: Promise<void>[] = []
 
   constructor(options: KillOptions, publisher: Publisher, victim: VictimOptions) {
     this.#options = options
@@ -130,9 +140,18 @@ class Run {
     for (let i = from; i < Math.min(from + count, this.#options.messages); i++) {
       const number = String(i)
       this.#attempted.add(number)
-      const published = this.#publisher.publish(`kill/${number}`, number)
-      this.#published.push(published.then(() => void this.#acknowledged.add(number)))
+      this.#published.push(this.#send(i).then(() => void this.#acknowledged.add(number)))
     }
+  }
+
+  async #send(number: number): Promise<void> {
+    const { qos = 1 } = this.#options
+    const publish = (): Promise<void> => this.#publisher.publish(`kill/${number}`, String(number), { qos })
+    if (qos === 1) return publish()
+    const lane = number % EXCHANGES
+    const sent = (this.#lanes[lane] ?? Promise.resolve()).then(publish)
+    this.#lanes[lane] = sent
+    return sent
   }
 
   /** Ends without complaint when no message has been handled for a while: the report tells. */

@@ -12,6 +12,9 @@ const { values } = parseArgs({
     protocol: { type: 'string' },
     'handler-ms': { type: 'string', default: '30' },
     'max-in-flight': { type: 'string', default: '32' },
+    qos: { type: 'string', default: '1' },
+    // With QoS 2: what the consumer makes of it, downgrade or durable.
+    qos2: { type: 'string', default: 'downgrade' },
   },
 })
 
@@ -31,6 +34,8 @@ const report = await killHarness({
   messages: Number(values.messages),
   handlerMs: Number(values['handler-ms']),
   maxInFlight: Number(values['max-in-flight']),
+  qos: values.qos === '2' ? 2 : 1,
+  qos2: values.qos2 === 'durable' ? 'durable' : 'downgrade',
 })
 for (const [name, value] of Object.entries(report)) console.log(`${name.padEnd(12)} ${value}`)
 process.exitCode = report.lost === 0 && report.unexpected === 0 && report.violations === 0 ? 0 : 1

@@ -19,6 +19,9 @@ export interface VictimOptions {
   readonly keepalive?: number
   /** The group it is a member of. */
   readonly share?: string
+  /** Of the route; 1 unless told otherwise. */
+  readonly qos?: 1 | 2
+  readonly qos2?: 'downgrade' | 'durable'
 }
 
 const {
@@ -27,12 +30,14 @@ const {
   handlerMs,
   share,
   folder: _,
+  qos = 1,
+  qos2 = 'downgrade',
   ...connection
 } = JSON.parse(process.argv[2] ?? '{}') as VictimOptions
 const record = openSync(file, 'a')
 
 const app = mqttasgi()
-app.topic('kill/+number', share === undefined ? {} : { share }, async (ctx) => {
+app.topic('kill/+number', share === undefined ? { qos } : { qos, share }, async (ctx) => {
   await new Promise((resolve) => setTimeout(resolve, Math.random() * handlerMs))
   // What has been written survives SIGKILL: it is with the kernel. A power cut would need fsync as well.
   writeSync(record, `${ctx.params.number}\n`)
@@ -41,7 +46,7 @@ app.topic('kill/+number', share === undefined ? {} : { share }, async (ctx) => {
 
 async function begin(): Promise<void> {
   const broker = { ...connection, clean: false, retries: 0 }
-  const server = await serve(app, { broker, maxInFlight })
+  const server = await serve(app, { broker, maxInFlight, qos2 })
   process.stdout.write('serving\n')
   process.once('SIGTERM', () => void server.stop().then(() => process.exit()))
 }

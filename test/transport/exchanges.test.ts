@@ -74,8 +74,8 @@ test('what is done with before its turn is kept already, and said in its turn', 
   const { exchanges, said } = setup(store)
   exchanges.published(packet(1))
   exchanges.published(packet(2))
-  exchanges.settled(2)
-  exchanges.settled(3)
+  void exchanges.settled(2)
+  void exchanges.settled(3)
   await store.commit()
   t.deepEqual([...store.durable.keys()], [2])
   t.deepEqual(said(), [])
@@ -299,7 +299,7 @@ test('a refusal ends the exchange: nothing is kept, and PUBREC waits until nothi
   const { exchanges, said } = setup(store)
   exchanges.published(packet(1))
   exchanges.published(packet(2))
-  exchanges.settled(2)
+  void exchanges.settled(2)
   const codes = new Map([
     [1, 0x99],
     [2, 0x83],

@@ -156,7 +156,7 @@ test('with a store PUBREC waits for it, and DISCONNECT for PUBREC', async (t) =>
   const link = await broker.link()
   link.send(q2(1), q2(2))
   await recorder.nth(recorder.arrivals, 2)
-  transport.settled(1)
+  void transport.settled(1)
   t.is(store.waiting, 1)
   transport.acknowledge([1, 2])
   const closing = transport.close(10_000)
