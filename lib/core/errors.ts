@@ -172,8 +172,8 @@ export const errorCodes = {
   },
   ERR_CONNECT_CREDENTIALS: {
     kind: 'connection',
-    means: 'The broker refused user name and password, or asks for some.',
-    mend: 'Check MQTT_USERNAME and MQTT_PASSWORD.',
+    means: 'The broker refused user name and password, or asks for some, or they could not be read.',
+    mend: 'Check MQTT_USERNAME and MQTT_PASSWORD, or the file or function they come from.',
   },
   ERR_CONNECT_TLS: {
     kind: 'connection',
@@ -202,7 +202,8 @@ export const errorCodes = {
   },
   ERR_CLIENT_ID_TAKEN_OVER: {
     kind: 'takeover',
-    means: 'Another client connected with our client id, and the broker ended our connection.',
+    means:
+      'Another client connected with our client id while we had it for less than 5 s: the later one gives way.',
     mend: 'Give each instance a client id of its own.',
   },
   ERR_REQUEST_TIMEOUT: {

@@ -65,7 +65,8 @@ export class ConnectionPolicy {
   // Since the last stable connection, for the wait; the time with a connection is no part of it.
   #waits = 0
   #apartMs = 0
-  #apartSince: number | undefined = undefined
+  #apartSince = 0
+  #isApart = false
   // Connections in a row that the other side ended soon after they had begun.
   #shortLived = 0
 
@@ -88,8 +89,8 @@ export class ConnectionPolicy {
   connected(session: { readonly lost: boolean } = { lost: false }): number {
     this.#settled = true
     this.#connectedAt = this.#options.now()
-    if (this.#apartSince !== undefined) this.#apartMs += this.#connectedAt - this.#apartSince
-    this.#apartSince = undefined
+    if (this.#isApart) this.#apartMs += this.#connectedAt - this.#apartSince
+    this.#isApart = false
     return this.#takeovers.connected(session)
   }
 
@@ -127,7 +128,7 @@ export class ConnectionPolicy {
 
   #wait(failure: ConnectionFailure): number {
     this.#waits++
-    const sinceMs = this.#apartSince === undefined ? 0 : this.#options.now() - this.#apartSince
+    const sinceMs = this.#options.now() - this.#apartSince
     // A broker may lock out who tries wrong credentials often, and people do not replace them within seconds.
     const patient = failure.type === 'credentials'
     return this.#options.backoff({ tries: this.#waits, elapsedMs: this.#apartMs + sinceMs, patient })
@@ -135,7 +136,8 @@ export class ConnectionPolicy {
 
   #disconnected({ type }: ConnectionFailure): void {
     const now = this.#options.now()
-    this.#apartSince ??= now
+    if (!this.#isApart) this.#apartSince = now
+    this.#isApart = true
     if (this.#connectedAt === undefined) return
     const lastedMs = now - this.#connectedAt
     this.#connectedAt = undefined

@@ -1,11 +1,14 @@
 // Two processes with one client id on a broker that says nothing of it: the later one finds out, and gives way.
-import type { ExecutionContext } from 'ava'
+import test, { type ExecutionContext } from 'ava'
+import { startBroker } from '../../lib/broker/index.ts'
+import { mqttasgi, type Application } from '../../lib/index.ts'
 import { runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { latency, newClientId } from './serving.ts'
+import { latency, newClientId, serving } from './serving.ts'
+import { within } from './tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 
@@ -64,3 +67,22 @@ withMosquitto('on MQTT 3.1.1 the later of two processes ends with code 4, with a
 withMosquitto('on MQTT 3.1.1 the later of two processes ends with code 4, with a clean session', (t) =>
   fight(t, { version: '4', clean: 'true' }),
 )
+
+test('where the broker says so one takeover is enough: the later one ends, and the first one comes back', async (t) => {
+  const broker = await startBroker({ port: 0 })
+  t.teardown(() => broker.close())
+  const options = { url: broker.url, clientId: newClientId(), protocolVersion: 5, retries: 0 } as const
+  const handled: string[] = []
+  const application = (name: string): Application => mqttasgi().topic('a', () => void handled.push(name))
+  const first = await serving(t, application('first'), { broker: options })
+  await latency(5_200, 5_200)
+  const later = await serving(t, application('later'), { broker: options })
+  const { error } = await within(10_000, 'the end of the later one', later.closed)
+  t.is(error?.code, 'ERR_CLIENT_ID_TAKEN_OVER')
+  t.regex(error?.message ?? '', new RegExp(`as "${options.clientId}" and took the session over \\(0x8e\\)`))
+  await within(10_000, 'the return of the first one', first.ready())
+  await broker.publish('a', 'x')
+  await first.stop()
+  t.deepEqual(handled, ['first'])
+  t.is(first.counters.connects, 2)
+})
