@@ -300,7 +300,7 @@ export class Dispatcher {
     counters.retried++
     const { topic } = delivery.arrival
     log.warn(
-      `Attempt ${number} for "${inLog(topic)}" failed: ${reasonOf(error)} The next one comes in ${Math.round(afterMs)} ms.`,
+      `Attempt ${number} for "${inLog(topic)}" failed, the next one comes in ${Math.round(afterMs)} ms: ${reasonOf(error)}`,
       { topic, receiver: slot.receiver.id, error },
     )
   }

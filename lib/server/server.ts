@@ -513,7 +513,8 @@ export class Server implements Client {
     const { error, route } = settlement
     if (error === undefined) return
     const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
-    this.#parts.log.error(settlementLine(arrival.topic, settlement), fields)
+    const level = settlement.type === 'dropped' ? 'info' : 'error'
+    this.#parts.log[level](settlementLine(arrival.topic, settlement), fields)
   }
 
   #refuseLoop(topic: string, options: PublishOptions): void {
