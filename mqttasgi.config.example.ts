@@ -91,6 +91,9 @@ export default defineConfig({
   // Seconds the running handlers are given at a stop; after that the exit code is 3.
   drainTimeout: 25,
 
+  // This instance does not come back: at a stop it gives up what it shares with others, and its session.
+  leaveOnStop: false,
+
   // Messages that may be unacknowledged at one time; the broker is told (Receive Maximum).
   maxInFlight: 32,
 

@@ -56,7 +56,7 @@ export async function serveUntilStopped(
   void signals.first.then((signal) => {
     asked = signal
     terminal.say(stopping(signal, settings))
-    return server.stop()
+    return server.stop({ leave: settings.leaveOnStop })
   })
   let hasRun = false
   server.start().then(

@@ -46,6 +46,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     workers: rest.workers,
     overlap: overlapOf(choice),
     drainTimeoutMs: Math.round(choice.number('drainTimeout') * 1_000),
+    leaveOnStop: choice.isOn('leaveOnStop'),
     maxInFlight: choice.number('maxInFlight'),
     maxInFlightBytes: choice.number('maxInFlightBytes'),
     maxPacketBytes: choice.number('maxPacketBytes'),

@@ -63,6 +63,7 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.shareProbe': broker.shareProbe ?? 'off',
     overlap: settings.overlap,
     drainTimeout: String(settings.drainTimeoutMs / 1_000),
+    leaveOnStop: String(settings.leaveOnStop),
     maxInFlight: String(settings.maxInFlight),
     maxInFlightBytes: String(settings.maxInFlightBytes),
     maxPacketBytes: String(settings.maxPacketBytes),

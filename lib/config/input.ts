@@ -120,6 +120,8 @@ export interface ServeInput {
   overlap?: 'accept' | 'superset' | undefined
   /** Seconds the running handlers are given at a stop. Default: 25. */
   drainTimeout?: number | undefined
+  /** At a stop, give up shared subscriptions and the session: this instance does not come back. Default: false. */
+  leaveOnStop?: boolean | undefined
   /** Messages that may be unacknowledged at one time. Default: 32. */
   maxInFlight?: number | undefined
   /** Bytes that may wait in memory before reading pauses. Default: 16 MiB. */

@@ -290,6 +290,16 @@ export const options: readonly OptionEntry[] = [
     aliases: ['drainTimeoutMs', 'drain'],
   },
   {
+    path: 'leaveOnStop',
+    type: { kind: 'switch' },
+    default: false,
+    flag: { long: '--leave-on-stop', value: 'true|false', alone: 'true' },
+    env: 'MQTTASGI_LEAVE_ON_STOP',
+    sentence:
+      'This instance does not come back: at a stop it gives up what it shares with others, and its session.',
+    aliases: ['leave'],
+  },
+  {
     path: 'maxInFlight',
     type: { kind: 'integer', min: 1, max: 65_535 },
     default: 32,

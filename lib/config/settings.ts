@@ -91,6 +91,8 @@ export interface Settings {
   /** Undefined: nobody said, see docs/overlaps.md. */
   readonly overlap: 'accept' | 'superset' | undefined
   readonly drainTimeoutMs: number
+  /** A stop gives up shared subscriptions and the session. */
+  readonly leaveOnStop: boolean
   readonly maxInFlight: number
   readonly maxInFlightBytes: number
   readonly maxPacketBytes: number

@@ -54,6 +54,7 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'broker.shareProbe': true,
   overlap: true,
   drainTimeout: true,
+  leaveOnStop: true,
   maxInFlight: true,
   maxInFlightBytes: true,
   maxPacketBytes: true,
