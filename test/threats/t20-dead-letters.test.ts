@@ -96,16 +96,13 @@ test('user properties with the names of prototypes come back from a letter as th
   await server.stop()
   const folder = join(stateDir, 'dead-letters')
   const journal = new JournalDeadLetters({ folder, maxMessages: 100, maxBytes: 10_000_000 })
-  t.plan(2)
+  t.plan(5)
   for await (const { properties } of journal.letters()) {
-    t.deepEqual(
-      new Map(Object.entries(properties.userProperties ?? {})),
-      new Map([
-        ['__proto__', ['z']],
-        ['constructor', ['x']],
-        ['polluted', ['y']],
-      ]),
+    const pairs = Object.entries(properties.userProperties ?? {}).map(
+      ([name, values]) => `${name} ${values.join()}`,
     )
+    t.is(pairs.length, 3)
+    for (const pair of ['__proto__ z', 'constructor x', 'polluted y']) t.true(pairs.includes(pair), pair)
   }
   t.false('polluted' in {})
 })
