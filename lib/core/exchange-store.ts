@@ -10,6 +10,8 @@ export interface ExchangeStore {
    * left in doubt.
    */
   readonly kept: ReadonlyMap<number, string>
+  /** Why nothing can be kept at the moment; undefined while all is well. */
+  readonly fault: Error | undefined
   keep(packetId: number, fingerprint: string): Promise<void>
   drop(packetId: number): Promise<void>
   /** The session is another one: its packet identifiers mean other messages. */

@@ -25,7 +25,7 @@ export class ExchangeJournal implements ExchangeStore {
   /** The latest change of each key that is not done: one that is tried again must not pass a later one. */
   readonly #latest = new Map<string, Promise<void>>()
   readonly #timers = new Set<() => void>()
-  #trouble: string | undefined = undefined
+  #fault: Error | undefined = undefined
   #closed = false
 
   private constructor(
@@ -61,9 +61,8 @@ export class ExchangeJournal implements ExchangeStore {
     }
   }
 
-  /** Why nothing can be kept at the moment; undefined while all is well. */
-  get trouble(): string | undefined {
-    return this.#trouble
+  get fault(): Error | undefined {
+    return this.#fault
   }
 
   keep(packetId: number, fingerprint: string): Promise<void> {
@@ -118,14 +117,14 @@ export class ExchangeJournal implements ExchangeStore {
   }
 
   #failed(error: Error): void {
-    if (this.#closed || this.#trouble !== undefined) return
-    this.#trouble = error.message
+    if (this.#closed || this.#fault !== undefined) return
+    this.#fault = error
     this.#log.error(`${error.message} Until it can, no message of QoS 2 is acknowledged.`, { error })
   }
 
   #worked(): void {
-    if (this.#trouble === undefined) return
-    this.#trouble = undefined
+    if (this.#fault === undefined) return
+    this.#fault = undefined
     this.#log.warn(`The journal in ${this.#map.folder} can be written again.`)
   }
 

@@ -9,6 +9,8 @@ export interface HealthFacts {
   readonly deadLetterFault: Error | undefined
   /** Why publications can not be kept on disk. */
   readonly outboxFault: Error | undefined
+  /** Why it can not be kept which messages of QoS 2 were done with. */
+  readonly exchangeFault: Error | undefined
   /** Milliseconds since the oldest message in hand was begun; undefined when there is none. */
   readonly oldestMs: number | undefined
 }
@@ -33,6 +35,7 @@ const states: Readonly<Record<HealthFacts['state'], string | undefined>> = {
 
 export function healthOf({
   deadLetterFault,
+  exchangeFault,
   isSubscribed,
   oldestMs,
   outboxFault,
@@ -47,6 +50,8 @@ export function healthOf({
       `Dead letters can not be kept, so their messages stay unacknowledged: ${deadLetterFault.message}`,
     )
   if (outboxFault !== undefined) reasons.push(`Publications can not be kept on disk: ${outboxFault.message}`)
+  if (exchangeFault !== undefined)
+    reasons.push(`No message of QoS 2 can be acknowledged: ${exchangeFault.message}`)
   if (oldestMs !== undefined && oldestMs > LONG_MS)
     reasons.push(`A message has been in hand for ${Math.round(oldestMs / 1_000)} s.`)
   return { ready: reasons.length === 0, reasons }

@@ -226,6 +226,7 @@ export class Server implements Client {
       isSubscribed: this.#subscriber.isSubscribed,
       deadLetterFault: this.#deadLetters?.fault,
       outboxFault: this.#outbox.storeFault,
+      exchangeFault: this.#parts.transport.fault,
       oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
     })
   }

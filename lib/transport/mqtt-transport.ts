@@ -74,6 +74,10 @@ export class MqttTransport implements Transport {
     this.#acknowledger = new Acknowledger(options.exchanges)
   }
 
+  get fault(): Error | undefined {
+    return this.#options.exchanges?.fault
+  }
+
   get awaiting(): boolean {
     return (this.#session?.requests.size ?? 0) > 0
   }

@@ -125,6 +125,8 @@ export interface Transport {
   /** Stop reading the socket, so that the broker feels it; the connection is kept alive meanwhile. */
   pause(): void
   resume(): void
+  /** Why messages of QoS 2 can not be acknowledged at the moment. */
+  readonly fault?: Error | undefined
   /** An acknowledgement of the broker's is awaited: pausing now could wait for ever. */
   readonly awaiting: boolean
   /** Ends the connection at once, without DISCONNECT; `closed` follows with this failure. */

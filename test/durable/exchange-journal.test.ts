@@ -102,13 +102,13 @@ test('a write that fails is tried again until it holds, in its order, and said o
   }
   await settled()
   t.deepEqual(done, [])
-  t.regex(journal.trouble ?? '', /ENOSPC/)
+  t.regex(journal.fault?.message ?? '', /ENOSPC/)
   t.is(lines.length, 1)
   t.regex(lines[0] ?? '', /could not be written.*Until it can, no message of QoS 2/)
   disk.fail = () => {}
   clock.advance(1_000)
   await Promise.all(changes)
-  t.is(journal.trouble, undefined)
+  t.is(journal.fault, undefined)
   t.is(lines.length, 2)
   t.deepEqual([...(await open(killed(disk))).journal.kept], [[2, 'b']])
   t.is(clock.timers, 0)

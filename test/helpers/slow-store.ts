@@ -13,6 +13,7 @@ export class SlowStore implements ExchangeStore {
   readonly kept: ReadonlyMap<number, string>
   inDoubt = false
   closed = false
+  fault: Error | undefined = undefined
   #writes: Write[] = []
 
   constructor(kept: Iterable<readonly [number, string]> = []) {

@@ -6,6 +6,7 @@ const well: HealthFacts = {
   isSubscribed: true,
   deadLetterFault: undefined,
   outboxFault: undefined,
+  exchangeFault: undefined,
   oldestMs: undefined,
 }
 
@@ -23,11 +24,12 @@ const ill: readonly (readonly [Partial<HealthFacts>, RegExp])[] = [
   [{ isSubscribed: false }, /not granted/],
   [{ deadLetterFault: new Error('disk full') }, /unacknowledged: disk full/],
   [{ outboxFault: new Error('disk full') }, /kept on disk: disk full/],
+  [{ exchangeFault: new Error('disk full') }, /QoS 2 can be acknowledged: disk full/],
   [{ oldestMs: 130_000 }, /in hand for 130 s/],
 ]
 
 for (const [facts, words] of ill) {
-  test(`it is not with ${JSON.stringify({ ...facts, deadLetterFault: facts.deadLetterFault?.message, outboxFault: facts.outboxFault?.message })}, and says why`, (t) => {
+  test(`it is not with ${JSON.stringify({ ...facts, deadLetterFault: facts.deadLetterFault?.message, outboxFault: facts.outboxFault?.message, exchangeFault: facts.exchangeFault?.message })}, and says why`, (t) => {
     const { ready, reasons } = healthOf({ ...well, ...facts })
     t.false(ready)
     t.is(reasons.length, 1)

@@ -196,3 +196,13 @@ test('an oversized message is skipped and acknowledged like any other', async (t
   await link.until(() => link.all('pubcomp')[1])
   t.deepEqual(ids(link.all('pubrec')), [1, 2])
 })
+
+test('what ails the store is told', async (t) => {
+  const store = new SlowStore()
+  const { transport } = await setupScripted(t, {}, { exchanges: store })
+  t.is(transport.fault, undefined)
+  store.fault = new Error('no space')
+  t.is(transport.fault, store.fault)
+  const without = await setupScripted(t)
+  t.is(without.transport.fault, undefined)
+})
