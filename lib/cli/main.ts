@@ -29,6 +29,8 @@ const commands: Readonly<Record<CommandName, () => Promise<Command>>> = {
   routes: async () => (await import('./routes.ts')).routes,
   match: async () => (await import('./match.ts')).match,
   config: async () => (await import('./config.ts')).config,
+  plan: async () => (await import('./plan.ts')).plan,
+  doctor: async () => (await import('./doctor.ts')).doctor,
   dlq: async () => (await import('./dlq.ts')).dlq,
 }
 

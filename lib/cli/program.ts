@@ -8,7 +8,16 @@ import { arrange } from './arguments.ts'
 import { dlqFlags, type DlqFlags, type OwnFlag } from './dlq-question.ts'
 
 /** The commands there are. `dev-server` is what `dev` starts and starts again; it is not in the help. */
-export type CommandName = 'run' | 'dev' | 'routes' | 'match' | 'config' | 'dlq' | 'dev-server'
+export type CommandName =
+  | 'run'
+  | 'dev'
+  | 'routes'
+  | 'match'
+  | 'config'
+  | 'plan'
+  | 'doctor'
+  | 'dlq'
+  | 'dev-server'
 
 /** What the command line asks for. */
 export interface Invocation {
@@ -23,6 +32,8 @@ export interface Invocation {
     readonly ids: readonly string[]
     readonly flags: DlqFlags
   }
+  /** Of `plan` and `doctor`: the answer as JSON. */
+  readonly json?: boolean
   /** The flags that were given, by their long names without dashes. */
   readonly flags: Texts
 }
@@ -37,6 +48,8 @@ interface CommandEntry {
   /** What stands behind it, before the application. */
   readonly operands?: string
   readonly flags?: readonly OwnFlag[]
+  /** It can answer as JSON. */
+  readonly hasJson?: true
   readonly hidden?: true
 }
 
@@ -49,6 +62,16 @@ const commands: readonly CommandEntry[] = [
   { name: 'routes', summary: 'show the routes and the filters that will be subscribed' },
   { name: 'match', summary: 'show which layers run for a topic, with their parameters', takesTopic: true },
   { name: 'config', summary: 'show each option, its value and where it came from' },
+  {
+    name: 'plan',
+    summary: 'show what the broker will be told, for which routes and why, and which filters overlap',
+    hasJson: true,
+  },
+  {
+    name: 'doctor',
+    summary: 'connect, and report what the broker grants, limits and misses, and what that means here',
+    hasJson: true,
+  },
   {
     name: 'dlq',
     summary: 'look at dead letters (ls, show <id>), replay them, or purge them',
@@ -131,6 +154,7 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
   if (entry.takesTopic) command.addArgument(new Argument('<topic>', 'a topic, as it would be published to'))
   if (entry.flags === undefined) command.addArgument(new Argument('[application]', applicationInWords))
   else addDlqArguments(command, entry.flags)
+  if (entry.hasJson) command.addOption(new Option('--json', 'the answer as JSON'))
   for (const option of options) command.addOption(commanderOption(option))
   command.action(() => {
     if (entry.name === 'dlq') return found(dlqInvocation(command))
@@ -139,7 +163,8 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
     refuseMistypedCommand(operands)
     refuseOthers(entry.name, operands)
     if (topic !== undefined && application === undefined) refuseMissingTopic(topic)
-    found({ command: entry.name, topic, application, flags: flagsOf(command) })
+    const json = entry.hasJson && command.opts()['json'] === true
+    found({ command: entry.name, topic, application, ...(json ? { json } : {}), flags: flagsOf(command) })
   })
 }
 

@@ -1,0 +1,75 @@
+// mqttasgi plan: what the broker would be told, which routes each filter is for, and what overlaps.
+import type { Settings } from '../config/settings.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { type Command, configure, type Placed, placedApplications } from './command.ts'
+import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { type PlanReport, type PlannedSubscription, type Placement, reportPlan } from './plan-report.ts'
+
+/** Prints the plan for MQTT 5 and for 3.1.1, or for the version that is set; connects to nothing. */
+export const plan: Command = async (context) => {
+  const { invocation, terminal } = context
+  const configured = await configure(context)
+  const { settings } = configured
+  const placements = (await placedApplications(configured)).flatMap(placementsOf)
+  const reports = versionsOf(settings).map((version) => reportPlan(placements, version, settings))
+  if (invocation.json === true) terminal.print(JSON.stringify({ plans: reports }, undefined, 2))
+  else terminal.print(reports.flatMap(linesOf).join('\n'))
+  const [first] = reports
+  // What one version can not do the other may: the broker decides which it will be.
+  const fault = reports.every((report) => report.fault !== null) ? first?.fault : undefined
+  return fault ? exitCodeOf(new MqttasgiError(fault.code, fault.message)) : exitCodes.clean
+}
+
+/** What each receiver wants. */
+export function placementsOf({ id, mount, application }: Placed): readonly Placement[] {
+  const receiver = application.receiver({ id, mount })
+  try {
+    return receiver.interests().map((interest) => ({ receiver: id, interest }))
+  } finally {
+    receiver.release()
+  }
+}
+
+function versionsOf({ broker }: Settings): readonly (4 | 5)[] {
+  return broker.protocolVersion === 'auto' ? [5, 4] : [broker.protocolVersion]
+}
+
+function linesOf({ fault, moreOverlaps, overlaps, protocolVersion, subscriptions }: PlanReport): string[] {
+  const title =
+    protocolVersion === 5
+      ? 'MQTT 5, with Subscription Identifiers'
+      : 'MQTT 3.1.1, and MQTT 5 without Subscription Identifiers'
+  return [
+    title,
+    ...(fault === null ? [] : [`   the start would fail: ${fault.message} (${fault.code})`]),
+    ...subscriptions.flatMap(subscriptionLines),
+    ...(subscriptions.length === 0 && fault === null
+      ? ['   nothing is subscribed: app.topic(pattern, handler) adds a route']
+      : []),
+    ...(overlaps.length > 0 ? ['   overlaps'] : []),
+    ...overlaps.map(
+      ({ filters: [one, other], meaning, topic }) => `      ${one} and ${other}, as on ${topic}: ${meaning}`,
+    ),
+    ...(moreOverlaps ? ['      and more'] : []),
+    '',
+  ]
+}
+
+function subscriptionLines(planned: PlannedSubscription): string[] {
+  const { filter, identifier, noLocal, qos, retainAsPublished, retainHandling, serves, why } = planned
+  const about = [
+    `qos ${qos}`,
+    ...(noLocal ? ['noLocal'] : []),
+    ...(retainHandling === 0 ? [] : [`retainHandling ${retainHandling}`]),
+    ...(retainAsPublished ? ['retainAsPublished'] : []),
+    ...(identifier === null ? [] : [`identifier ${identifier}`]),
+  ]
+  return [
+    `   ${filter}  ${about.join(', ')}`,
+    ...serves.map(
+      ({ receiver, route }) =>
+        `      for ${route}${receiver === 'application' ? '' : ` of worker ${receiver}`}`,
+    ),
+    ...why.map((reason) => `      ${reason}`),
+  ]
+}
