@@ -122,13 +122,13 @@ export class BrokerRequests {
     for (const request of held) request.send()
   }
 
-  /** The connection has ended. */
-  lost(byOtherSide: boolean): void {
+  /** The connection has ended, perhaps for what was sent. */
+  lost(isSuspicious: boolean): void {
     if (this.#state === 'closed') return
     this.#state = 'apart'
     this.#limits = noLimits
     this.#reasons.clear()
-    const culprit = this.#quarantine.ended(byOtherSide)
+    const culprit = this.#quarantine.ended(isSuspicious)
     if (culprit?.id !== undefined) this.#withdraw(culprit, culprit.id, unbearable(culprit.what))
     this.#held = this.#held.filter((request) => request.durable)
     for (const request of this.#open) if (!request.durable) request.fail(closedError(request.what))

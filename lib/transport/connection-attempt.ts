@@ -3,6 +3,7 @@ import type { Duplex } from 'node:stream'
 import type { Acknowledger } from './acknowledger.ts'
 import { closedByUs, ending, failureOf, gibberish, silence, type Progress } from './connect-failure.ts'
 import { InboundStream } from './inbound-stream.ts'
+import { isBlameless } from './quarantine.ts'
 import type { PublishPacket } from './publish-packet.ts'
 import type { BrokerAddress } from './socket.ts'
 import type { ConnectionFailure, ConnectionInfo, Ending, TransportListener } from './transport.ts'
@@ -75,10 +76,10 @@ export class ConnectionAttempt {
     return { address: this.#options.address, reached: this.stream.reached, connected: this.#connected }
   }
 
-  /** Neither by us nor by what we could not bear: the other side, or the network between. */
-  get endedByOtherSide(): boolean {
-    const { type } = this.#whyEnded
-    return type === 'closed' || type === 'network'
+  /** The other side ended it, or the network between, and named no reason that has nothing to do with what we sent. */
+  get mayBlameWhatWasSent(): boolean {
+    const { reasonCode, type } = this.#whyEnded
+    return (type === 'closed' || type === 'network') && !isBlameless(reasonCode)
   }
 
   /** CONNACK, of so many bytes, said yes: the rest may take its time. */

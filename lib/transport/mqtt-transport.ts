@@ -161,7 +161,7 @@ export class MqttTransport implements Transport {
       this.#attempt = undefined
       this.#connecting = false
       this.#acknowledger.disconnected()
-      session.requests.lost(this.#closing === undefined && attempt.endedByOtherSide)
+      session.requests.lost(this.#closing === undefined && attempt.mayBlameWhatWasSent)
       attempt.ended()
     })
   }

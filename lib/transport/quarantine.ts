@@ -4,6 +4,15 @@
 const SOON_MS = 1_000
 const STRIKES = 3
 
+/** DISCONNECTs (3.14.2.1) that are about the server or the connection, and not about a packet. */
+const blameless: ReadonlySet<number> = new Set([
+  0x89, 0x8b, 0x8d, 0x8e, 0x96, 0x97, 0x98, 0x9c, 0x9d, 0x9f, 0xa0,
+])
+
+export function isBlameless(reasonCode: number | undefined): boolean {
+  return reasonCode !== undefined && blameless.has(reasonCode)
+}
+
 /**
  * What a broker does not bear, above a limit it does not tell for instance, ends the connection; the standard demands
  * to send it again on the next one [MQTT-4.4.0-1], and so nothing else ever gets through.
@@ -31,11 +40,11 @@ export class Quarantine<T> {
     this.#strikes.delete(publication)
   }
 
-  /** The connection has ended; says what must not be sent again. */
-  ended(byOtherSide: boolean): T | undefined {
+  /** The connection has ended, perhaps for what was sent; says what must not be sent again. */
+  ended(isSuspicious: boolean): T | undefined {
     const sent = [...this.#sent]
     this.#sent.clear()
-    if (!byOtherSide) return undefined
+    if (!isSuspicious) return undefined
     for (const [publication, at] of sent) {
       if (this.#now() - at > SOON_MS) this.#strikes.delete(publication)
       else this.#strikes.set(publication, (this.#strikes.get(publication) ?? 0) + 1)

@@ -503,6 +503,26 @@ test('behind PUBREC a publication is no longer suspected', async (t) => {
   t.deepEqual(await result, { reasonCode: 0 })
 })
 
+test('connections that the broker ends because it is busy bring no publication under suspicion', async (t) => {
+  let isBusy = true
+  const script: Script = {
+    publish: (link, packet) => {
+      if (!isBusy) return link.answer(packet)
+      link.send({ cmd: 'disconnect', reasonCode: 0x89 })
+      link.stream.end()
+    },
+  }
+  const { connect, transport, recorder } = await setupScripted(t, script)
+  await connect(5)
+  const result = transport.publish('a', payload, { qos: 1 })
+  for (let n = 1; n <= 4; n++) {
+    await recorder.nth(recorder.failures, n)
+    isBusy = n < 4
+    await connect(5)
+  }
+  t.deepEqual(await result, { reasonCode: 0 })
+})
+
 test('connections that we end ourselves bring no publication under suspicion', async (t) => {
   let isDeaf = true
   const script: Script = {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import * as fc from 'fast-check'
-import { Quarantine } from '../../lib/transport/quarantine.ts'
+import { isBlameless, Quarantine } from '../../lib/transport/quarantine.ts'
 
 function scene(): {
   readonly rule: Quarantine<string>
@@ -30,11 +30,11 @@ test('a connection that lasted longer clears it of suspicion', (t) => {
   t.is(rule.ended(true), 'a')
 })
 
-test('an end that was ours says nothing of it', (t) => {
+test('an end for another reason says nothing of it', (t) => {
   const { rule } = scene()
-  for (const byOtherSide of [true, false, true, false]) {
+  for (const isSuspicious of [true, false, true, false]) {
     rule.sent('a')
-    t.is(rule.ended(byOtherSide), undefined)
+    t.is(rule.ended(isSuspicious), undefined)
   }
   rule.sent('a')
   t.is(rule.ended(true), 'a')
@@ -101,4 +101,10 @@ test('on a broker that bears all but some, those are condemned, after three conn
     }),
     { numRuns: 300 },
   )
+})
+
+test('a broker that says it is busy or goes away blames nothing that was sent', (t) => {
+  for (const code of [0x89, 0x8b, 0x8e, 0x98, 0xa0]) t.true(isBlameless(code))
+  for (const code of [undefined, 0x80, 0x81, 0x82, 0x87, 0x90, 0x95, 0x99, 0x9a, 0x9b])
+    t.false(isBlameless(code))
 })
