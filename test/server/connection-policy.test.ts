@@ -180,11 +180,12 @@ test('a takeover ends the one that was connected for a moment only, and names th
   policy.connected()
   const told = policy.failed(failure('takeover', 0x8e))
   t.like(told, { type: 'stop', error: { code: 'ERR_CLIENT_ID_TAKEN_OVER', message: 'It was takeover.' } })
-  policy.connected()
+  const fresh = stage({ retries: 0, clientId: 'hall' }).policy
+  fresh.connected()
   const idle = { ...failure('closed'), idle: true }
-  t.like(policy.failed(idle), { type: 'retry', afterMs: 0 })
-  t.is(policy.connected(), 100)
-  const guessed = policy.failed(idle)
+  t.like(fresh.failed(idle), { type: 'retry', afterMs: 0 })
+  t.is(fresh.connected(), 50)
+  const guessed = fresh.failed(idle)
   t.like(guessed, { type: 'stop', error: { code: 'ERR_CLIENT_ID_TAKEN_OVER' } })
   t.regex(guessed.type === 'stop' ? guessed.error.message : '', /seems to use the client id "hall"/)
 })

@@ -24,17 +24,41 @@ function stage(): Stage {
 }
 
 for (const end of [CLOSED, BROKEN]) {
-  test(`a connection that is ${end === CLOSED ? 'closed' : 'broken off'} soon, and once more though nothing was asked, was taken over`, (t) => {
+  test(`a connection that is ${end === CLOSED ? 'closed' : 'broken off'} soon, and closed once more though nothing was asked, was taken over`, (t) => {
     const { pass, rule } = stage()
     t.is(rule.connected(KEPT), 0)
     rule.asking()
     pass(4_999)
     t.is(rule.failed(end), 'suspected')
-    t.is(rule.connected(KEPT), 100)
-    pass(99)
-    t.is(rule.failed(end), 'taken over')
+    t.is(rule.connected(KEPT), 50)
+    pass(49)
+    t.is(rule.failed(CLOSED), 'taken over')
   })
 }
+
+test('a quiet connection that is broken off proves nothing: a broker closes', (t) => {
+  const { rule } = stage()
+  rule.connected(KEPT)
+  rule.asking()
+  t.is(rule.failed(CLOSED), 'suspected')
+  rule.connected(KEPT)
+  t.is(rule.failed(BROKEN), 'none')
+})
+
+test('who was connected for long at some time gives way only when it is closed again and again', (t) => {
+  const { pass, rule } = stage()
+  rule.connected(KEPT)
+  rule.asking()
+  pass(5_000)
+  t.is(rule.failed(CLOSED), 'none')
+  rule.connected(KEPT)
+  rule.asking()
+  t.is(rule.failed(CLOSED), 'suspected')
+  for (const verdict of ['suspected', 'suspected', 'taken over'] as const) {
+    t.is(rule.connected(KEPT), 50)
+    t.is(rule.failed(CLOSED), verdict)
+  }
+})
 
 test('on a slow network somebody else is slow as well, and is given the time', (t) => {
   const { pass, rule } = stage()
@@ -42,7 +66,7 @@ test('on a slow network somebody else is slow as well, and is given the time', (
   rule.asking()
   rule.failed(CLOSED)
   pass(300)
-  t.is(rule.connected(KEPT), 1_000)
+  t.is(rule.connected(KEPT), 650)
 })
 
 test('who was connected for long was first, and is not the one that gives way', (t) => {
