@@ -12,7 +12,6 @@ export interface Place {
 
 interface Book {
   bytes: number
-  liveBytes: number
   readonly live: Set<string>
 }
 
@@ -57,7 +56,7 @@ export class Segments {
 
   /** A segment was made, after all others. */
   add(segment: number): void {
-    this.#books.set(segment, { bytes: 0, liveBytes: 0, live: new Set() })
+    this.#books.set(segment, { bytes: 0, live: new Set() })
   }
 
   /** A segment has grown. */
@@ -119,16 +118,12 @@ export class Segments {
   }
 
   #enter(key: string, { segment, bytes }: Place): void {
-    const book = this.#books.get(segment)
-    book?.live.add(key)
-    if (book !== undefined) book.liveBytes += bytes
+    this.#books.get(segment)?.live.add(key)
     this.#liveBytes += bytes
   }
 
   #leave(key: string, { segment, bytes }: Place): void {
-    const book = this.#books.get(segment)
-    book?.live.delete(key)
-    if (book !== undefined) book.liveBytes -= bytes
+    this.#books.get(segment)?.live.delete(key)
     this.#liveBytes -= bytes
   }
 }

@@ -18,7 +18,7 @@ export interface TopicDeadLettersOptions {
 }
 
 /** The user property by which a dead letter is known, on whatever topic it travels. */
-export const letterProperty = 'mqttasgi-dead-letter'
+const letterProperty = 'mqttasgi-dead-letter'
 
 const NO_SUBSCRIBERS = 0x10
 const FOURTEEN_DAYS = 14 * 24 * 60 * 60

@@ -6,6 +6,7 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { FolderLock } from '../../lib/durable/folder-lock.ts'
+import { endWithUs } from '../helpers/guard.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 function refused(t: ExecutionContext, folder: string): string {
@@ -64,4 +65,24 @@ test('a lock that another process has made meanwhile is not released', (t) => {
   writeFileSync(join(folder, 'lock'), JSON.stringify({ pid: process.ppid, token: 'x' }))
   lock.release()
   t.regex(refused(t, folder), new RegExp(`in use by process ${process.ppid}`))
+})
+
+test('of processes that all want the lock of one that has died, each gets it, and never two at a time', async (t) => {
+  const folder = locked(t, { pid: 4_194_304, started: 'long ago', token: 'x' })
+  const program = join(import.meta.dirname, 'programs/locking.ts')
+  const children = Array.from({ length: 5 }, () => {
+    const child = spawn(process.execPath, ['--import', 'tsx', program, folder], { stdio: 'pipe' })
+    endWithUs(child)
+    t.teardown(() => child.kill('SIGKILL'))
+    return child
+  })
+  await Promise.all(children.map((child) => once(child.stdout, 'data')))
+  const ends = children.map((child) => once(child, 'exit'))
+  for (const child of children) child.stdin.write('go')
+  // Whoever was not alone ended with an error instead.
+  t.deepEqual(
+    await Promise.all(ends),
+    children.map(() => [null, 'SIGKILL']),
+  )
+  t.deepEqual(readdirSync(folder), ['lock'])
 })

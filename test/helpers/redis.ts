@@ -1,10 +1,10 @@
 // Starts the machine's own redis-server on a free loopback port, so that tests talk to a real one.
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { accessSync, constants } from 'node:fs'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
-import { delimiter, join } from 'node:path'
+import { join } from 'node:path'
+import { findExecutable } from './executable.ts'
 import { freePort } from './free-port.ts'
 import { endWithUs } from './guard.ts'
 
@@ -23,16 +23,7 @@ export interface RedisServer {
 
 /** Where the binary is, or undefined. */
 export function redisPath(): string | undefined {
-  for (const folder of (process.env['PATH'] ?? '').split(delimiter)) {
-    const file = join(folder, 'redis-server')
-    try {
-      accessSync(file, constants.X_OK)
-      return file
-    } catch {
-      // Not in this folder.
-    }
-  }
-  return undefined
+  return findExecutable('redis-server')
 }
 
 /** Resolves when it takes connections; `more` are further arguments, such as `--maxmemory`. */
