@@ -245,7 +245,7 @@ export const errorCodes = {
   ERR_SUBSCRIBE_REFUSED: {
     kind: 'connection',
     means: 'The broker refused a subscription, or granted less than was asked for.',
-    mend: 'Check the rights of this client at the broker.',
+    mend: 'Check the rights of this client at the broker; where it has no QoS 2, leave qos2 at downgrade.',
   },
   ERR_OVERLAP_TOO_WIDE: {
     kind: 'config',

@@ -306,8 +306,7 @@ export class Subscriber {
       const code = codes[i] ?? 0x80
       this.#holdings.answered(request, code)
       if (code >= 0x80) refused.push(`"${request.filter}" (${reasonText(code)})`)
-      else if (code < request.qos)
-        refused.push(`"${request.filter}" (asked for QoS ${request.qos}, granted ${code})`)
+      else if (code < request.qos) refused.push(`"${request.filter}" (${less(request.qos, code)})`)
       else granted.push(request.filter)
     }
     if (this.#ownSession) this.#parts.copies.granted(granted)
@@ -324,6 +323,11 @@ export class Subscriber {
       this.#parts.log.warn(notice)
     }
   }
+}
+
+function less(asked: number, granted: number): string {
+  const mend = asked === 2 ? "; with qos2: 'downgrade' no more than 1 is asked for" : ''
+  return `asked for QoS ${asked}, granted ${granted}${mend}`
 }
 
 function* portions<T>(all: readonly T[]): Generator<T[]> {

@@ -33,6 +33,7 @@ class Desk {
   readonly slot: Slot
   readonly lines: string[] = []
   overlap: Overlap | undefined = undefined
+  highestQoS: 1 | 2 = 1
   listeners = 0
   #interests: readonly Interest[]
   #changed: () => void = () => {}
@@ -47,6 +48,7 @@ class Desk {
     const copies = new Copies()
     // As the configuration says it; here before the connection is made.
     const overlap = (): Overlap | undefined => this.overlap
+    const highestQoS = (): 1 | 2 => this.highestQoS
     this.subscriber = new Subscriber({
       broker: transport,
       slots: [this.slot],
@@ -55,6 +57,9 @@ class Desk {
       log,
       get overlap() {
         return overlap()
+      },
+      get highestQoS() {
+        return highestQoS()
       },
     })
     transport.listen({
@@ -134,6 +139,25 @@ test('what the broker refuses, or grants less for, is named with the reason', as
   desk.connect()
   await rejectsWith(t, desk.subscriber.ready(), 'ERR_SUBSCRIBE_REFUSED', /"a" \(0x87.*"b".*QoS 1, granted 0/)
   t.deepEqual(desk.lines, [])
+})
+
+test('a broker without QoS 2 is said to be one, with the way out; where it has it, 2 is granted', async (t) => {
+  const desk = new Desk(interest('a', { qos: 2 }))
+  desk.highestQoS = 2
+  desk.transport.grant = ({ qos }) => Math.min(qos, 1)
+  desk.connect()
+  await rejectsWith(
+    t,
+    desk.subscriber.ready(),
+    'ERR_SUBSCRIBE_REFUSED',
+    /QoS 2, granted 1; with qos2: 'downgrade'/,
+  )
+  const other = new Desk(interest('a', { qos: 2 }))
+  other.highestQoS = 2
+  other.connect()
+  await other.subscriber.ready()
+  t.deepEqual(await other.subscriber.add(other.slot, 'b', { qos: 2 }), { filter: 'b', qos: 2 })
+  t.deepEqual(other.lines, [])
 })
 
 test('a grant of less is not forgotten when something else is wanted later', async (t) => {
