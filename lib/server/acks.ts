@@ -26,6 +26,11 @@ export class AckQueue<O extends Owed> {
     return this.#queue.size
   }
 
+  /** The message that is to be acknowledged first. */
+  get first(): O | undefined {
+    return this.#queue.peek()
+  }
+
   /** The unacknowledged message with this packet id: a PUBLISH with it is the same message again. */
   find(packetId: number): O | undefined {
     return this.#pages[Math.trunc(packetId / PAGE)]?.[packetId % PAGE]

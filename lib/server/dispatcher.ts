@@ -46,6 +46,8 @@ export class Dispatcher {
   #asked = 0
   /** Messages that are done with, and that is about to be kept. */
   #keeping = 0
+  /** Messages that were handed out and are not settled. */
+  #work = 0
   #released: Delivery[] = []
   #flushing = false
   #pumping = false
@@ -71,6 +73,7 @@ export class Dispatcher {
       bury: parts.bury,
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
+      abandoned: () => void this.#entrance.takeOut(() => true),
       over: () => {
         this.#pump()
         this.#wake()
@@ -111,14 +114,13 @@ export class Dispatcher {
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
   disconnected(): void {
-    this.#redeliveries.disconnected()
     const left = [...this.#released, ...this.#acks.abandon()]
     this.#released = []
     for (const delivery of left) {
       delivery.current = false
       if (delivery.settled) this.#leaveWindow(delivery)
     }
-    this.#redeliveries.expect(left)
+    this.#redeliveries.disconnected(left)
     this.#pump()
   }
 
@@ -213,8 +215,8 @@ export class Dispatcher {
   #leaveToTheBroker(): void {
     const expected = new Set(this.#redeliveries.clear())
     for (const delivery of this.#entrance.takeOut((one) => expected.has(one))) {
-      expected.delete(delivery)
-      if (delivery.suspect) this.#parts.suspects?.leftToTheBroker()
+      delivery.isLeft = true
+      if (delivery.suspect) this.#parts.suspects?.leftToTheBroker(delivery.arrival)
     }
     this.#redeliveries.expect(expected)
   }
@@ -230,7 +232,7 @@ export class Dispatcher {
       return true
     }
     const older = this.#redeliveries.take(arrival)
-    if (older === undefined) return false
+    if (older === undefined || older.isLeft) return false
     counters.joined++
     older.packetId = arrival.packetId
     older.current = true
@@ -252,6 +254,7 @@ export class Dispatcher {
   #handOut(delivery: Delivery): void {
     const { arrival } = delivery
     this.#window.enter()
+    this.#work++
     delivery.inWindow = true
     const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
     delivery.remaining = slots.length
@@ -307,6 +310,8 @@ export class Dispatcher {
 
   #settled(delivery: Delivery): void {
     delivery.settled = true
+    // Only what was handed out has a place, and keeps it as long as it is not settled.
+    if (delivery.inWindow) this.#work--
     this.#entrance.ended(delivery)
     if (delivery.suspect) {
       this.#parts.suspects?.settled(delivery.arrival)
@@ -359,8 +364,19 @@ export class Dispatcher {
       if (delivery === undefined) break
       this.#handOut(delivery)
     }
+    for (let first = this.#firstInLine(); first !== undefined; first = this.#firstInLine())
+      this.#handOut(first)
     this.#pumping = false
     this.#balance()
+  }
+
+  // What is done with keeps its place until all that came before it is acknowledged. So the first of these must
+  // never wait for a place: what waits for its time, or was let in late, would then wait for ever.
+  #firstInLine(): Delivery | undefined {
+    const { first } = this.#acks
+    if (first === undefined || first.inWindow || first.settled || this.#work >= this.#window.places)
+      return undefined
+    return this.#entrance.letIn(first) ? first : undefined
   }
 
   #balance(): void {

@@ -68,6 +68,15 @@ export class Entrance {
     return next
   }
 
+  /** Lets this one in before all others, if it waits for nothing but room. */
+  letIn(delivery: Delivery): boolean {
+    const size = this.#line.size
+    this.#line.drop((other) => other === delivery)
+    if (this.#line.size === size && !this.#shedding.start(delivery)) return false
+    this.#parts.window.admit(delivery.arrival.bytes)
+    return true
+  }
+
   /** A message that went in has ended: the next of its key may. */
   ended(delivery: Delivery): void {
     if (this.#sheds) this.#shedding.ended(delivery)

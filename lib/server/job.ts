@@ -22,6 +22,8 @@ export class Delivery implements Owed {
   inWindow = false
   /** It was begun on an older connection, and has come again on this one. */
   resumed = false
+  /** It was given back to the broker without having been begun. */
+  isLeft = false
   /** A receiver has been started for it. */
   begun = false
   /** Receivers that are not done. */

@@ -13,6 +13,8 @@ export interface Expected<A> {
   readonly arrival: A
   readonly packetId: number
   readonly settled: boolean
+  /** It was not begun: it is run when it comes again. */
+  readonly isLeft?: boolean
 }
 
 /**
@@ -69,13 +71,17 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   }
 
   /**
-   * The connection is gone. What is done with and was not sent again on it, though the broker had gone on
-   * to new messages, never will be: an equal message is another one.
+   * The connection is gone, and these came on it. What was not sent again on it, though the broker had gone on to
+   * new messages, never will be if the broker keeps the order: so an equal message is first taken for a younger
+   * one, and for one that is done with not at all.
    */
-  disconnected(): void {
-    const left = this.clear().filter(({ settled }) => !settled || !this.#caughtUp)
+  disconnected(deliveries: Iterable<D>): void {
+    const older = this.clear().filter(
+      ({ isLeft, settled }) => !this.#caughtUp || !(settled || isLeft === true),
+    )
     this.#caughtUp = false
-    this.expect(left)
+    this.expect(deliveries)
+    this.expect(older)
   }
 
   /** Expects nothing any more, and gives what it was. */

@@ -20,6 +20,8 @@ export interface RunnerParts {
   readonly again: (job: Job, error: Error, afterMs: number) => void
   /** Keeps the message of a job as a dead letter. Resolves when it is kept; never rejects. Undefined: nothing is kept. */
   readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
+  /** A job was given up, and its message is left to come again: nothing behind it can be acknowledged any more. */
+  readonly abandoned: () => void
   /** A job that had to be waited for is over, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
@@ -235,6 +237,7 @@ export class Runner {
   #abandon(job: Job): void {
     job.stage = 'over'
     this.#open.remove(job)
+    this.#parts.abandoned()
     this.#parts.over()
   }
 

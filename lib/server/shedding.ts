@@ -98,6 +98,19 @@ export class Shedding<D> {
     return undefined
   }
 
+  /** Starts this one now, whatever waits before it, if it may. */
+  start(delivery: D): boolean {
+    for (const { entries } of this.#crowds.values()) {
+      const entry = entries.items().find((one) => one.delivery === delivery && !one.gone)
+      if (entry === undefined) continue
+      const pen = this.#penOf(entry.ticket)
+      if (!this.#mayStart(pen, entry.ticket)) return false
+      this.#start(pen, entry)
+      return true
+    }
+    return false
+  }
+
   /** A message that `next` gave has ended, or is not to be run. */
   ended(delivery: D): void {
     const ticket = this.#started.get(delivery)

@@ -24,6 +24,8 @@ export class Suspects {
   // Nothing but messages that were sent before has come so far.
   #onlyRepeats = true
   #open = 0
+  // The keys of those that were left to the broker: what is sent again before them is counted as well.
+  readonly #left = new Set<string>()
   #saidFault = false
 
   /** `first`: how many messages can have been in hand when the process before this one died. */
@@ -40,11 +42,13 @@ export class Suspects {
   }
 
   /** Whether this arrival is one; asked once for each, in the order they come. */
-  suspects({ dup, qos }: SuspectMessage): boolean {
+  suspects(message: SuspectMessage): boolean {
+    const { dup, qos } = message
     // QoS 0 does not come again, so no process dies of it twice.
     if (qos === 0) return false
     this.#onlyRepeats &&= dup
-    if (this.#toCome === 0 && !this.#onlyRepeats) return false
+    const wasLeft = this.#left.size > 0 && this.#left.delete(messageKey(message))
+    if (this.#toCome === 0 && !this.#onlyRepeats && !wasLeft) return false
     this.#toCome = Math.max(0, this.#toCome - 1)
     this.#open++
     return true
@@ -69,9 +73,10 @@ export class Suspects {
   }
 
   /** One that was not begun will come again, and is asked for again. */
-  leftToTheBroker(): void {
+  leftToTheBroker(message: SuspectMessage): void {
     this.#open--
     this.#toCome++
+    this.#left.add(messageKey(message))
   }
 
   #failed(error: unknown): void {

@@ -39,8 +39,13 @@ export class Window {
     return this.#waitingBytes
   }
 
+  /** How many may be in it. */
+  get places(): number {
+    return this.#isNarrow ? 1 : this.#limits.maxInFlight
+  }
+
   get hasRoom(): boolean {
-    return this.#open < (this.#isNarrow ? 1 : this.#limits.maxInFlight)
+    return this.#open < this.places
   }
 
   /** Lets one in at a time from now on, or as many as it may. */

@@ -334,3 +334,53 @@ test('where a route is strict one message is in hand at a time, of any route', a
   await stage.end('a')
   t.deepEqual(stage.running, ['b'])
 })
+
+test('a message whose time comes late finds a place, though all are held by what is to be acknowledged behind it', async (t) => {
+  const shedding = { name: '#', overflow: 'latest', maxWaiting: 10, throttleMs: 60, debounceMs: 0 } as const
+  const { stage } = burying({ maxInFlight: 1, plan: plan({ shedding }) })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  stage.dispatcher.arrived(arrival(1, '1', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, '2', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(3, '3', { topic: 'b' }))
+  await stage.end('1')
+  t.deepEqual(stage.running, ['3'])
+  await stage.end('3')
+  t.deepEqual(stage.acked, [1])
+  stage.clock.advance(60)
+  t.deepEqual(stage.running, ['2'])
+  await stage.end('2')
+  t.deepEqual(stage.acked, [1, 2, 3])
+  t.is(stage.dispatcher.inHand, 0)
+})
+
+test('a message that waits for its place goes on waiting while as many run as may', async (t) => {
+  const shedding = { name: '#', overflow: 'latest', maxWaiting: 10, throttleMs: 60, debounceMs: 0 } as const
+  const { stage } = burying({ maxInFlight: 1, plan: plan({ shedding }) })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  stage.dispatcher.arrived(arrival(1, '1', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, '2', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(3, '3', { topic: 'b' }))
+  await stage.end('1')
+  stage.clock.advance(60)
+  t.deepEqual(stage.running, ['3'])
+  await stage.end('3')
+  t.deepEqual(stage.running, ['2'])
+  await stage.end('2')
+  t.deepEqual(stage.acked, [1, 2, 3])
+})
+
+test('a stop does not wait for what stands behind a message that is left to come again', async (t) => {
+  const { stage } = burying({
+    maxInFlight: 1,
+    judge: (topic) => ({ type: topic === 'x' ? 'copy' : 'run', share: undefined }),
+  })
+  stage.dispatcher.arrived(arrival(1, '1'))
+  stage.dispatcher.arrived(arrival(2, '2'))
+  // Done with already, so that what stands in front of it is worth being run.
+  stage.dispatcher.arrived(arrival(3, 'x'))
+  await stage.end('1', { outcome: failed })
+  const drained = stage.dispatcher.drain('drop')
+  await drained
+  t.deepEqual(stage.started, ['1'])
+  t.deepEqual(stage.acked, [])
+})

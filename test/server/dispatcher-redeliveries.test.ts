@@ -194,3 +194,19 @@ test('an equal message that comes later is a new one, though the broker never se
   stage.arrive(arrival(1, 'a'))
   t.deepEqual(stage.running, ['a'])
 })
+
+test('where a message has expired at the broker an equal one behind it is not taken for it', async (t) => {
+  const stage = new Stage(t, 1)
+  stage.dispatcher.connected(true)
+  stage.arrive(arrival(1, 'a'))
+  stage.reconnect()
+  // The first one did not come again; the second waits behind it.
+  stage.arrive(arrival(2, 'b'), arrival(3, 'a'))
+  stage.reconnect()
+  stage.arrive(arrival(4, 'b', true), arrival(5, 'a', true))
+  await stage.end('a')
+  await stage.end('b')
+  await stage.end('a')
+  t.deepEqual(stage.started, ['a', 'b', 'a'])
+  t.deepEqual(stage.acked, [4, 5])
+})

@@ -77,11 +77,11 @@ test('where the broker sets DUP, and once it has gone on to new messages, a pack
 test('what is done with is expected on the next connection, unless the broker had gone on without it', (t) => {
   const done = { ...held(1, 'x'), settled: true }
   const once = expecting(done)
-  once.disconnected()
+  once.disconnected([])
   t.is(once.size, 1)
   const goneOn = expecting(done, held(2, 'y'))
   goneOn.passed(coming(7, 'new'))
-  goneOn.disconnected()
+  goneOn.disconnected([])
   t.is(goneOn.size, 1)
   t.truthy(goneOn.take(coming(2, 'y')))
 })

@@ -51,10 +51,21 @@ test('after an unclean end it is the first ones, and what was sent before', (t) 
   t.false(suspects.isSearching)
 })
 
+test('one that is left to the broker is a suspect also when others that were done with come again before it', (t) => {
+  const suspects = new Suspects(ledgerOf(false), 2, silentLog)
+  t.true(suspects.suspects(message('1')))
+  t.true(suspects.suspects(message('2')))
+  suspects.settled(message('1'))
+  suspects.leftToTheBroker(message('2'))
+  t.true(suspects.suspects(message('1', { dup: true })))
+  t.true(suspects.suspects(message('2', { dup: true })))
+  t.false(suspects.suspects(message('3', { dup: true })))
+})
+
 test('one that is left to the broker is waited for again', (t) => {
   const suspects = new Suspects(ledgerOf(false), 1, silentLog)
   t.true(suspects.suspects(message('1')))
-  suspects.leftToTheBroker()
+  suspects.leftToTheBroker(message('1'))
   t.true(suspects.isSearching)
   t.true(suspects.suspects(message('1', { dup: true })))
 })
