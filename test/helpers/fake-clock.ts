@@ -16,6 +16,11 @@ export class FakeClock implements Clock {
     return this.#timers.size
   }
 
+  /** When the next timer is due. */
+  get nextAt(): number | undefined {
+    return this.#next(Number.POSITIVE_INFINITY)?.at
+  }
+
   now(): number {
     return this.#now
   }

@@ -1,0 +1,124 @@
+// What has happened in one seed, over all its processes: starts and ends, and what must follow from them.
+import type { Delivery } from '../../lib/server/job.ts'
+import { messageKey } from '../../lib/server/message-key.ts'
+import type { Settlement } from '../../lib/server/settlement.ts'
+import type { Publication } from './broker.ts'
+import { fail } from './failing.ts'
+import type { Scenario } from './scenario.ts'
+import { emptyTally, type Tally } from './tally.ts'
+
+/** One message at one receiver, in one process. */
+export interface Course {
+  readonly publication: Publication
+  readonly receiver: number
+  readonly lane: string | undefined
+  readonly startedAt: number
+}
+
+/** A process dies of a poison so often, at most, before it is put away. */
+const CRASHES = 3
+
+export class History {
+  readonly tally: Tally = emptyTally()
+  readonly #scenario: Scenario
+  /** Of each kind of message at each receiver, when those that have ended were started; youngest last. */
+  readonly #ends = new Map<string, number[]>()
+  readonly #started = new Set<string>()
+  /** In each lane the youngest message that was started. */
+  readonly #youngest = new Map<string, number>()
+  /** How many processes died with a message in hand, alone, and known to be. */
+  readonly #deaths = new Map<string, number>()
+  #poisonings = 0
+  #now = 0
+
+  constructor(scenario: Scenario) {
+    this.#scenario = scenario
+  }
+
+  tick(): number {
+    return ++this.#now
+  }
+
+  started(course: Course): void {
+    const { lane, publication, receiver } = course
+    const key = `${receiver} ${publication.number}`
+    if (this.#started.has(key)) {
+      this.tally.duplicated++
+      if (publication.qos === 0) fail(`${key}, of QoS 0, is run twice`)
+      return
+    }
+    this.#started.add(key)
+    if (!this.#keepsOrder(publication) || lane === undefined) return
+    const line = `${receiver} ${lane}`
+    const youngest = this.#youngest.get(line) ?? -1
+    if (youngest > publication.number) fail(`${key} begins after ${youngest} of its lane ${lane}`)
+    this.#youngest.set(line, publication.number)
+  }
+
+  ended({ publication, receiver, startedAt }: Course, { type }: Settlement): void {
+    const key = `${receiver} ${publication.topic} ${publication.payload}`
+    const ends = this.#ends.get(key)
+    if (ends === undefined) this.#ends.set(key, [startedAt])
+    else ends.push(startedAt)
+    if (type === 'dropped') this.tally.dropped++
+  }
+
+  /** Whether this message at this receiver has come to an end in some process. */
+  hasEnd(receiver: number, { payload, topic }: Publication): boolean {
+    return this.#ends.has(`${receiver} ${topic} ${payload}`)
+  }
+
+  /**
+   * Equal messages can not be told apart: of each kind there must be as many ends as messages that are done
+   * with, each begun after its message had arrived. Gives the receiver that misses one.
+   */
+  missing({ payload, topic }: Publication, done: readonly Publication[]): number | undefined {
+    const arrivals = done
+      .filter((other) => other.topic === topic && other.payload === payload)
+      .map(({ firstArrival = 0 }) => firstArrival)
+      .sort((a, b) => b - a)
+    for (let receiver = 0; receiver < this.#scenario.receivers.length; receiver++) {
+      const ends = (this.#ends.get(`${receiver} ${topic} ${payload}`) ?? []).toSorted((a, b) => b - a)
+      if (arrivals.some((arrival, i) => (ends[i] ?? 0) < arrival)) return receiver
+    }
+    return undefined
+  }
+
+  unexpected(what: string): never {
+    this.tally.unexpected++
+    fail(`${what}, and runs`)
+  }
+
+  /** A process dies of this one. */
+  poisoned(publication: Publication): void {
+    this.#poisonings++
+    if (this.#poisonings > CRASHES) fail(`${publication.number} has killed ${this.#poisonings} processes`)
+  }
+
+  /** From now on a poison may kill as many as before: it is acknowledged, or its count is lost. */
+  forgetPoison(): void {
+    this.#poisonings = 0
+  }
+
+  /** A process has died with these in hand, as suspects. */
+  died(suspects: readonly string[]): void {
+    if (suspects.length > 1) fail(`${suspects.length} suspects were in hand at a time`)
+    for (const one of suspects) this.#deaths.set(one, (this.#deaths.get(one) ?? 0) + 1)
+  }
+
+  /** It is put away as what processes die of. */
+  quarantined(receiver: number, publication: Publication, { arrival }: Delivery): void {
+    this.#started.add(`${receiver} ${publication.number}`)
+    if (publication.poison) return this.forgetPoison()
+    const key = messageKey(arrival)
+    const deaths = (this.#deaths.get(key) ?? 0) + (arrival.dup ? 1 : 0)
+    if (deaths < CRASHES) fail(`${publication.number} is innocent, and put away after ${deaths} crashes`)
+  }
+
+  // Where a broker sends in order, the first runs of one lane begin in that order.
+  #keepsOrder({ qos, topic }: Publication): boolean {
+    const { habits, payloads, receivers } = this.#scenario
+    if (habits.late || habits.expires || payloads !== undefined || qos === 0) return false
+    return receivers.some((plans) => plans[Number(topic.slice(2))]?.shedding === undefined)
+  }
+}
