@@ -17,6 +17,7 @@ import type { OutboxSettings, Settings } from './config/settings.ts'
 import { connectionTo } from './connection.ts'
 import { openDeadLetters } from './durable/open-dead-letters.ts'
 import { lineLog } from './observe/line-log.ts'
+import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server, type ServerParts } from './server/server.ts'
 import { probeTopic } from './server/share-probe.ts'
@@ -126,8 +127,10 @@ export async function createServer(
   for (const warning of settings.warnings) log.warn(warning)
   if (librariesTrace()) log.warn(TRACE_WARNING)
   for (const notice of settings.notices) log.warn(notice)
+  const stopWatching = watchLoop({ log, lastRoutes: () => server.lastRoutes })
   const detachments = hosted.map(({ application }) => application.attach(server))
   void server.closed.then(() => {
+    stopWatching()
     for (const detach of detachments) detach()
     release()
   })

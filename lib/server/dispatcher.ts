@@ -94,6 +94,11 @@ export class Dispatcher {
     return this.#runner.running
   }
 
+  /** The routes of the chain that was started last. */
+  get lastRoutes(): readonly string[] {
+    return this.#runner.lastRoutes
+  }
+
   /** When the oldest message that was begun and has not ended was begun. */
   get oldestSince(): number | undefined {
     return this.#runner.oldestSince

@@ -37,6 +37,7 @@ export class Runner {
   readonly #deadlines: Deadlines<Job>
   readonly #launching = new Fifo<Job>()
   #isLaunching = false
+  #last: Plan | undefined = undefined
   #ending: Ending = 'no'
   #givenUp = false
   #left = false
@@ -49,6 +50,11 @@ export class Runner {
   /** Messages at receivers that have been begun and are not over. */
   get running(): number {
     return this.#open.size
+  }
+
+  /** The routes of the chain that was started last. */
+  get lastRoutes(): readonly string[] {
+    return this.#last?.routes ?? []
   }
 
   /** The earliest time at which a message that is not over was begun. */
@@ -127,6 +133,7 @@ export class Runner {
       if (job.plan.limits.length > 0 && !this.#hasPlaces(job)) return takeLane(job)
       const { delivery, plan, slot } = job
       delivery.begun = true
+      this.#last = plan
       const outcome =
         job.fault === undefined ? slot.receiver.receive(delivery.arrival, plan, job) : failedKey(job)
       if (outcome instanceof Promise) return this.#await(job, outcome)

@@ -242,6 +242,11 @@ export class Server implements Client {
     return new ShareProbe({ broker, clock: this.#clock, topic })
   }
 
+  /** The patterns of the routes of the chain that was started last. */
+  get lastRoutes(): readonly string[] {
+    return this.#dispatcher.lastRoutes
+  }
+
   /** Resolves when the server has ended, for whatever reason. Never rejects. */
   get closed(): Promise<Closed> {
     return this.#closed.promise
