@@ -1,0 +1,43 @@
+// The matrix of overlaps on every broker that starts here.
+import test from 'ava'
+import { startBroker } from '../../lib/broker/index.ts'
+import { kinds } from '../brokers/kinds.ts'
+import { startMosquitto } from '../helpers/mosquitto.ts'
+import { serverTest } from '../helpers/server-test.ts'
+import { runOverlapMatrix } from './overlap-matrix.ts'
+
+for (const allowDuplicateMessages of [true, false]) {
+  for (const protocolVersion of [5, 4] as const) {
+    const allowed = allowDuplicateMessages ? 'allowed' : 'forbidden'
+    serverTest('mosquitto')(`mosquitto, duplicates ${allowed}, MQTT ${protocolVersion}`, async (t) => {
+      t.timeout(60_000)
+      const broker = await startMosquitto({ allowDuplicateMessages })
+      t.teardown(() => broker.stop())
+      await runOverlapMatrix(t, { url: broker.url, protocolVersion })
+    })
+  }
+}
+
+for (const name of ['nats', 'rabbitmq', 'ejabberd'] as const) {
+  const { lacks, server, start, versions } = kinds[name]
+  serverTest(server ?? 'mosquitto')(`${name}, MQTT ${versions.join(' and ')}`, async (t) => {
+    t.timeout(120_000)
+    const broker = await start()
+    t.teardown(() => broker.stop())
+    const noRetained = name === 'rabbitmq' ? 'rabbitmq 3.10 sends nothing retained to wildcards' : undefined
+    for (const protocolVersion of versions) {
+      const { login, url } = broker
+      t.log(`MQTT ${protocolVersion}`)
+      await runOverlapMatrix(t, { url, login, protocolVersion, noShare: lacks.share, noRetained })
+    }
+  })
+}
+
+for (const protocolVersion of [5, 4] as const) {
+  test(`the embedded broker, MQTT ${protocolVersion}`, async (t) => {
+    t.timeout(60_000)
+    const broker = await startBroker({ port: 0 })
+    t.teardown(() => broker.close())
+    await runOverlapMatrix(t, { url: broker.url, protocolVersion, noShare: 'the embedded broker has none' })
+  })
+}
