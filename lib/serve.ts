@@ -74,10 +74,11 @@ export interface ServerSurroundings {
   readonly deadLetters?: DeadLetterStore | undefined
 }
 
-function storeOf(settings: Settings, server: () => Server): DeadLetterStore | undefined {
+function storeOf(settings: Settings, log: Logger, server: () => Server): DeadLetterStore | undefined {
   return openDeadLetters(deadLetterPlan(settings), {
     publish: (topic, payload, options) => server().publish(topic, payload, options),
     protocolVersion: () => server().protocolVersion,
+    warn: (message) => log.warn(message),
   })
 }
 
@@ -114,7 +115,7 @@ export async function createServer(
       durableOutbox,
       crashLedger,
       filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
-      deadLetters: deadLetters ?? storeOf(settings, () => server),
+      deadLetters: deadLetters ?? storeOf(settings, log, () => server),
       release: () => opened.close(true),
     })
   } catch (error) {

@@ -14,6 +14,8 @@ export interface JournalDeadLettersOptions extends Pick<DurableMapOptions, 'file
   /** Of one process. */
   readonly maxMessages: number
   readonly maxBytes: number
+  /** Is told when letters could not be read. */
+  readonly warn?: (message: string) => void
 }
 
 /** A `DeadLetterArchive` on disk. */
@@ -87,10 +89,16 @@ export class JournalDeadLetters implements DeadLetterArchive {
     return this.#own
   }
 
-  #open(): Promise<DurableMap> {
-    const { folder, maxMessages, maxBytes, files } = this.#options
+  async #open(): Promise<DurableMap> {
+    const { folder, maxMessages, maxBytes, files, warn } = this.#options
     const limits = { maxEntries: maxMessages, maxBytes, ...(files === undefined ? {} : { files }) }
-    return openFreeSlot(folder, (slot) => DurableMap.open({ folder: slot, ...limits }))
+    const map = await openFreeSlot(folder, (slot) => DurableMap.open({ folder: slot, ...limits }))
+    if (map.damagedBytes > 0) {
+      warn?.(
+        `${map.damagedBytes} bytes of the dead letters in ${map.folder} can not be read: the end of a write that a crash has cut off, or damage of the disk. All others are there.`,
+      )
+    }
+    return map
   }
 
   /** The map of a folder, when it is ours or nobody else's. */

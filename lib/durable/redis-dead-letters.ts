@@ -28,6 +28,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
   readonly name: string
   readonly #options: RedisDeadLettersOptions
   readonly #keys: readonly [letters: string, index: string, bytes: string]
+  #client: Redis | undefined
   #connected: Promise<Redis> | undefined
 
   constructor(options: RedisDeadLettersOptions) {
@@ -75,8 +76,9 @@ export class RedisDeadLetters implements DeadLetterArchive {
   }
 
   async close(): Promise<void> {
-    const redis = await this.#connected?.catch(() => undefined)
-    redis?.disconnect()
+    // Also one that is connecting, and would take its time.
+    this.#client?.disconnect()
+    await this.#connected?.catch(() => {})
   }
 
   async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {
@@ -109,6 +111,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
       maxRetriesPerRequest: 0,
       retryStrategy: (tries) => Math.min(tries * 200, 2_000),
     })
+    this.#client = redis
     // Commands say it as well.
     redis.on('error', () => {})
     try {

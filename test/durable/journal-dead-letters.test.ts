@@ -1,6 +1,6 @@
 // Dead letters on disk: the contract, and two processes at one folder.
 import test, { type ExecutionContext } from 'ava'
-import { mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { DeadLetterArchive } from '../../lib/core/dead-letter.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
@@ -149,5 +149,30 @@ test('letters can be kept again when the folder can be made again', async (t) =>
   t.is(error.code, 'ERR_JOURNAL_OPEN')
   rmSync(join(stateDir, 'dead-letters'))
   await t.notThrowsAsync(store.keep(letter()))
+  await store.close()
+})
+
+test('letters that can not be read are told of, and all others are there', async (t) => {
+  const folder = join(temporaryFolder(t), 'dead-letters')
+  const first = journal(folder)
+  const letters = [letter(), letter(), letter()]
+  for (const one of letters) await first.keep(one)
+  await first.close()
+  const file = join(folder, '1', '00000001.journal')
+  const bytes = readFileSync(file)
+  bytes[bytes.length >> 1] = (bytes[bytes.length >> 1] ?? 0) ^ 1
+  writeFileSync(file, bytes)
+  const said: string[] = []
+  const store = new JournalDeadLetters({
+    folder,
+    maxMessages: 10,
+    maxBytes: 1e6,
+    warn: (message) => said.push(message),
+  })
+  await store.keep(letter())
+  t.is(said.length, 1)
+  t.regex(said[0] ?? '', /^\d+ bytes of the dead letters in .*\/1 can not be read/)
+  const there = (await lettersOf(store)).map(({ id }) => id)
+  t.deepEqual(there.slice(0, 2), [letters[0]?.id, letters[2]?.id] as string[])
   await store.close()
 })

@@ -12,7 +12,7 @@ const plan: DeadLetterPlan = {
   maxBytes: 1_000,
 }
 const redis = { url: 'redis://:canary@localhost', address: 'redis://[redacted]@localhost' }
-const broker = { publish: async () => ({ reasonCode: 0 }), protocolVersion: () => 5 as const }
+const broker = { publish: async () => ({ reasonCode: 0 }), protocolVersion: () => 5 as const, warn() {} }
 
 test('each store is opened by its name, and touches nothing yet', (t) => {
   const names = [

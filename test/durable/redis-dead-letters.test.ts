@@ -158,6 +158,17 @@ test('all keys have one hash tag, and the count of bytes is right after all', as
   t.is((await lettersOf(other)).length, 1)
 })
 
+test('close() waits for no Redis that does not answer', async (t) => {
+  const server = await start(t)
+  server.pause()
+  t.teardown(() => server.resume())
+  const store = storeOf(t, server, { timeoutMs: 60_000 })
+  const keeping = refused(t, store.keep(letter()), 'ERR_DEAD_LETTER_REDIS')
+  await new Promise(setImmediate)
+  await store.close()
+  await keeping
+})
+
 test('more bytes than there may be are refused', async (t) => {
   const store = storeOf(t, await start(t), { maxBytes: 2_000 })
   await store.keep(letter())
