@@ -51,6 +51,10 @@ const LASTING_MS = 5_000
 // The wait goes on growing for longer: a broker that just holds for a moment is not to be met by all at once.
 const STABLE_MS = 30_000
 
+// The broker is to have read our last acknowledgements on the connection before: a new one with our client id would
+// make it drop them, and all of those messages would come again.
+const PROOF_WAIT_MS = 150
+
 /** Decides; connects nothing. One for the life of a server. */
 export class ConnectionPolicy {
   readonly #options: ConnectionPolicyOptions
@@ -121,7 +125,7 @@ export class ConnectionPolicy {
         ),
       }
     }
-    const afterMs = takeover === 'suspected' ? 0 : this.#wait(failure)
+    const afterMs = takeover === 'suspected' ? PROOF_WAIT_MS : this.#wait(failure)
     const verdict = { type: 'retry', afterMs, protocolVersion: this.#version } as const
     return hint === undefined ? verdict : { ...verdict, hint }
   }

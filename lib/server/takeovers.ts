@@ -17,7 +17,7 @@ export type TakeoverVerdict = 'none' | 'suspected' | 'taken over'
  *
  * - *right after it began*: who was connected for long and is thrown off was first; it takes its session back, and the
  *   later one sees that it does not get to live;
- * - *the broker is well*: after such an end the next connection is made at once, when a broker that restarts does not
+ * - *the broker is well*: after such an end the next connection is made soon, when a broker that restarts does not
  *   listen yet, and in a session that it has not lost;
  * - *we have done nothing*: on that connection nothing is asked for a moment, so that a broker that dislikes what we
  *   subscribe or publish has no reason to end it, and no bad network has anything to break off: only where nothing but
@@ -60,7 +60,7 @@ export class Takeovers {
     this.#proof = 'none'
   }
 
-  /** The connection, or the attempt to make one, has ended. When it is suspected, the next one is to be made at once. */
+  /** The connection, or the attempt to make one, has ended. When it is suspected, the next one is to be made soon. */
   failed(failure: ConnectionFailure): TakeoverVerdict {
     this.#endedAt = this.#now()
     const hadConnection = this.#connectedAt !== undefined
@@ -90,7 +90,7 @@ export class Takeovers {
 
 /** Within that time somebody as far from the broker as we are is back, on a machine that does other things too. */
 function returnMs(ours: number): number {
-  return 50 + 2 * ours
+  return 50 + 1.5 * ours
 }
 
 /** The other side closed it: mosquitto 2.0 says no more, and on 3.1.1 nobody can. */

@@ -66,7 +66,7 @@ test('on a slow network somebody else is slow as well, and is given the time', (
   rule.asking()
   rule.failed(CLOSED)
   pass(300)
-  t.is(rule.connected(KEPT), 650)
+  t.is(rule.connected(KEPT), 500)
 })
 
 test('who was connected for long was first, and is not the one that gives way', (t) => {
