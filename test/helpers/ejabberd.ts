@@ -72,7 +72,7 @@ function configuration(port: number): string {
     'listen:',
     `  - {port: ${port}, ip: "127.0.0.1", module: mod_mqtt}`,
     'modules:',
-    '  mod_mqtt: {access_publish: {}, access_subscribe: {}, max_queue: 5000}',
+    '  mod_mqtt: {access_publish: {}, access_subscribe: {}, max_queue: 5000, session_expiry: 1 hour}',
     '',
   ].join('\n')
 }

@@ -51,7 +51,8 @@ export const mixed: Soak = {
       seconds: minutes * 60,
       perSecond: 200,
       act: async (scene, isOver) => {
-        const { pid } = await scene.consumer('mixed')
+        // An RST can be lost like any packet: then only a ping tells that the link is dead.
+        const { pid } = await scene.consumer('mixed', { keepalive: 5 })
         let warm: Awaited<ReturnType<typeof resources>> | undefined
         let disturbed = 0
         while (!isOver()) {
