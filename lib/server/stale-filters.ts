@@ -34,11 +34,6 @@ export class StaleFilters {
     this.#parts = parts
   }
 
-  /** Of older processes and not given up, by the filter on the wire. */
-  get held(): readonly string[] {
-    return [...this.#older.keys()]
-  }
-
   /** The session is a new one: nothing of an older one is left. */
   forget(): void {
     this.#older.clear()
