@@ -50,4 +50,5 @@ export {
 } from './core/topic.ts'
 export { serve, type ServeOptions } from './serve.ts'
 export { type Counters } from './server/counters.ts'
-export { type Closed, type Server, type StopResult } from './server/server.ts'
+export { type Server } from './server/server.ts'
+export { type Closed, type StopOptions, type StopResult } from './server/server-parts.ts'

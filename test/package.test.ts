@@ -75,6 +75,7 @@ const face: Readonly<
       'Server',
       'SessionInfo',
       'SharedFilter',
+      'StopOptions',
       'StopResult',
       'SubscribeOptions',
       'SubscribeResult',

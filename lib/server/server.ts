@@ -1,12 +1,8 @@
 // A server: keeps one connection to a broker up for its receivers, from start to drained stop; long, because all parts meet here.
-import { reconnectBackoff } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
-import type { CrashLedger } from '../core/crash-ledger.ts'
-import type { DeadLetterStore } from '../core/dead-letter.ts'
 import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { Logger } from '../core/log.ts'
 import type {
   Payload,
   PublishOptions,
@@ -15,101 +11,24 @@ import type {
   SubscribeResult,
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
-import type { FilterMemory } from '../core/filter-memory.ts'
 import { loopError } from '../core/hops.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
-import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
+import type { Client, DisconnectReason } from '../core/receiver.ts'
 import { assertPublishTopic } from '../core/topic.ts'
-import { traceSettled, tracer } from '../core/trace.ts'
-import { withAnswerLimit } from './answer-limit.ts'
-import { ConnectionPolicy, type ConnectionPolicyOptions } from './connection-policy.ts'
-import { Copies } from './copies.ts'
+import { tracer } from '../core/trace.ts'
+import { assemble } from './assembly.ts'
+import { ConnectionPolicy } from './connection-policy.ts'
 import { zeroCounters, type Counters } from './counters.ts'
-import { DeadLetters } from './dead-letters.ts'
-import { Dispatcher } from './dispatcher.ts'
+import type { DeadLetters } from './dead-letters.ts'
+import type { Dispatcher } from './dispatcher.ts'
 import { healthOf, type Health } from './health.ts'
-import { slotOf, type Job, type Slot } from './job.ts'
-import type { DurableOutbox } from './letter-keeper.ts'
-import { Outbox } from './outbox.ts'
-import type { OutboxPolicy } from './outbox-policy.ts'
-import type { Overlap } from './overlaps.ts'
-import { Recipients } from './recipients.ts'
+import { slotOf, type Slot } from './job.ts'
+import type { Outbox } from './outbox.ts'
+import type { Closed, ServerParts, StopOptions, StopResult } from './server-parts.ts'
 import { Session, sessionLost } from './session.ts'
-import { settlementLine, type Settlement } from './settlement.ts'
-import { StaleFilters } from './stale-filters.ts'
-import { ShareCheck } from './share-check.ts'
-import { ShareProbe } from './share-probe.ts'
-import { Subscriber } from './subscriber.ts'
-import { Suspects } from './suspects.ts'
+import type { Subscriber } from './subscriber.ts'
 import { systemClock } from './system-clock.ts'
-import type { ConnectionFailure, ConnectionInfo, Transport } from '../transport/transport.ts'
-import type { WindowLimits } from './window.ts'
-
-/** What a server is made of. */
-export interface ServerParts {
-  readonly transport: Transport
-  /** The first one also hears of messages that nobody wants. */
-  readonly receivers: readonly Receiver[]
-  readonly policy: Omit<ConnectionPolicyOptions, 'now'>
-  readonly window: WindowLimits
-  /** Messages on topics with more levels are only acknowledged; undefined for no limit. */
-  readonly maxTopicLevels?: number | undefined
-  /** How many publications may lead to one, each made by the handler of the one before; 0 for no limit. */
-  readonly maxHops?: number | undefined
-  readonly outbox: OutboxPolicy
-  /** Where publications survive this process; in memory only when left out. */
-  readonly durableOutbox?: DurableOutbox | undefined
-  /** Where filters overlap and copies can not be told apart; undefined where nobody said. */
-  readonly overlap?: Overlap | undefined
-  /** The best QoS that is asked for; 1 unless told otherwise. */
-  readonly highestQoS?: 1 | 2 | undefined
-  /** The topic on which shared subscriptions are tried over MQTT 3.1.1; undefined to believe the broker. */
-  readonly shareProbeTopic?: string | undefined
-  /** Where it is remembered which filters the session holds; left out where it does not last. */
-  readonly filterMemory?: FilterMemory | undefined
-  /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
-  readonly sessionLasts: boolean
-  /** Seconds it is asked to keep it. */
-  readonly sessionExpirySeconds?: number | undefined
-  /** What follows when it does not; `continue` unless told otherwise. */
-  readonly onSessionLoss?: 'continue' | 'stop' | undefined
-  /** Where messages go that can not be handled. Left out: they are logged, counted and acknowledged. */
-  readonly deadLetters?: DeadLetterStore | undefined
-  readonly clientId?: string | undefined
-  /** By which a message that kills the process is found out. Left out: it comes again each time. */
-  readonly crashLedger?: CrashLedger | undefined
-  /** Called last, when nothing is asked of the stores any more. */
-  readonly release?: (() => Promise<void>) | undefined
-  /** Milliseconds that a stop waits for handlers and publications. */
-  readonly drainTimeoutMs: number
-  readonly log: Logger
-  readonly clock?: Clock
-}
-
-/** How to stop. */
-export interface StopOptions {
-  /** Milliseconds to wait for handlers and publications. */
-  readonly drainTimeoutMs?: number
-  /**
-   * This instance does not come back: it gives up its shared subscriptions first, handles what the broker has
-   * already given it, and ends its session with the broker.
-   */
-  readonly leave?: boolean
-}
-
-/** How a stop went. */
-export interface StopResult {
-  /** Every handler had settled, and every publication had its answer or was on disk, when the connection was closed. */
-  readonly clean: boolean
-  /** Handlers that were still running. */
-  readonly unsettled: number
-}
-
-/** How a server ended; `error` when it was not asked to. */
-export interface Closed {
-  readonly error?: MqttasgiError
-  readonly stop: StopResult
-}
+import type { ConnectionFailure, ConnectionInfo } from '../transport/transport.ts'
 
 const trace = tracer('server')
 
@@ -119,7 +38,6 @@ const DISCONNECT_TIMEOUT_MS = 1_000
 const STORE_TIMEOUT_MS = 5_000
 // The broker sends nothing more to a group that was left, once it has been silent for so long.
 const QUIET_MS = 500
-const ANSWER_LIMIT_MS = 30_000
 // More than this many publications under way to the broker would only fill its memory instead of ours.
 const PUBLICATIONS_UNDER_WAY = 1_000
 
@@ -150,64 +68,22 @@ export class Server implements Client {
 
   /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
   constructor(parts: ServerParts) {
-    const { transport, log } = parts
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
     this.counters = this.#counters = zeroCounters()
     this.#slots = parts.receivers.map(slotOf)
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
     this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })
-    const recipients = new Recipients<Slot>()
-    const copies = new Copies()
-    const probe = this.#makeShareProbe()
-    const stale = new StaleFilters({
-      memory: parts.filterMemory,
-      log,
-      now: () => this.#clock.now(),
-      counters: this.#counters,
-    })
-    this.#subscriber = new Subscriber({
-      broker: this.#brokerWithLimit(),
+    const workings = assemble(parts, {
       slots: this.#slots,
-      recipients,
-      copies,
-      log,
-      overlap: parts.overlap,
-      highestQoS: parts.highestQoS,
-      shareCheck: probe && new ShareCheck(probe, log),
-      stale,
-    })
-    const deadLetters = (this.#deadLetters = this.#deadLettersOf(parts))
-    this.#dispatcher = new Dispatcher({
-      port: transport,
-      recipients,
-      copies: {
-        judge: (arrival) => {
-          if (probe?.takes(arrival)) return { type: 'probe' }
-          if (copies.isStale(arrival)) stale.came(arrival.topic)
-          return copies.judge(arrival)
-        },
-      },
-      counters: this.#counters,
-      limits: parts.window,
-      maxTopicLevels: parts.maxTopicLevels,
       clock: this.#clock,
-      random: Math.random,
-      log,
-      suspects: parts.crashLedger && new Suspects(parts.crashLedger, parts.window.maxInFlight, log),
-      bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
-      report: (job, settlement) => this.#report(job, settlement),
-      defer: (callback) => void setImmediate(callback),
-    })
-    this.#outbox = new Outbox({
-      send: (topic, payload, options) => this.#asking(transport.publish(topic, payload, options)),
-      policy: parts.outbox,
       counters: this.#counters,
-      clock: this.#clock,
-      log,
-      durable: parts.durableOutbox,
-      wallNow: Date.now,
+      unanswered: (error) => this.#unanswered(error),
     })
+    this.#subscriber = workings.subscriber
+    this.#dispatcher = workings.dispatcher
+    this.#outbox = workings.outbox
+    this.#deadLetters = workings.deadLetters
     this.#survey()
     this.#stopSurvey = this.#slots.map(({ receiver }) => receiver.onInterests(() => this.#survey()))
   }
@@ -229,17 +105,6 @@ export class Server implements Client {
       exchangeFault: this.#parts.transport.fault,
       oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
     })
-  }
-
-  #makeShareProbe(): ShareProbe | undefined {
-    const { shareProbeTopic: topic, transport } = this.#parts
-    if (topic === undefined) return undefined
-    const broker: Pick<Transport, 'subscribe' | 'unsubscribe' | 'publish'> = {
-      subscribe: (requests) => this.#asking(transport.subscribe(requests)),
-      unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
-      publish: (name, payload, options) => this.#asking(transport.publish(name, payload, options)),
-    }
-    return new ShareProbe({ broker, clock: this.#clock, topic })
   }
 
   /** The patterns of the routes of the chain that was started last. */
@@ -336,12 +201,6 @@ export class Server implements Client {
 
   get #endReason(): DisconnectReason {
     return this.#error === undefined ? { type: 'stopped' } : { type: 'failed', error: this.#error }
-  }
-
-  #deadLettersOf({ clientId = '', deadLetters: store, log }: ServerParts): DeadLetters | undefined {
-    if (store === undefined) return undefined
-    const backoff = reconnectBackoff(Math.random)
-    return new DeadLetters({ store, clientId, backoff, clock: this.#clock, wallClock: Date.now, log })
   }
 
   #connect(): void {
@@ -512,17 +371,6 @@ export class Server implements Client {
     }
   }
 
-  #report(job: Job, settlement: Settlement): void {
-    const { arrival } = job.delivery
-    this.#counters[settlement.type]++
-    traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
-    const { error, route } = settlement
-    if (error === undefined) return
-    const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
-    const level = settlement.type === 'dropped' ? 'info' : 'error'
-    this.#parts.log[level](settlementLine(arrival.topic, settlement), fields)
-  }
-
   #refuseLoop(topic: string, options: PublishOptions): void {
     const error = loopError(topic, options, this.#parts.maxHops ?? 0)
     if (error === undefined) return
@@ -530,28 +378,9 @@ export class Server implements Client {
     throw error
   }
 
-  #brokerWithLimit(): Pick<Transport, 'subscribe' | 'unsubscribe'> {
-    const { transport } = this.#parts
-    return withAnswerLimit({
-      broker: {
-        subscribe: (requests) => this.#asking(transport.subscribe(requests)),
-        unsubscribe: (filters) => this.#asking(transport.unsubscribe(filters)),
-      },
-      clock: this.#clock,
-      limitMs: ANSWER_LIMIT_MS,
-      late: (error) => this.#unanswered(error),
-    })
-  }
-
   // Another connection may help, but at the start it is to be seen that something is wrong.
   #unanswered(error: MqttasgiError): void {
     if (this.#everReady) this.#parts.transport.cut({ type: 'timeout', message: error.message })
     else this.#fail(error)
-  }
-
-  // From here on the socket must be read, or whoever waits for the answer waits for ever.
-  #asking<T>(answer: Promise<T>): Promise<T> {
-    this.#dispatcher.relieve()
-    return answer
   }
 }

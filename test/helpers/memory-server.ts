@@ -4,7 +4,8 @@ import type { Application } from '../../lib/core/application.ts'
 import type { Clock } from '../../lib/core/clock.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { asApplication } from '../../lib/core/application.ts'
-import { Server, type ServerParts } from '../../lib/server/server.ts'
+import { Server } from '../../lib/server/server.ts'
+import type { ServerParts } from '../../lib/server/server-parts.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 
 /** What is waited for is over in the next turn, but for limits that are not to be reached. */

@@ -2,7 +2,8 @@
 import type { ExecutionContext } from 'ava'
 import { ApplicationNode, type Application } from '../../lib/core/application.ts'
 import type { Logger } from '../../lib/core/log.ts'
-import { Server, type ServerParts } from '../../lib/server/server.ts'
+import { Server } from '../../lib/server/server.ts'
+import type { ServerParts } from '../../lib/server/server-parts.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { FakeClock } from './fake-clock.ts'
 

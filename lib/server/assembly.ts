@@ -1,0 +1,153 @@
+// Puts the workings of a server together: who is told of what by whom.
+import { reconnectBackoff } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
+import type { MqttasgiError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import { traceSettled } from '../core/trace.ts'
+import type { Arrival, Transport } from '../transport/transport.ts'
+import { withAnswerLimit } from './answer-limit.ts'
+import { Copies, type CopyVerdict } from './copies.ts'
+import type { Counters } from './counters.ts'
+import { DeadLetters } from './dead-letters.ts'
+import { Dispatcher } from './dispatcher.ts'
+import type { Job, Slot } from './job.ts'
+import { Outbox } from './outbox.ts'
+import { Recipients } from './recipients.ts'
+import type { ServerParts } from './server-parts.ts'
+import { settlementLine, type Settlement } from './settlement.ts'
+import { ShareCheck } from './share-check.ts'
+import { ShareProbe } from './share-probe.ts'
+import { StaleFilters } from './stale-filters.ts'
+import { Subscriber } from './subscriber.ts'
+import { Suspects } from './suspects.ts'
+
+const ANSWER_LIMIT_MS = 30_000
+
+/** What the server itself brings. */
+export interface Frame {
+  readonly slots: readonly Slot[]
+  readonly clock: Clock
+  readonly counters: Counters
+  /** The broker does not answer a request. */
+  readonly unanswered: (error: MqttasgiError) => void
+}
+
+/** What does the work. */
+export interface Workings {
+  readonly subscriber: Subscriber
+  readonly dispatcher: Dispatcher
+  readonly outbox: Outbox
+  readonly deadLetters: DeadLetters | undefined
+}
+
+/** Throws what the receivers' subscriptions contradict each other in. */
+export function assemble(parts: ServerParts, { clock, counters, slots, unanswered }: Frame): Workings {
+  const { log } = parts
+  const recipients = new Recipients<Slot>()
+  const copies = new Copies()
+  const deadLetters = deadLettersOf(parts, clock)
+  const stale = new StaleFilters({ memory: parts.filterMemory, log, now: () => clock.now(), counters })
+  const asked = asking(parts.transport, () => dispatcher.relieve())
+  const probe = shareProbeOf(parts, asked, clock)
+  const dispatcher = new Dispatcher({
+    port: parts.transport,
+    recipients,
+    copies: { judge: (arrival) => judge(arrival, { copies, probe, stale }) },
+    counters,
+    limits: parts.window,
+    maxTopicLevels: parts.maxTopicLevels,
+    clock,
+    random: Math.random,
+    log,
+    suspects: parts.crashLedger && new Suspects(parts.crashLedger, parts.window.maxInFlight, log),
+    bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
+    report: (job, settlement) => report(job, settlement, { counters, log }),
+    defer: (callback) => void setImmediate(callback),
+  })
+  const subscriber = new Subscriber({
+    broker: withAnswerLimit({ broker: asked, clock, limitMs: ANSWER_LIMIT_MS, late: unanswered }),
+    slots,
+    recipients,
+    copies,
+    log,
+    overlap: parts.overlap,
+    highestQoS: parts.highestQoS,
+    shareCheck: probe && new ShareCheck(probe, log),
+    stale,
+  })
+  const outbox = new Outbox({
+    send: (topic, payload, options) => asked.publish(topic, payload, options),
+    policy: parts.outbox,
+    counters,
+    clock,
+    log,
+    durable: parts.durableOutbox,
+    wallNow: Date.now,
+  })
+  return { subscriber, dispatcher, outbox, deadLetters }
+}
+
+type Requests = Pick<Transport, 'subscribe' | 'unsubscribe' | 'publish'>
+
+// From the moment something is asked the socket must be read, or whoever waits for the answer waits for ever.
+function asking(transport: Transport, relieve: () => void): Requests {
+  const asked = <T>(answer: Promise<T>): Promise<T> => {
+    relieve()
+    return answer
+  }
+  return {
+    subscribe: (requests) => asked(transport.subscribe(requests)),
+    unsubscribe: (filters) => asked(transport.unsubscribe(filters)),
+    publish: (topic, payload, options) => asked(transport.publish(topic, payload, options)),
+  }
+}
+
+function shareProbeOf(
+  { shareProbeTopic: topic }: ServerParts,
+  broker: Requests,
+  clock: Clock,
+): ShareProbe | undefined {
+  return topic === undefined ? undefined : new ShareProbe({ broker, clock, topic })
+}
+
+function deadLettersOf(
+  { clientId = '', deadLetters: store, log }: ServerParts,
+  clock: Clock,
+): DeadLetters | undefined {
+  if (store === undefined) return undefined
+  return new DeadLetters({
+    store,
+    clientId,
+    backoff: reconnectBackoff(Math.random),
+    clock,
+    wallClock: Date.now,
+    log,
+  })
+}
+
+function judge(
+  arrival: Arrival,
+  {
+    copies,
+    probe,
+    stale,
+  }: { readonly copies: Copies; readonly probe: ShareProbe | undefined; readonly stale: StaleFilters },
+): CopyVerdict | { readonly type: 'probe' } {
+  if (probe?.takes(arrival)) return { type: 'probe' }
+  if (copies.isStale(arrival)) stale.came(arrival.topic)
+  return copies.judge(arrival)
+}
+
+function report(
+  job: Job,
+  settlement: Settlement,
+  { counters, log }: { readonly counters: Counters; readonly log: Logger },
+): void {
+  const { arrival } = job.delivery
+  counters[settlement.type]++
+  traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
+  const { error, route } = settlement
+  if (error === undefined) return
+  const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
+  log[settlement.type === 'dropped' ? 'info' : 'error'](settlementLine(arrival.topic, settlement), fields)
+}
