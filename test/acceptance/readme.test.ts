@@ -26,6 +26,8 @@ const folder = mkdtempSync(join(tmpdir(), 'mqttasgi-docs-'))
 let broker: EmbeddedBroker
 
 test.before(async () => {
+  // What programs keep where they run is gone with the folder.
+  process.chdir(folder)
   broker = await startBroker({ port: 0 })
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   // What the blocks print, and what a server says at its start, is of no interest here.
