@@ -181,7 +181,9 @@ class Link {
 
   reset(): void {
     for (const socket of [this.#client, this.#server]) {
-      if (socket.connecting) socket.destroy()
+      // Between end() and its FIN the kernel's reset is refused, and 'close' would never come.
+      const isEnding = socket.writableEnded && !socket.writableFinished
+      if (socket.connecting || isEnding) socket.destroy()
       else socket.resetAndDestroy()
     }
   }

@@ -9,6 +9,7 @@ import { startPublisher } from '../helpers/publisher.ts'
 import { account, type Account } from '../kill/harness.ts'
 import type { VictimOptions } from '../kill/victim.ts'
 import { Victim } from '../kill/victims.ts'
+import { within } from '../integration/tally.ts'
 import { pause } from './soak.ts'
 
 /** What is there while messages flow. */
@@ -75,8 +76,12 @@ export async function flow({ seconds, perSecond, act }: FlowOptions): Promise<Ac
     const runs = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '')
     return account({ attempted, acknowledged, runs, deadLetters: new Set() })
   } finally {
-    await Promise.all([...consumers].map((victim) => victim.kill()))
-    await proxy.close()
+    await within(
+      10_000,
+      'the end of the consumers',
+      Promise.all([...consumers].map((victim) => victim.kill())),
+    )
+    await within(10_000, 'the end of the proxy', proxy.close())
     await broker.stop()
     await rm(folder, { recursive: true, force: true })
   }
@@ -113,10 +118,14 @@ async function publishWhile(scene: Scene, { seconds, perSecond, act }: FlowOptio
       )
     }
   }
-  await Promise.all(sent)
+  await within(
+    60_000,
+    () => `an answer to ${sent.length} publications; there are ${acknowledged.size}`,
+    Promise.all(sent),
+  )
   isOver = true
-  await acting
-  await publisher.close()
+  await within(60_000, 'the end of what is done to it', acting)
+  await within(10_000, 'the end of the publisher', publisher.close())
   return { attempted, acknowledged }
 }
 

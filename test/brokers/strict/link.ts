@@ -56,7 +56,10 @@ export class Link {
 
   reset(): void {
     this.#over = true
-    this.#socket.resetAndDestroy()
+    // Between end() and its FIN the kernel's reset is refused, and 'close' would never come.
+    const isEnding = this.#socket.writableEnded && !this.#socket.writableFinished
+    if (isEnding) this.#socket.destroy()
+    else this.#socket.resetAndDestroy()
   }
 
   #read(chunk: Buffer): void {
