@@ -100,11 +100,17 @@ test('the commands that show the application print no password', async (t) => {
   for (const words of [
     ['routes', './app.ts'],
     ['match', 'ok', './app.ts'],
+    ['plan', './app.ts'],
   ]) {
     const command = runHere([...words, '-vv'], { cwd, env })
     t.is(await command.ended, 0)
     t.notRegex(command.output(), leak)
   }
+  // Nothing listens there.
+  const nowhere = { ...env, MQTT_URL: `mqtt://u:${canary}@127.0.0.1:1` }
+  const doctor = runHere(['doctor', './app.ts', '-vv'], { cwd, env: nowhere })
+  t.is(await doctor.ended, 1)
+  t.notRegex(doctor.output(), leak)
 })
 
 test('no mistake beside a password prints it', async (t) => {
