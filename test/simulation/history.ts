@@ -15,6 +15,12 @@ export interface Course {
   readonly startedAt: number
 }
 
+/** By key, what a process had in hand as suspects when it died, and what was in its book. */
+interface Died {
+  readonly inHand: readonly string[]
+  readonly noted: readonly string[]
+}
+
 /** A process dies of a poison so often, at most, before it is put away. */
 const CRASHES = 3
 
@@ -100,10 +106,10 @@ export class History {
     this.#poisonings = 0
   }
 
-  /** A process has died with these in hand, as suspects. */
-  died(suspects: readonly string[]): void {
-    if (suspects.length > 1) fail(`${suspects.length} suspects were in hand at a time`)
-    for (const one of suspects) this.#deaths.set(one, (this.#deaths.get(one) ?? 0) + 1)
+  /** A process has died with these suspects in hand, and with these in its book. */
+  died({ inHand, noted }: Died): void {
+    if (inHand.length > 1) fail(`${inHand.length} suspects were in hand at a time`)
+    for (const one of noted) this.#deaths.set(one, (this.#deaths.get(one) ?? 0) + 1)
   }
 
   /** It is put away as what processes die of. */

@@ -197,9 +197,10 @@ export class Process {
     await this.#ledger?.cleanEnd()
   }
 
-  /** The keys of what was in hand, and may be what it died of. */
-  get suspectsInHand(): string[] {
-    return [...(this.#ledger?.inHand.keys() ?? [])]
+  /** By key, what was in hand and may be what it died of, and what may be taken for it. */
+  get suspects(): { readonly inHand: readonly string[]; readonly noted: readonly string[] } {
+    const ledger = this.#ledger
+    return { inHand: [...(ledger?.inHand.keys() ?? [])], noted: [...(ledger?.noted ?? [])] }
   }
 
   /** Nothing is taken that was to be given back. */

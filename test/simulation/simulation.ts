@@ -256,10 +256,10 @@ export class Simulation {
 
   #crash(): void {
     this.#trace('the process dies')
-    const { exchangesDisk, ledgerDisk, lettersDisk, suspectsInHand } = this.#process
+    const { exchangesDisk, ledgerDisk, lettersDisk, suspects } = this.#process
     this.#process.isDead = true
     this.#history.tally.crashes++
-    this.#history.died(suspectsInHand)
+    this.#history.died(suspects)
     lettersDisk.crash()
     ledgerDisk.crash()
     exchangesDisk.crash()

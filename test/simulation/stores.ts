@@ -89,19 +89,28 @@ export class SimulatedLedger {
   readonly #deaths = new Map<string, number>()
   #isRunning = false
 
-  /** As one process sees it, from its start; `inHand` is what it has asked for and not settled. */
-  open(disk: Disk): CrashLedger & { readonly inHand: ReadonlyMap<string, number> } {
+  /**
+   * As one process sees it, from its start. `inHand` is what it has asked for and not settled; what is `noted` may
+   * still be in the book if it dies.
+   */
+  open(disk: Disk): CrashLedger & {
+    readonly inHand: ReadonlyMap<string, number>
+    readonly noted: ReadonlySet<string>
+  } {
     const endedCleanly = !this.#isRunning
     this.#isRunning = true
     const left = new Map(this.#deaths)
     const inHand = new Map<string, number>()
+    const noted = new Set<string>()
     return {
       name: 'simulated',
       endedCleanly,
       inHand,
+      noted,
       begin: async (key) => {
         const deaths = left.get(key) ?? 0
         inHand.set(key, (inHand.get(key) ?? 0) + 1)
+        noted.add(key)
         await disk.write(() => this.#deaths.set(key, deaths + 1))
         return deaths
       },
@@ -110,7 +119,10 @@ export class SimulatedLedger {
         if (count > 0) return void inHand.set(key, count)
         inHand.delete(key)
         left.delete(key)
-        await disk.write(() => this.#deaths.delete(key))
+        await disk.write(() => {
+          this.#deaths.delete(key)
+          if (!inHand.has(key)) noted.delete(key)
+        })
       },
       cleanEnd: () => {
         for (const key of inHand.keys()) this.#restore(key, left.get(key) ?? 0)
