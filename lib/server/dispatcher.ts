@@ -268,10 +268,8 @@ export class Dispatcher {
   }
 
   #suspect(delivery: Delivery): void {
-    const { suspects } = this.#parts
-    if (suspects === undefined || !suspects.isSearching) return
-    delivery.suspect = suspects.suspects(delivery.arrival)
-    this.#narrow()
+    delivery.suspect = this.#parts.suspects?.suspects(delivery.arrival) === true
+    if (delivery.suspect) this.#narrow()
   }
 
   async #question(delivery: Delivery, slots: readonly Slot[]): Promise<void> {

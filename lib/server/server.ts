@@ -59,6 +59,8 @@ export class Server implements Client {
   #error: MqttasgiError | undefined = undefined
   #stopping: Promise<StopResult> | undefined = undefined
   #cancelRetry: (() => void) | undefined = undefined
+  // It is waited for that the broker is silent.
+  #cancelQuiet: (() => void) | undefined = undefined
   #everReady = false
   // A connection is up on which nothing is asked of the broker yet.
   #beginning: { readonly begin: () => void; readonly cancel: () => void } | undefined = undefined
@@ -282,7 +284,8 @@ export class Server implements Client {
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()
     const deadline = new Deadline(this.#clock, drainTimeoutMs)
-    await deadline.within(this.#drain(leaves && hadConnection))
+    await deadline.within(this.#drain(leaves && hadConnection, deadline))
+    this.#cancelQuiet?.()
     const onlyOutboxIsLeft = this.#onlyOutboxIsLeft
     if (deadline.isOver) {
       await this.#abort()
@@ -336,8 +339,9 @@ export class Server implements Client {
     await new Promise((resolve) => setImmediate(resolve))
   }
 
-  async #drain(leaves: boolean): Promise<void> {
-    if (leaves) await this.#leaveShared()
+  async #drain(leaves: boolean, deadline: Deadline): Promise<void> {
+    if (leaves) await this.#leaveShared(deadline)
+    if (deadline.isOver) return
     await this.#dispatcher.drain(this.#parts.sessionLasts && !leaves ? 'drop' : 'finish')
     this.#dispatcher.flush()
     await this.#tellDisconnected(this.#endReason)
@@ -347,11 +351,13 @@ export class Server implements Client {
   }
 
   // What the broker has given to us of a group's messages before it knew comes a little later; nobody else gets it.
-  async #leaveShared(): Promise<void> {
+  async #leaveShared(deadline: Deadline): Promise<void> {
     await this.#subscriber.leaveShared()
-    for (let before = -1; before !== this.#counters.received;) {
+    for (let before = -1; before !== this.#counters.received && !deadline.isOver;) {
       before = this.#counters.received
-      await new Promise<void>((resolve) => this.#clock.after(QUIET_MS, resolve))
+      await new Promise<void>((resolve) => {
+        this.#cancelQuiet = this.#clock.after(QUIET_MS, resolve)
+      })
     }
   }
 

@@ -147,3 +147,19 @@ test('a stop waits for a suspect that is being looked up', async (t) => {
   await draining
   t.deepEqual(stage.acked, [1])
 })
+
+test('what was sent before is suspected also when nothing else is in hand, until something new comes', async (t) => {
+  const ledger = ledgerOf(false)
+  const stage = new Stage({ maxInFlight: 1, suspects: new Suspects(ledger, 1, silentLog) })
+  for (const [i, payload] of ['1', '2'].entries()) {
+    stage.dispatcher.arrived(arrival(i + 1, payload, { dup: true }))
+    await stage.turn()
+    t.is(ledger.open.size, 1, payload)
+    await stage.end(payload)
+  }
+  stage.dispatcher.arrived(arrival(3, '3'))
+  stage.dispatcher.arrived(arrival(4, '4', { dup: true }))
+  await stage.turn()
+  t.is(ledger.open.size, 0)
+  t.deepEqual(stage.running, ['3'])
+})

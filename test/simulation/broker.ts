@@ -46,6 +46,7 @@ export interface Publication extends Content {
   forgotten: boolean
   /** QoS 2: the client has noted that it is done with it, and whether that outlives its process. */
   exchange: 'open' | 'noted' | 'durable'
+  exchangeNumber: number
 }
 
 export interface SimulatedArrival extends Arrival {
@@ -94,6 +95,7 @@ export class SimulatedBroker {
       acknowledged: false,
       forgotten: false,
       exchange: 'open',
+      exchangeNumber: 0,
     }
     this.publications.push(publication)
     this.#open.push(publication)

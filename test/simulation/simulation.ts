@@ -164,6 +164,11 @@ export class Simulation {
     }
     const newest = new Map(this.#newest)
     if (drained === 'no' && known === -1) this.#noteNewest(publication)
+    if (publication.qos === 2 && known === -1 && arrival.settled !== true) {
+      // What does not say that it is a repetition begins anew.
+      publication.exchange = 'open'
+      publication.exchangeNumber++
+    }
     dispatcher.arrived(arrival)
     this.#process.shedSeen = counters.shed
     const isJoined = counters.joined > joined
@@ -435,7 +440,10 @@ export class Simulation {
     if (publication === undefined || publication.exchange !== 'open') return undefined
     this.#checkHandled(publication)
     publication.exchange = 'noted'
-    return this.#process.exchangesDisk.write(() => (publication.exchange = 'durable'))
+    const { exchangeNumber } = publication
+    return this.#process.exchangesDisk.write(() => {
+      if (publication.exchangeNumber === exchangeNumber) publication.exchange = 'durable'
+    })
   }
 
   #acknowledge(id: number): void {
