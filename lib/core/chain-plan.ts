@@ -82,10 +82,8 @@ export class PlanFamily {
   }
 
   // The first key counts: a message has one place in one line.
-  #keyOf(routes: readonly MatchedRoute[]): ((message: Message) => string) | undefined {
-    const keyed = routes.find(({ delivery }) => delivery.key !== undefined)
-    if (keyed === undefined) return undefined
-    const { layer, delivery } = keyed
+  #keyOf(routes: readonly MatchedRoute[]): (message: Message) => string {
+    const { layer, delivery } = routes.find((route) => route.delivery.key !== undefined)!
     const key = delivery.key as NonNullable<DeliveryOptions['key']>
     const chain: Chain = { layers: [layer], ending: endingOf([layer], 0) }
     return (message) => {
@@ -131,11 +129,10 @@ function least(limits: readonly number[]): number {
 
 // A message is not thrown away over the head of a route that wants them all.
 function sheddingOf(routes: readonly MatchedRoute[]): SheddingPolicy | undefined {
-  const [first] = routes
-  if (first === undefined || routes.some(({ delivery }) => delivery.overflow === 'block')) return undefined
-  const { overflow, maxWaiting, throttleMs, debounceMs } = first.delivery
-  if (overflow === 'block') return undefined
-  return { name: first.name, overflow, maxWaiting, throttleMs, debounceMs }
+  const policies = routes.map(({ name, delivery: { overflow, maxWaiting, throttleMs, debounceMs } }) =>
+    overflow === 'block' ? undefined : { name, overflow, maxWaiting, throttleMs, debounceMs },
+  )
+  return policies.includes(undefined) ? undefined : policies[0]
 }
 
 function failurePolicies(
@@ -200,7 +197,7 @@ async function failed(thrown: unknown, ctx: MessageContext, layers: readonly Lay
   let decision = thrown
   ctx.at = ctx.failure !== undefined && ctx.failure.error === thrown ? ctx.failure.at : 0
   // It has been told when the chain was given up.
-  const owners = ctx.isGivenUp ? [] : (layers[ctx.at]?.owners ?? [])
+  const owners = ctx.isGivenUp ? [] : layers[ctx.at]!.owners
   for (const owner of owners) {
     for (const handler of owner.errorHandlers) {
       try {

@@ -71,11 +71,11 @@ export function mergeOverlapping(filters: readonly string[]): Map<string, string
       const others = index.find(filter).filter((at) => at !== own)
       next.set(
         filter,
-        others.reduce((wide, at) => leastSuperset(wide, distinct[at] ?? filter), filter),
+        others.reduce((wide, at) => leastSuperset(wide, distinct[at]!), filter),
       )
     }
     if (distinct.every((filter) => next.get(filter) === filter)) return merged
-    for (const [filter, wide] of merged) merged.set(filter, next.get(wide) ?? wide)
+    for (const [filter, wide] of merged) merged.set(filter, next.get(wide)!)
   }
 }
 
@@ -96,7 +96,7 @@ export class OverlapIndex {
     for (let next = open.pop(); next !== undefined && found.length < limit; next = open.pop()) {
       const { node, depth } = next
       const level = levels[depth]
-      const hidden = depth === 0 && (level?.startsWith('$') ?? false)
+      const hidden = depth === 0 && filter.startsWith('$')
       if (!hidden) found.push(...node.rest)
       if (level === undefined) found.push(...node.here)
       if (level === '#') found.push(...all(node, depth === 0))
@@ -138,7 +138,7 @@ function all(node: FilterNode, isFirst: boolean): number[] {
 }
 
 function isHidden(wild: readonly string[], dollar: readonly string[]): boolean {
-  return (wild[0] === '#' || wild[0] === '+') && (dollar[0]?.startsWith('$') ?? false)
+  return (wild[0] === '#' || wild[0] === '+') && dollar[0]!.startsWith('$')
 }
 
 function restOf(levels: readonly string[], from: number): string[] {

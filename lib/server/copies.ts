@@ -142,7 +142,7 @@ export class Copies {
     this.#retired.delete(identifier)
     this.#retired.add(identifier)
     const [oldest] = this.#retired
-    if (this.#retired.size > MOST_RETIRED && oldest !== undefined) this.#retired.delete(oldest)
+    if (this.#retired.size > MOST_RETIRED) this.#retired.delete(oldest!)
   }
 
   #isWidened(topic: string): boolean {

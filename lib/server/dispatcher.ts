@@ -275,7 +275,7 @@ export class Dispatcher {
   async #question(delivery: Delivery, slots: readonly Slot[]): Promise<void> {
     const { arrival } = delivery
     this.#asked++
-    const crashes = (await this.#parts.suspects?.begin(arrival)) ?? 0
+    const crashes = await this.#parts.suspects!.begin(arrival)
     this.#asked--
     if (crashes < CRASHES) for (const slot of slots) this.#runner.start(delivery, slot)
     else for (const slot of slots) this.#runner.bury(delivery, slot, crashBurial(arrival.topic, crashes))
@@ -401,8 +401,8 @@ export class Dispatcher {
   }
 
   #wake(): void {
-    if (this.#draining === 'no' || this.#runner.running > 0 || this.#asked + this.#keeping > 0) return
-    if (this.#entrance.size > 0) return
+    const open = this.#runner.running + this.#asked + this.#keeping + this.#entrance.size
+    if (this.#draining === 'no' || open > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
 }

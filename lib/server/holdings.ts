@@ -80,7 +80,7 @@ export class Holdings {
     this.#lives.delete(filter)
     this.#lives.set(filter, lives)
     const [oldest] = this.#lives.keys()
-    if (this.#lives.size > MOST_LIVES && oldest !== undefined) this.#lives.delete(oldest)
+    if (this.#lives.size > MOST_LIVES) this.#lives.delete(oldest!)
   }
 
   // The broker has it already, and only its QoS may have changed.

@@ -249,7 +249,7 @@ export class Runner {
   }
 
   #over(job: Job, settlement: Settlement): void {
-    if (this.#left || job.stage === 'over') return
+    if (this.#left) return
     job.stage = 'over'
     this.#open.remove(job)
     this.#parts.concluded(job, settlement)

@@ -116,8 +116,8 @@ export class Shedding<D> {
     const ticket = this.#started.get(delivery)
     if (ticket === undefined) return
     this.#started.delete(delivery)
-    const pen = this.#pens.get(penName(ticket))
-    if (pen === undefined) return
+    // While one of its messages runs a pen is not forgotten.
+    const pen = this.#pens.get(penName(ticket))!
     pen.running--
     this.#queue(pen)
     this.#forget(pen)

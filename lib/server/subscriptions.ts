@@ -78,7 +78,7 @@ export function planSubscriptions(
     taken.add(identifier)
     const asked = bestOf(qos, raised[at]?.qos ?? 0, held.get(wire)?.qos ?? 0)
     const request = { filter: wire, qos: asked, noLocal, retainHandling, retainAsPublished, identifier }
-    const served = serves.flatMap((place) => interests[place] ?? [])
+    const served = serves.map((place) => interests[place]!)
     return { filter, share, request, serves: served, widened, raisedBy: raised[at]?.filter }
   })
 }
@@ -147,7 +147,7 @@ function mergeContained(drafts: readonly Draft[], held: Held): Draft[] {
 function mergeOverlaps(drafts: readonly Draft[], interests: readonly Interest[]): Draft[] {
   return merge(drafts, eachAlike(drafts, mergeOverlapping)).map((draft) => {
     if (draft.widened && draft.interest.filter === '#') {
-      throw tooWide(draft.serves.flatMap((at) => interests[at] ?? []))
+      throw tooWide(draft.serves.map((at) => interests[at]!))
     }
     return draft
   })
@@ -166,7 +166,7 @@ function eachAlike(
     else group.push(draft.interest.filter)
   }
   const heirs = new Map([...filters].map(([kin, group]) => [kin, rule(group)]))
-  return (draft) => heirs.get(kinOf(draft))?.get(draft.interest.filter) ?? draft.interest.filter
+  return (draft) => heirs.get(kinOf(draft))!.get(draft.interest.filter)!
 }
 
 /** In the order of registration: of two filters alike in all else the first one's copy runs the chain. */

@@ -32,6 +32,8 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly judge?: (topic: string) => CopyVerdict
   readonly log?: Logger
   readonly suspects?: Suspects
+  /** Called at each start, in the handler's own turn. */
+  readonly begun?: (attempt: Attempt) => void
   /** Called with the payload of what is to be a dead letter; resolves when it is kept. */
   readonly bury?: (payload: string, burial: Burial) => Promise<void>
   /** Called with the packet id of what is done with, of QoS 2; resolves when that is kept. */
@@ -146,6 +148,7 @@ export class Stage {
       receive: (message, _plan, attempt) => {
         const run = { receiver, payload: message.payload.toString(), attempt, ended: new Deferred<Outcome>() }
         this.runs.push(run)
+        this.#options.begun?.(attempt)
         if (this.#options.synchronous?.(run.payload) !== true) return run.ended.promise
         run.ended.resolve(HANDLED)
         return HANDLED

@@ -1,9 +1,10 @@
 // What fails is tried again, becomes a dead letter, or stays unacknowledged; nothing else is held up by it.
 import test from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
-import type { MqttasgiError } from '../../lib/core/errors.ts'
+import { MqttasgiError } from '../../lib/core/errors.ts'
 import type { FailurePolicy, Outcome, Plan } from '../../lib/core/receiver.ts'
 import type { Burial } from '../../lib/server/settlement.ts'
+import { settled } from '../helpers/fake-clock.ts'
 import { arrival, HANDLED, Stage, type StageOptions } from '../helpers/dispatcher-stage.ts'
 
 const failed: Outcome = { type: 'failed', error: new Error('no'), route: '#' }
@@ -382,5 +383,51 @@ test('a stop does not wait for what stands behind a message that is left to come
   const drained = stage.dispatcher.drain('drop')
   await drained
   t.deepEqual(stage.started, ['1'])
+  t.deepEqual(stage.acked, [])
+})
+
+test('a handler that asks for more time at once has it', async (t) => {
+  const { stage } = burying({ plan: plan({ timeoutMs: 100 }), begun: (attempt) => attempt.extend(50) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.clock.advance(149)
+  t.false(stage.run('a').attempt.signal.aborted)
+  stage.clock.advance(1)
+  t.true(stage.run('a').attempt.signal.aborted)
+})
+
+test('a stop that waits for nobody takes back what was to be tried again', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  await stage.end('a', { outcome: failed })
+  t.is(stage.dispatcher.oldestSince, 0)
+  stage.dispatcher.abort(new MqttasgiError('ERR_STOPPED', 'no longer'))
+  t.is(stage.dispatcher.leave(), 2)
+  stage.clock.advance(60_000)
+  t.is(stage.runs.length, 2)
+  t.is(stage.clock.timers, 0)
+  t.deepEqual(stage.acked, [])
+})
+
+test('what was to be tried again at once when the last moment came is not begun', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  void stage.dispatcher.drain('finish')
+  stage.run('a').ended.resolve(failed)
+  await settled()
+  stage.dispatcher.leave()
+  await stage.turn()
+  t.deepEqual(stage.started, ['a'])
+})
+
+test('a dead letter that is kept after the last moment is not heard of', async (t) => {
+  const kept = new Deferred()
+  const { stage } = burying({ bury: () => kept.promise })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: { type: 'rejected', error: new Error('no'), route: '#', reasonCode: 0 } })
+  stage.dispatcher.leave()
+  kept.resolve()
+  await stage.turn()
+  t.deepEqual(stage.settlements, [])
   t.deepEqual(stage.acked, [])
 })

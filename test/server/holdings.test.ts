@@ -1,7 +1,8 @@
 // What the broker holds for us: what is asked for next, and in which order.
 import test from 'ava'
+import fc from 'fast-check'
 import { Holdings } from '../../lib/server/holdings.ts'
-import { planSubscriptions } from '../../lib/server/subscriptions.ts'
+import { planSubscriptions, type Subscription } from '../../lib/server/subscriptions.ts'
 import { unlimited } from '../../lib/transport/broker-limits.ts'
 import type { ConnectionInfo } from '../../lib/transport/transport.ts'
 import { interest } from '../helpers/interest.ts'
@@ -22,6 +23,10 @@ function holding(): Holdings {
   const holdings = new Holdings()
   for (const { request } of wanted) holdings.answered(request, 1)
   return holdings
+}
+
+function wantedFor(...filters: string[]): readonly Subscription[] {
+  return planSubscriptions(filters.map((filter) => interest(filter)))
 }
 
 test('after a reconnect all is told again where that brings nothing retained, else only what is shared', (t) => {
@@ -67,4 +72,69 @@ test('the lives of filters are counted, and the oldest forgotten', (t) => {
   for (let i = 0; i < 10_000; i++) holdings.gaveUp(`t/${i}`)
   t.is(holdings.lives.size, 10_000)
   t.false(holdings.lives.has('a'))
+})
+
+test('of filters that were given up the youngest are remembered', (t) => {
+  const holdings = new Holdings()
+  holdings.gaveUp('first')
+  holdings.gaveUp('again')
+  for (let i = 0; i < 9_999; i++) holdings.gaveUp(`f/${i}`)
+  holdings.gaveUp('again')
+  t.false(holdings.lives.has('first'))
+  t.is(holdings.lives.get('again'), 2)
+  t.is(holdings.lives.size, 10_000)
+})
+
+test('whatever is asked, granted, refused and lost: nothing is missing exactly when all is held and told on this connection', (t) => {
+  const filters = ['a/+', 'b', '$SYS/#']
+  const command = fc.oneof(
+    fc.record({
+      type: fc.constant('answer' as const),
+      filter: fc.constantFrom(...filters),
+      code: fc.constantFrom(0, 1, 0x87),
+    }),
+    fc.record({ type: fc.constant('giveUp' as const), filter: fc.constantFrom(...filters) }),
+    fc.record({ type: fc.constant('connect' as const), sessionPresent: fc.boolean() }),
+  )
+  fc.assert(
+    fc.property(fc.array(command), (commands) => {
+      const holdings = new Holdings()
+      const all = wantedFor(...filters)
+      // What the broker has, and whether it was told so on the connection that is up.
+      const model = new Map<string, { readonly qos: number; readonly isTold: boolean }>()
+      for (const one of commands) {
+        if (one.type === 'answer') {
+          const request = all.find(({ filter }) => filter === one.filter)!.request
+          holdings.answered(request, one.code)
+          const held = model.get(one.filter)
+          if (one.code < 0x80) model.set(one.filter, { qos: one.code, isTold: true })
+          else if (held !== undefined) model.set(one.filter, { ...held, isTold: true })
+        } else if (one.type === 'giveUp') {
+          holdings.gaveUp(one.filter)
+          model.delete(one.filter)
+        } else {
+          holdings.connected({ ...info, sessionPresent: one.sessionPresent })
+          for (const [filter, held] of model) {
+            if (one.sessionPresent) model.set(filter, { ...held, isTold: false })
+            else model.delete(filter)
+          }
+        }
+        const missing = filters.filter((filter) => model.get(filter)?.qos !== 1 || !model.get(filter)?.isTold)
+        t.deepEqual(
+          holdings
+            .missing(all)
+            .map(({ filter }) => filter)
+            .toSorted(),
+          missing.toSorted(),
+        )
+        t.deepEqual([...holdings.granted.keys()].toSorted(), [...model.keys()].toSorted())
+        for (const { filter, request } of all)
+          t.is(holdings.holds({ ...all[0]!, request }), model.get(filter)?.qos === 1)
+        t.deepEqual(
+          holdings.superfluous(wantedFor('b')).toSorted(),
+          [...model.keys()].filter((filter) => filter !== 'b').toSorted(),
+        )
+      }
+    }),
+  )
 })

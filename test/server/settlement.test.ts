@@ -161,3 +161,7 @@ test('what comes from outside is cut where it is long, and our own words are not
   const ours = failed(new MqttasgiError('ERR_PAYLOAD_JSON', `${'w'.repeat(300)}.`))
   t.true(ours.endsWith(`failed: ${'w'.repeat(300)}.`))
 })
+
+test('what ended without an error is said to have given no reason', (t) => {
+  t.is(settlementLine('a', { type: 'failed' }), 'The chain for "a" failed: no reason given')
+})

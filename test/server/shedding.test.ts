@@ -213,3 +213,52 @@ test('whatever comes, the bounds hold, order is kept in each key, and each is st
   )
   t.pass()
 })
+
+test('one that is asked for starts before all others, unless its key has to wait', (t) => {
+  const stage = new Stage('drop-oldest', { maxWaiting: 10 })
+  stage.offer('a1 b1 b2 c1')
+  t.true(stage.shedding.start('b2'))
+  t.false(stage.shedding.start('b1'))
+  t.false(stage.shedding.start('nobody'))
+  t.is(stage.start(), 'a1 c1')
+  stage.shedding.ended('b2')
+  t.is(stage.start(), 'b1')
+  t.deepEqual(stage.dropped, [])
+})
+
+test('keys that run or wait are not forgotten, however many come behind them', (t) => {
+  const stage = new Stage('drop-oldest', { throttleMs: 1_000, maxWaiting: 100 })
+  const busy = Array.from({ length: 17 }, (_, i) => `busy-${'x'.repeat(i)}1`)
+  stage.offer(busy.join(' '))
+  stage.start()
+  for (let i = 0; i < 10_000; i++) {
+    const one = `k${i}-1`
+    stage.offer(one)
+    stage.start()
+    stage.shedding.ended(one)
+  }
+  for (const one of busy) stage.shedding.ended(one)
+  // Each is still held back by its throttle.
+  stage.offer(busy.map((one) => one.replace('1', '2')).join(' '))
+  t.is(stage.start(), '')
+  stage.clock.advance(1_000)
+  t.is(stage.start().split(' ').length, 17)
+  stage.shedding.stop()
+})
+
+test('of idle keys the oldest is forgotten, also behind some that run', (t) => {
+  const stage = new Stage('drop-oldest', { throttleMs: 1_000, maxWaiting: 100 })
+  stage.offer('busy1')
+  stage.start()
+  for (let i = 0; i < 10_000; i++) {
+    const one = `k${i}-1`
+    stage.offer(one)
+    stage.start()
+    stage.shedding.ended(one)
+  }
+  // It is not known any more that its time has not come.
+  stage.offer('k0-2')
+  t.is(stage.start(), 'k0-2')
+  stage.shedding.stop()
+  stage.shedding.ended('busy1')
+})

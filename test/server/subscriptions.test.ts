@@ -140,6 +140,8 @@ test('a superset is never #, unless a route says so', (t) => {
     message: /"a\/#", "c", "\+\/b" would become one subscription to "#"/,
   })
   t.is(error?.code, 'ERR_OVERLAP_TOO_WIDE')
+  const many = Array.from({ length: 9 }, (_, at) => `s${at}/#`)
+  t.throws(() => act(...many, '+/x'), { message: /"s7\/#" and others would become/ })
   t.notThrows(() => act('a/#', '+/b', '#'))
 })
 

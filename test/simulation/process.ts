@@ -163,10 +163,7 @@ export class Process {
 
   extendOne(): void {
     const run = this.#world.random.pick([...this.#open])
-    if (run?.job.stage !== 'running') return
-    run.job.extend(30)
-    run.extraMs += 30
-    run.task.extraMs += 30
+    if (run?.job.stage === 'running') extend(run)
   }
 
   /** Time goes by; what a timer leads to happens before the next one is due. */
@@ -185,6 +182,8 @@ export class Process {
 
   #checkTimes(): void {
     const now = this.clock.now()
+    const { oldestSince = now } = this.dispatcher
+    if (oldestSince > now) fail('the oldest message has not begun yet')
     for (const { begunAt, extraMs, job, task } of this.#open) {
       const { timeoutMs } = task.plan
       if (job.stage === 'running' && timeoutMs > 0 && now > begunAt + timeoutMs + extraMs)
@@ -361,6 +360,7 @@ export class Process {
     this.#world.trace(
       `${name(task)} attempt ${job.number} begins${job.delivery.suspect ? ', a suspect' : ''}`,
     )
+    if (random.chance(0.1)) extend(run)
     if (publication.poison) {
       this.isDead = true
       history.poisoned(publication)
@@ -464,6 +464,12 @@ export class Process {
 /** All that waits for nothing but its turn has happened. */
 function everything(): Promise<void> {
   return new Promise((resolve) => setImmediate(resolve))
+}
+
+function extend(run: Run): void {
+  run.job.extend(30)
+  run.extraMs += 30
+  run.task.extraMs += 30
 }
 
 function policyOf({ plan, publication }: Task): FailurePolicy {

@@ -418,7 +418,7 @@ export class Simulation {
         for (const id of ids) this.#acknowledge(id)
         return true
       },
-      settled: (id) => this.#settled(id),
+      settled: (id) => (owner().isDead ? undefined : this.#settled(id)),
       pause: () => {
         if (this.#awaiting) fail('the socket is paused while an answer is awaited')
         this.#paused = true
