@@ -195,7 +195,8 @@ function sayForgiven(ctx: Context, thrown: unknown): void {
 // what becomes of the message.
 async function failed(thrown: unknown, ctx: MessageContext, layers: readonly Layer[]): Promise<Outcome> {
   let decision = thrown
-  ctx.at = ctx.failure !== undefined && ctx.failure.error === thrown ? ctx.failure.at : 0
+  // Whoever ends a chain with an error has noted where that happened.
+  ctx.at = ctx.failure!.at
   // It has been told when the chain was given up.
   const owners = ctx.isGivenUp ? [] : layers[ctx.at]!.owners
   for (const owner of owners) {

@@ -1,7 +1,9 @@
 import test from 'ava'
 import { ApplicationNode, mqttasgi, type Application } from '../../lib/core/application.ts'
 import type { ChainPlan } from '../../lib/core/chain-plan.ts'
+import type { Attempt } from '../../lib/core/receiver.ts'
 import type { Message } from '../../lib/core/message.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
 import { Router } from '../../lib/core/router.ts'
 
 function message(topic: string, payload = ''): Message {
@@ -48,10 +50,12 @@ test('a key sees the message with the parameters of its route; the first one cou
 test('limits are sorted by their routes, whatever the order of registration', (t) => {
   const app = mqttasgi()
   app.topic('b/#', { concurrency: 2 }, handler, handler)
+  app.topic('b/+', { concurrency: 3 }, handler)
   app.topic('+/x', { concurrency: 1 }, handler)
   t.deepEqual(planOf(app, 'b/x').limits, [
     { name: '+/x', most: 1 },
     { name: 'b/#', most: 2 },
+    { name: 'b/+', most: 3 },
   ])
 })
 
@@ -83,4 +87,34 @@ test('QoS 0 is neither tried again nor kept, unless the route itself says so', (
   app.topic('b', { retry: { attempts: 4 }, deadLetter: true }, handler)
   t.like(planOf(app, 'a').failurePolicy('a', 0), { retry: { attempts: 1 }, deadLetter: false })
   t.like(planOf(app, 'b').failurePolicy('b', 0), { retry: { attempts: 4 }, deadLetter: true })
+})
+
+test('where nobody can tell whose subscription brought a message, all routes that match run', (t) => {
+  const app = mqttasgi()
+  app.topic('a/+', handler)
+  app.topic('$share/team/a/#', handler)
+  if (!(app instanceof ApplicationNode)) throw new TypeError('no application')
+  const receiver = app.receiver()
+  const routesOf = (share: string | null | undefined): readonly string[] =>
+    receiver.plan({ ...message('a/b'), share }).routes
+  t.deepEqual(routesOf(undefined), ['a/+'])
+  t.deepEqual(routesOf('team'), ['a/#'])
+  t.deepEqual(routesOf(null), ['a/+', 'a/#'])
+})
+
+test('onError hears of an attempt that was given up once, whatever its handler ends in later', async (t) => {
+  const app = mqttasgi()
+  const heard: string[] = []
+  const ended = new Deferred()
+  app.topic('a', () => ended.promise)
+  app.onError((error) => void heard.push(error.message))
+  if (!(app instanceof ApplicationNode)) throw new TypeError('no application')
+  const receiver = app.receiver()
+  const attempt: Attempt = { number: 1, signal: new AbortController().signal, chain: undefined, extend() {} }
+  const outcome = receiver.receive(message('a'), receiver.plan(message('a')), attempt)
+  const late = new Error('too late')
+  t.like(await attempt.chain?.giveUp(late), { type: 'failed', error: late })
+  ended.reject(new Error('it can not'))
+  t.like(await outcome, { type: 'failed', error: { message: 'it can not' } })
+  t.deepEqual(heard, ['too late'])
 })

@@ -447,3 +447,36 @@ test('over any filters, changes and brokers the chain runs for each publication,
   }
   t.pass()
 })
+
+function arriving(subscriptionIdentifiers: readonly number[]): CopyArrival {
+  return { topic: 'a/b', qos: 1, retain: false, subscriptionIdentifiers }
+}
+
+test('without identifiers there is nothing to tell copies apart by', (t) => {
+  const copies = new Copies()
+  const bare = planSubscriptions([interest('a/+'), interest('a/#')]).map((subscription) => ({
+    ...subscription,
+    request: { ...subscription.request, identifier: undefined },
+  }))
+  copies.update(bare)
+  copies.update(bare)
+  t.deepEqual(copies.judge(arriving([])), { type: 'run', share: undefined })
+})
+
+test('of what was wanted once the youngest are remembered', (t) => {
+  const many = Array.from({ length: 10_001 }, (_, at) => interest(`f/${at}`))
+  const { copies, id } = knowing([...many, interest('a/+')])
+  const later = planSubscriptions([interest('a/#')])
+  copies.update(later)
+  // One of an older filter of ours that is still remembered may be the only one that comes.
+  t.is(copies.judge(arriving([id('a/+')])).type, 'run')
+})
+
+test('a retained message of a filter that was never asked for is as old as that of any other', (t) => {
+  const copies = new Copies()
+  const subscriptions = planSubscriptions([interest('a/+'), interest('+/b')])
+  copies.update(subscriptions)
+  copies.granted(subscriptions.map(({ request }) => request.filter))
+  const retained = { ...arriving([identifierOf(subscriptions, '+/b')]), retain: true }
+  t.is(copies.judge(retained).type, 'copy')
+})
