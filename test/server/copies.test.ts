@@ -454,10 +454,9 @@ function arriving(subscriptionIdentifiers: readonly number[]): CopyArrival {
 
 test('without identifiers there is nothing to tell copies apart by', (t) => {
   const copies = new Copies()
-  const bare = planSubscriptions([interest('a/+'), interest('a/#')]).map((subscription) => ({
-    ...subscription,
-    request: { ...subscription.request, identifier: undefined },
-  }))
+  const bare: Subscription[] = []
+  for (const one of planSubscriptions([interest('a/+'), interest('a/#')]))
+    bare.push({ ...one, request: { ...one.request, identifier: undefined } })
   copies.update(bare)
   copies.update(bare)
   t.deepEqual(copies.judge(arriving([])), { type: 'run', share: undefined })

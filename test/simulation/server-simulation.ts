@@ -45,7 +45,6 @@ export class ServerSimulation {
   #owed: Delivered[] = []
   #seen = 0
   #count = 0
-  #faults = 0
 
   constructor(seed: number, trace: (line: string) => void = () => {}) {
     forget()
@@ -197,7 +196,6 @@ export class ServerSimulation {
 
   #failNext(): void {
     const { transport, operation } = { transport: this.#transport, operation: this.#operation() }
-    this.#faults++
     const reasonCode = this.#random.pick([0x80, 0x87, 0x88, 0x89, 0x97]) ?? 0x80
     const fault = this.#random.chance(0.5)
       ? ({ type: 'refuse', reasonCode } as const)
@@ -259,19 +257,18 @@ export class ServerSimulation {
     const isByItself = this.#server.state === 'closed'
     const drainTimeoutMs = this.#random.chance(0.5) ? this.#drainTimeoutMs : this.#random.below(1_000)
     this.#trace(`stop, within ${drainTimeoutMs} ms`)
-    let isOver = false
-    const stopped = this.#server
-      .stop({ drainTimeoutMs, leave: this.#random.chance(0.3) })
-      .then(() => (isOver = true))
+    const isOver = new Deferred()
+    const stopped = this.#server.stop({ drainTimeoutMs, leave: this.#random.chance(0.3) })
+    void stopped.then(() => isOver.resolve())
     const longest = Math.max(drainTimeoutMs, this.#drainTimeoutMs) + SLACK_MS
-    while (!isOver && this.#clock.now() - began <= longest) {
+    while (!isOver.settled && this.#clock.now() - began <= longest) {
       if (this.#random.chance(0.3)) this.#endOne()
       if (this.#random.chance(0.2)) this.#deliver()
       if (this.#random.chance(0.05)) this.#lose()
       await this.#turn()
       this.#clock.advance(STEP_MS)
     }
-    if (!isOver && !isByItself) fail(`the stop is not over after ${longest} ms`)
+    if (!isOver.settled && !isByItself) fail(`the stop is not over after ${longest} ms`)
     await stopped
     await this.#turn()
     this.#detach()
