@@ -15,7 +15,10 @@ export function rowOf({ id, deadAt, cause, topic, route, payload, error }: DeadL
 }
 
 /** One letter as JSON on one line, in ASCII; correlation data and payload are in base64. */
-export function lineOf(letter: DeadLetter, { withPayload = false } = {}): string {
+export function lineOf(
+  letter: DeadLetter,
+  { withPayload = false }: { readonly withPayload?: boolean } = {},
+): string {
   const { payload, properties, arrivedAt, deadAt, ...rest } = letter
   const json = JSON.stringify({
     ...rest,

@@ -14,7 +14,7 @@ export interface OwnFlag {
 }
 
 /** In the order of --help. */
-export const dlqFlags = [
+export const dlqFlags: readonly OwnFlag[] = [
   {
     long: '--topic',
     value: 'FILTER',
@@ -41,7 +41,7 @@ export const dlqFlags = [
     sentence: 'of replay: broker publishes them anew, application runs them here',
   },
   { long: '--yes', sentence: 'of purge: all of them, where no filter says which' },
-] as const satisfies readonly OwnFlag[]
+]
 
 export type DlqAction = 'ls' | 'show' | 'replay' | 'purge'
 

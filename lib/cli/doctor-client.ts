@@ -73,7 +73,7 @@ export class DoctorClient {
   }
 
   /** Undefined when it took too long or failed. */
-  within<T>(answer: Promise<T>, ms = PATIENCE_MS): Promise<T | undefined> {
+  within<T>(answer: Promise<T>, ms: number = PATIENCE_MS): Promise<T | undefined> {
     return new Promise((resolve) => {
       const cancel = systemClock.after(ms, () => resolve(undefined))
       answer.then(resolve, () => resolve(undefined)).finally(cancel)

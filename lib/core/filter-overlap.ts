@@ -89,7 +89,7 @@ export class OverlapIndex {
   }
 
   /** By index, at most `limit` of them, in no particular order; an equal filter is among them. */
-  find(filter: string, limit = Number.POSITIVE_INFINITY): number[] {
+  find(filter: string, limit: number = Number.POSITIVE_INFINITY): number[] {
     const levels = canonical(filter).split('/')
     const found: number[] = []
     const open: { node: FilterNode; depth: number }[] = [{ node: this.#root, depth: 0 }]

@@ -35,11 +35,11 @@ const RECORD_HEADER_BYTES = 12
 /** Type, sequence number, length of the key. */
 const BODY_HEADER_BYTES = 9
 /** What a record takes besides its key and its value. */
-export const RECORD_OVERHEAD_BYTES = RECORD_HEADER_BYTES + BODY_HEADER_BYTES
+export const RECORD_OVERHEAD_BYTES: number = RECORD_HEADER_BYTES + BODY_HEADER_BYTES
 /** A key is no longer than its length can say. */
 export const MAX_KEY_BYTES = 0xff_ff
 /** Nor is a record. */
-export const MAX_VALUE_BYTES = 0x7f_ff_ff_ff - BODY_HEADER_BYTES - MAX_KEY_BYTES
+export const MAX_VALUE_BYTES: number = 0x7f_ff_ff_ff - BODY_HEADER_BYTES - MAX_KEY_BYTES
 
 const PUT = 1
 const DELETE = 2
