@@ -41,6 +41,8 @@ export interface Publication extends Content {
   firstArrival: number | undefined
   /** The connection on which it arrived last. */
   arrivedOn: number | undefined
+  /** An acknowledgement of it was written, which may have got lost. */
+  wasWritten: boolean
   acknowledged: boolean
   /** Lost with the session, or expired; of QoS 0, lost on the wire. */
   forgotten: boolean
@@ -92,6 +94,7 @@ export class SimulatedBroker {
       everSent: false,
       firstArrival: undefined,
       arrivedOn: undefined,
+      wasWritten: false,
       acknowledged: false,
       forgotten: false,
       exchange: 'open',

@@ -13,6 +13,8 @@ export interface Course {
   readonly receiver: number
   readonly lane: string | undefined
   readonly startedAt: number
+  /** Which process it is, from 1. */
+  readonly process: number
 }
 
 /** By key, what a process had in hand as suspects when it died, and what was in its book. */
@@ -26,10 +28,13 @@ const CRASHES = 3
 
 export class History {
   readonly tally: Tally = emptyTally()
+  /** How many there were. */
+  processes = 0
   readonly #scenario: Scenario
   /** Of each kind of message at each receiver, when those that have ended were started; youngest last. */
   readonly #ends = new Map<string, number[]>()
-  readonly #started = new Set<string>()
+  /** In which process each was started last. */
+  readonly #started = new Map<string, number>()
   /** In each lane the youngest message that was started. */
   readonly #youngest = new Map<string, number>()
   /** How many processes died with a message in hand, alone, and known to be. */
@@ -46,14 +51,17 @@ export class History {
   }
 
   started(course: Course): void {
-    const { lane, publication, receiver } = course
+    const { lane, process, publication, receiver } = course
     const key = `${receiver} ${publication.number}`
-    if (this.#started.has(key)) {
+    const before = this.#started.get(key)
+    this.#started.set(key, process)
+    if (before !== undefined) {
       this.tally.duplicated++
+      if (before === process && this.#canBeTold && !publication.wasWritten)
+        fail(`${key} is begun twice by one process`)
       if (publication.qos === 0) fail(`${key}, of QoS 0, is run twice`)
       return
     }
-    this.#started.add(key)
     if (!this.#keepsOrder(publication) || lane === undefined) return
     const line = `${receiver} ${lane}`
     const youngest = this.#youngest.get(line) ?? -1
@@ -113,12 +121,18 @@ export class History {
   }
 
   /** It is put away as what processes die of. */
-  quarantined(receiver: number, publication: Publication, { arrival }: Delivery): void {
-    this.#started.add(`${receiver} ${publication.number}`)
+  quarantined({ process, publication, receiver }: Course, { arrival }: Delivery): void {
+    this.#started.set(`${receiver} ${publication.number}`, process)
     if (publication.poison) return this.forgetPoison()
     const key = messageKey(arrival)
     const deaths = (this.#deaths.get(key) ?? 0) + (arrival.dup ? 1 : 0)
     if (deaths < CRASHES) fail(`${publication.number} is innocent, and put away after ${deaths} crashes`)
+  }
+
+  // What comes again says so, comes before anything new, and is equal to nothing else: then it is known, and joins.
+  get #canBeTold(): boolean {
+    const { habits, payloads } = this.#scenario
+    return !habits.dropsDup && !habits.late && !habits.expires && payloads === undefined
   }
 
   // Where a broker sends in order, the first runs of one lane begin in that order.

@@ -48,6 +48,7 @@ interface Task {
   readonly plan: Plan
   readonly lane: string | undefined
   readonly startedAt: number
+  readonly process: number
   readonly runs: Run[]
   readonly delivery: Delivery
   begunAt: number
@@ -74,6 +75,7 @@ export class Process {
   /** Messages that came for the first time and were to run. */
   admitted = 0
   readonly #world: World
+  readonly #number: number
   readonly #ledger: ReturnType<SimulatedLedger['open']> | undefined
   // Begun, and not ended.
   readonly #tasks = new Map<Delivery, Map<number, Task>>()
@@ -84,6 +86,7 @@ export class Process {
 
   constructor(world: World, port: DispatcherParts['port']) {
     this.#world = world
+    this.#number = ++world.history.processes
     const { ledger, letters, random, scenario } = world
     this.lettersDisk = new Disk(random, letters.isBroken)
     this.ledgerDisk = new Disk(random)
@@ -225,7 +228,7 @@ export class Process {
     const { publication } = job.delivery.arrival as SimulatedArrival
     const task = this.#taskOf(job, publication)
     task.burial = burial
-    if (burial.cause === 'crashed') this.#world.history.quarantined(task.receiver, publication, job.delivery)
+    if (burial.cause === 'crashed') this.#world.history.quarantined(task, job.delivery)
     return this.deadLetters!.bury(job, burial)
   }
 
@@ -326,6 +329,7 @@ export class Process {
         plan,
         lane: laneOf(plan, publication.topic, publication.payload),
         startedAt: this.#world.history.tick(),
+        process: this.#number,
         runs: [],
         delivery,
         begunAt: this.clock.now(),

@@ -453,6 +453,7 @@ export class Simulation {
     if (next !== publication) fail(`${publication.number} is acknowledged before ${next?.number}`)
     this.#trace(`${publication.number} is acknowledged`)
     this.#broker.outbound.push(id)
+    publication.wasWritten = true
     if (publication.qos === 2 && publication.exchange === 'noted')
       fail(`${publication.number}, of QoS 2, is acknowledged before it is kept`)
     this.#checkHandled(publication)
