@@ -153,7 +153,10 @@ export class Runner {
     if (job.deadline !== Number.POSITIVE_INFINITY) this.#deadlines.watch(job.deadline)
     void outcome.then((value) => {
       job.handlerRuns = false
-      if (job.stage === 'running') this.#decide(job, value)
+      if (job.stage !== 'running') return
+      // Nearly all end well: there is nothing to decide.
+      if (value.type === 'done') this.#end(job, endOf(value))
+      else this.#decide(job, value)
     })
   }
 
@@ -186,6 +189,11 @@ export class Runner {
       `The message on "${topic}" has been in hand ${limit}.`,
       details,
     )
+  }
+
+  #end(job: Job, settlement: Settlement): void {
+    if (job.places > 0) this.#leavePlaces(job)
+    this.#over(job, settlement)
   }
 
   #decide(job: Job, outcome: Outcome): void {
