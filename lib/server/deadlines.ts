@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 
 /** Something that may take until `deadline`, on the clock it is watched with. */
 export interface Timed {
-  /** May move while it is watched. */
+  /** May move while it is watched; 0 for none. */
   readonly deadline: number
 }
 
@@ -27,7 +27,7 @@ export class Deadlines<T extends Timed> {
 
   /** There is one more that is watched, with this deadline, or one has got an earlier one. */
   watch(deadline: number): void {
-    if (deadline < this.#armedFor) this.#arm(deadline)
+    if (deadline > 0 && deadline < this.#armedFor) this.#arm(deadline)
   }
 
   /** Leaves no timer. */
@@ -49,8 +49,10 @@ export class Deadlines<T extends Timed> {
     const now = this.#clock.now() + 1
     let next = Number.POSITIVE_INFINITY
     for (const timed of this.#watched) {
-      if (timed.deadline <= now) this.#expired(timed)
-      else next = Math.min(next, timed.deadline)
+      const { deadline } = timed
+      if (deadline === 0) continue
+      if (deadline <= now) this.#expired(timed)
+      else if (deadline < next) next = deadline
     }
     if (next < this.#armedFor) this.#arm(next)
   }

@@ -75,10 +75,10 @@ export class Job implements Attempt, Member {
   /** The handler has not ended, whether or not somebody waits for it. */
   handlerRuns = false
   chain: RunningChain | undefined = undefined
-  /** On the clock of the runner; times of a job that was never waited for are not taken. */
-  deadline: number = Number.POSITIVE_INFINITY
+  /** On the clock of the runner, 0 for none; times of a job that was never waited for are not taken. */
+  deadline = 0
   heldSince = 0
-  holdUntil: number = Number.POSITIVE_INFINITY
+  holdUntil = 0
   /** It waits to be tried again: what it becomes if it can not, and how to take the wait back. */
   retry: { readonly burial: Burial; readonly cancel: () => void } | undefined = undefined
   /** Among the jobs that are not over. */
@@ -120,19 +120,27 @@ export class Job implements Attempt, Member {
   /** Its handler has been started and is waited for. */
   began(now: number): void {
     const { holdMs, timeoutMs } = this.plan
+    // Whole numbers: a fraction would cost each message an object for each of them.
+    const whole = Math.floor(now)
     if (this.number === 1) {
-      this.heldSince = now
-      if (holdMs > 0) this.holdUntil = now + holdMs
+      this.heldSince = whole
+      if (holdMs > 0) this.holdUntil = whole + holdMs
     }
-    this.holdUntil += this.#extraMs
-    const limit = timeoutMs > 0 ? now + timeoutMs + this.#extraMs : Number.POSITIVE_INFINITY
-    this.deadline = Math.min(limit, this.holdUntil)
+    if (this.holdUntil > 0) this.holdUntil += this.#extraMs
+    this.deadline = timeoutMs > 0 ? whole + timeoutMs + this.#extraMs : 0
+    this.#limitByHold()
   }
 
   extend(ms: number): void {
     if (this.stage === 'waiting') this.#extraMs += ms
     if (this.stage !== 'running') return
-    this.holdUntil += ms
-    this.deadline = Math.min(this.deadline + ms, this.holdUntil)
+    if (this.holdUntil > 0) this.holdUntil += ms
+    if (this.deadline > 0) this.deadline += ms
+    this.#limitByHold()
+  }
+
+  #limitByHold(): void {
+    const { deadline, holdUntil } = this
+    if (holdUntil > 0 && (deadline === 0 || deadline > holdUntil)) this.deadline = holdUntil
   }
 }

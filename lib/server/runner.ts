@@ -81,7 +81,7 @@ export class Runner {
   /** Keeps a message as a dead letter without running it. */
   bury(delivery: Delivery, slot: Slot, burial: Burial): void {
     const job = new Job(delivery, slot, slot.receiver.plan(delivery.arrival))
-    job.heldSince = this.#parts.clock.now()
+    job.heldSince = Math.floor(this.#parts.clock.now())
     this.#open.add(job)
     this.#follow(job, { type: 'bury', burial })
   }
@@ -150,7 +150,7 @@ export class Runner {
     job.stage = 'running'
     job.handlerRuns = true
     this.#open.add(job)
-    if (job.deadline !== Number.POSITIVE_INFINITY) this.#deadlines.watch(job.deadline)
+    this.#deadlines.watch(job.deadline)
     void outcome.then((value) => {
       job.handlerRuns = false
       if (job.stage !== 'running') return
@@ -175,7 +175,7 @@ export class Runner {
     const { topic } = delivery.arrival
     const routes = plan.routes.join(', ')
     const details = { topic, receiver: slot.receiver.id }
-    if (deadline < holdUntil) {
+    if (holdUntil === 0 || deadline < holdUntil) {
       const limit = `within ${plan.timeoutMs} ms (timeoutMs of ${routes})`
       return new MqttasgiError(
         'ERR_HANDLER_TIMEOUT',
@@ -207,7 +207,7 @@ export class Runner {
         plan,
         qos: delivery.arrival.qos,
         attempt: number,
-        leftMs: job.holdUntil - this.#parts.clock.now(),
+        leftMs: job.holdUntil === 0 ? Number.POSITIVE_INFINITY : job.holdUntil - this.#parts.clock.now(),
         stillRuns: handlerRuns,
         random: this.#parts.random,
       }),
