@@ -8,6 +8,8 @@ export interface AnswerLimitParts {
   readonly broker: Pick<Transport, 'subscribe' | 'unsubscribe'>
   readonly clock: Clock
   readonly limitMs: number
+  /** The socket is not read now: the answer may be there, behind what waits for handlers. */
+  readonly isHeld: () => boolean
   /** Called when an answer has not come. What was asked stays open: with the connection it ends. */
   readonly late: (error: MqttasgiError) => void
 }
@@ -16,12 +18,20 @@ export interface AnswerLimitParts {
 export function withAnswerLimit({
   broker,
   clock,
+  isHeld,
   late,
   limitMs,
 }: AnswerLimitParts): Pick<Transport, 'subscribe' | 'unsubscribe'> {
   const within = <T>(packet: string, filters: readonly string[], answer: Promise<T>): Promise<T> => {
-    const cancel = clock.after(limitMs, () => late(unanswered(packet, filters, limitMs)))
-    return answer.finally(cancel)
+    let cancel = (): void => {}
+    const wait = (): void => {
+      cancel = clock.after(limitMs, () => {
+        if (isHeld()) wait()
+        else late(unanswered(packet, filters, limitMs))
+      })
+    }
+    wait()
+    return answer.finally(() => cancel())
   }
   return {
     subscribe: (requests) =>

@@ -9,10 +9,11 @@ import { withAnswerLimit } from './answer-limit.ts'
 import { Copies, type CopyVerdict } from './copies.ts'
 import type { Counters } from './counters.ts'
 import { DeadLetters } from './dead-letters.ts'
-import { Dispatcher } from './dispatcher.ts'
+import { Dispatcher, type DispatcherParts } from './dispatcher.ts'
 import type { Job, Slot } from './job.ts'
 import { Outbox } from './outbox.ts'
 import { Recipients } from './recipients.ts'
+import { Requests, type AskedBroker } from './requests.ts'
 import type { ServerParts } from './server-parts.ts'
 import { settlementLine, type Settlement } from './settlement.ts'
 import { ShareCheck } from './share-check.ts'
@@ -47,10 +48,11 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
   const copies = new Copies()
   const deadLetters = deadLettersOf(parts, clock)
   const stale = new StaleFilters({ memory: parts.filterMemory, log, now: () => clock.now(), counters })
-  const asked = asking(parts.transport, () => dispatcher.relieve())
+  const requests = new Requests(parts.transport, () => dispatcher.relieve())
+  const asked = requests.broker
   const probe = shareProbeOf(parts, asked, clock)
   const dispatcher = new Dispatcher({
-    port: parts.transport,
+    port: portOf(parts.transport, () => requests.areAwaited(subscriber.isWaitedFor)),
     recipients,
     copies: { judge: (arrival) => judge(arrival, { copies, probe, stale }) },
     counters,
@@ -65,7 +67,14 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
     defer: (callback) => void setImmediate(callback),
   })
   const subscriber = new Subscriber({
-    broker: withAnswerLimit({ broker: asked, clock, limitMs: ANSWER_LIMIT_MS, late: unanswered }),
+    broker: withAnswerLimit({
+      broker: asked,
+      clock,
+      limitMs: ANSWER_LIMIT_MS,
+      isHeld: () => dispatcher.isHeld,
+      late: unanswered,
+    }),
+    waitedFor: () => dispatcher.relieve(),
     slots,
     recipients,
     copies,
@@ -87,24 +96,22 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
   return { subscriber, dispatcher, outbox, deadLetters }
 }
 
-type Requests = Pick<Transport, 'subscribe' | 'unsubscribe' | 'publish'>
-
-// From the moment something is asked the socket must be read, or whoever waits for the answer waits for ever.
-function asking(transport: Transport, relieve: () => void): Requests {
-  const asked = <T>(answer: Promise<T>): Promise<T> => {
-    relieve()
-    return answer
-  }
+function portOf(transport: Transport, areAwaited: () => boolean): DispatcherParts['port'] {
   return {
-    subscribe: (requests) => asked(transport.subscribe(requests)),
-    unsubscribe: (filters) => asked(transport.unsubscribe(filters)),
-    publish: (topic, payload, options) => asked(transport.publish(topic, payload, options)),
+    settled: (packetId) => transport.settled?.(packetId),
+    acknowledge: (packetIds, reasonCodes) => transport.acknowledge(packetIds, reasonCodes),
+    pause: () => transport.pause(),
+    resume: () => transport.resume(),
+    cut: (failure) => transport.cut(failure),
+    get awaiting() {
+      return transport.awaiting && areAwaited()
+    },
   }
 }
 
 function shareProbeOf(
   { shareProbeTopic: topic }: ServerParts,
-  broker: Requests,
+  broker: AskedBroker,
   clock: Clock,
 ): ShareProbe | undefined {
   return topic === undefined ? undefined : new ShareProbe({ broker, clock, topic })

@@ -159,6 +159,11 @@ export class Dispatcher {
     this.#settled(delivery)
   }
 
+  /** The socket is not read: more waits than may wait. */
+  get isHeld(): boolean {
+    return this.#paused
+  }
+
   /** An acknowledgement of the broker's is awaited from now on: the socket must be read. */
   relieve(): void {
     if (this.#paused) this.#balance()

@@ -142,7 +142,7 @@ export class Server implements Client {
     })
     this.#connect()
     try {
-      await this.ready()
+      await this.#subscriber.started()
       this.#everReady = true
     } catch (error) {
       // What the broker refuses at start-up it will refuse again.

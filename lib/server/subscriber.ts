@@ -34,6 +34,8 @@ export interface SubscriberParts {
   readonly highestQoS?: 1 | 2 | undefined
   /** Tries shared subscriptions where the broker can not say that it has them; left out where that is not wanted. */
   readonly shareCheck?: ShareCheck | undefined
+  /** Somebody waits for what the broker has granted. */
+  readonly waitedFor?: (() => void) | undefined
   /** What older processes have left in the session. */
   readonly stale?: StaleFilters | undefined
 }
@@ -59,6 +61,7 @@ export class Subscriber {
   #everReady = false
   #isSubscribed = false
   #isLeaving = false
+  #waiting = 0
   #everAsked = false
   #changed = true
   #syncing = false
@@ -74,8 +77,24 @@ export class Subscriber {
   }
 
   /** Resolves when the broker has granted everything that is wanted now; rejects with what it refused. */
-  ready(): Promise<void> {
+  async ready(): Promise<void> {
+    this.#waiting++
+    this.#parts.waitedFor?.()
+    try {
+      await this.#ready.promise
+    } finally {
+      this.#waiting--
+    }
+  }
+
+  /** The same for the start of the server, which no handler waits for. */
+  started(): Promise<void> {
     return this.#ready.promise
+  }
+
+  /** Somebody waits for it who may hold up a handler meanwhile. */
+  get isWaitedFor(): boolean {
+    return this.#waiting > 0
   }
 
   /** There is a connection, and the broker has granted on it all that is wanted now. */
