@@ -135,6 +135,8 @@ async function settlementOf(
   })
   dispatcher.arrived(arrival)
   await dispatcher.drain('finish')
+  // Else the timer of timeoutMs would keep the test's process waiting.
+  dispatcher.leave()
   return settlement
 }
 

@@ -1,8 +1,13 @@
+import { execFile } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
+import { promisify } from 'node:util'
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi, type Application } from '../../lib/core/application.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import { Drop, Reject, Retry } from '../../lib/core/outcomes.ts'
 import { dispatch } from '../../lib/testing/dispatch.ts'
+
+const execute = promisify(execFile)
 
 async function rejectsWith(t: ExecutionContext, promise: Promise<unknown>, code: ErrorCode): Promise<void> {
   t.is((await t.throwsAsync(promise, { instanceOf: MqttasgiError }))?.code, code)
@@ -173,4 +178,24 @@ test('dispatching leaves nothing behind at the application', async (t) => {
   await dispatch(app, 'a', '', { mount: 'm/+n' })
   // A mount that is gone forbids no name any more.
   t.notThrows(() => app.topic('+n', () => {}))
+})
+
+test('it leaves no timer that would keep the process waiting', async (t) => {
+  const dispatching = fileURLToPath(new URL('../../lib/testing/index.ts', import.meta.url))
+  const application = fileURLToPath(new URL('../../lib/index.ts', import.meta.url))
+  const program = `
+    import { mqttasgi } from ${JSON.stringify(application)}
+    import { dispatch } from ${JSON.stringify(dispatching)}
+    const app = mqttasgi()
+    app.topic('a', async () => {})
+    await dispatch(app, 'a')
+    console.log(process.getActiveResourcesInfo().includes('Timeout'))`
+  const { stdout } = await execute(process.execPath, [
+    '--import',
+    'tsx',
+    '--input-type=module',
+    '--eval',
+    program,
+  ])
+  t.is(stdout, 'false\n')
 })
