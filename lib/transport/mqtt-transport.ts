@@ -40,6 +40,8 @@ export interface MqttTransportOptions {
   readonly connectTimeoutMs?: number | undefined
   /** Where it is kept which QoS 2 messages were done with; in memory unless told otherwise. Closed by `close()`. */
   readonly exchanges?: ExchangeStore | undefined
+  /** A monotonic clock in milliseconds; the process's own unless told otherwise. */
+  readonly now?: (() => number) | undefined
 }
 
 /** MQTT.js is not to connect by itself. With 0 it would forget unanswered publications as well. */
@@ -188,7 +190,11 @@ export class MqttTransport implements Transport {
     if (this.#session?.version === version) return this.#session
     this.#release()
     const client = new MqttClient(() => this.#stream(), this.#clientOptions(version))
-    const session: Session = { version, client, requests: new BrokerRequests(client, version) }
+    const session: Session = {
+      version,
+      client,
+      requests: new BrokerRequests(client, version, this.#options.now),
+    }
     client.on('packetsend', (packet) => this.#sending(packet, session))
     client.on('packetreceive', (packet) => this.#received(packet, session))
     client.on('connect', () => session.requests.ready())

@@ -15,6 +15,7 @@ import {
 import { generate, parser } from 'mqtt-packet'
 import { startBroker, type BrokerOptions, type EmbeddedBroker } from '../../lib/broker/index.ts'
 import { startBrokerWith } from '../../lib/broker/embedded-broker.ts'
+import { loader } from '../helpers/loader.ts'
 import { startPublisher, withoutNagle } from '../helpers/publisher.ts'
 
 async function start(t: ExecutionContext, options: BrokerOptions = {}): Promise<EmbeddedBroker> {
@@ -326,7 +327,7 @@ test('nothing of a closed broker keeps the process alive', async (t) => {
   const run = new Promise<string>((resolve, reject) => {
     execFile(
       process.execPath,
-      ['--import=tsx', '--input-type=module', '--eval', script],
+      ['--import', loader, '--input-type=module', '--eval', script],
       { timeout: 20_000 },
       (error, stdout) => (error === null ? resolve(stdout.trim()) : reject(error)),
     )

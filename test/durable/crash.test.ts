@@ -11,6 +11,7 @@ import { lettersOf } from '../contract/dead-letter-store.ts'
 import { findExecutable } from '../helpers/executable.ts'
 import { endWithUs } from '../helpers/guard.ts'
 import { letter } from '../helpers/letters.ts'
+import { loader } from '../helpers/loader.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -22,7 +23,7 @@ async function killedAfter(
   bytes: number,
   { folder, first }: { folder: string; first: number },
 ): Promise<readonly string[]> {
-  const args = ['--import', 'tsx', program, folder, `${first}`]
+  const args = ['--import', loader, program, folder, `${first}`]
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   endWithUs(child)
   t.teardown(() => child.kill('SIGKILL'))
@@ -154,7 +155,7 @@ underStrace(
       '-e',
       'inject=fsync:error=EIO:when=4',
     ]
-    const run = spawnSync('strace', [...strace, process.execPath, '--import', 'tsx', file], {
+    const run = spawnSync('strace', [...strace, process.execPath, '--import', loader, file], {
       encoding: 'utf8',
       // strace counts for each thread.
       env: { ...process.env, UV_THREADPOOL_SIZE: '1' },

@@ -7,6 +7,7 @@ import { join } from 'node:path'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { FolderLock } from '../../lib/durable/folder-lock.ts'
 import { endWithUs } from '../helpers/guard.ts'
+import { loader } from '../helpers/loader.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 function refused(t: ExecutionContext, folder: string): string {
@@ -71,7 +72,7 @@ test('of processes that all want the lock of one that has died, each gets it, an
   const folder = locked(t, { pid: 4_194_304, started: 'long ago', token: 'x' })
   const program = join(import.meta.dirname, 'programs/locking.ts')
   const children = Array.from({ length: 5 }, () => {
-    const child = spawn(process.execPath, ['--import', 'tsx', program, folder], { stdio: 'pipe' })
+    const child = spawn(process.execPath, ['--import', loader, program, folder], { stdio: 'pipe' })
     endWithUs(child)
     t.teardown(() => child.kill('SIGKILL'))
     return child

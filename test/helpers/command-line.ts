@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { main } from '../../lib/cli/main.ts'
 import { endWithUs } from './guard.ts'
+import { loader } from './loader.ts'
 
 const root = join(import.meta.dirname, '../..')
 const bin = join(root, 'bin/mqttasgi.ts')
@@ -91,8 +92,7 @@ export function runProcess(
   { cwd, env = {} }: CommandOptions,
 ): RunningCommand & { readonly pid: number } {
   const output = new Output()
-  const tsx = import.meta.resolve('tsx')
-  const child = spawn(process.execPath, ['--import', tsx, bin, ...argv], {
+  const child = spawn(process.execPath, ['--import', loader, bin, ...argv], {
     cwd,
     env: { PATH: process.env['PATH'], ...env },
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -39,7 +39,7 @@ export interface Habits {
 }
 
 /** What went wrong; the model goes no further then. */
-export class Wrong extends Error {}
+class Wrong extends Error {}
 
 const WINDOW = 4
 

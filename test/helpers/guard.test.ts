@@ -1,6 +1,7 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import test from 'ava'
+import { loader } from './loader.ts'
 
 test('a process that is guarded ends with the one that has started it, even when that is killed', async (t) => {
   const script = `
@@ -9,7 +10,7 @@ test('a process that is guarded ends with the one that has started it, even when
     const child = spawn(process.execPath, ['-e', 'console.log("up"); setInterval(() => {}, 1000)'], { stdio: ['ignore', 'inherit', 'ignore'] })
     endWithUs(child)
   `
-  const argv = ['--import', import.meta.resolve('tsx'), '--input-type=module', '--eval', script]
+  const argv = ['--import', loader, '--input-type=module', '--eval', script]
   const parent = spawn(process.execPath, argv, { stdio: ['ignore', 'pipe', 'inherit'] })
   t.teardown(() => parent.kill('SIGKILL'))
   const [text]: unknown[] = await once(parent.stdout.setEncoding('utf8'), 'data')

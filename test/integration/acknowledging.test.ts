@@ -72,6 +72,15 @@ function unacknowledged(log: WireLog, connection: number): unknown[] {
   return [...owed]
 }
 
+/** On how many connections the broker has sent each topic. */
+function connectionsOf(log: WireLog): Map<string, number> {
+  const seen = new Map<string, Set<number>>()
+  for (const { connection, packet } of log.packets('publish', 'down')) {
+    seen.set(packet.topic, (seen.get(packet.topic) ?? new Set()).add(connection))
+  }
+  return new Map([...seen].map(([topic, connections]) => [topic, connections.size]))
+}
+
 /** Resolves when so many CONNACKs have come. */
 function connected(proxy: WireProxy, times: number): Promise<void> {
   return within(20_000, `connection ${times}`, proxy.log.untilPackets('connack', 'down', times))
@@ -127,9 +136,13 @@ for (const [protocolVersion, name] of versions) {
     async (t) => {
       const { proxy, publisher, serve } = await scene(t)
       const handled = new Tally()
+      const running = new Set<string>()
       const app = mqttasgi()
       app.topic('m/+i', async (ctx) => {
+        t.false(running.has(ctx.params.i), `${ctx.topic} runs beside itself`)
+        running.add(ctx.params.i)
         await latency(2, 60)
+        running.delete(ctx.params.i)
         handled.add(ctx.params.i)
       })
       const server = await serve(app, {
@@ -147,10 +160,18 @@ for (const [protocolVersion, name] of versions) {
       // As many PUBACKs as runs: whatever ran twice had been acknowledged, and the cut took that with it.
       await allAcknowledged(proxy, server, handled)
       const { connects, joined } = server.counters
-      t.log(`cuts: ${connects - 1}, run twice: ${handled.repeated().length}, joined: ${joined}`)
+      const sentOn = connectionsOf(proxy.log)
+      const again = [...sentOn.values()].reduce((sum, times) => sum + times - 1, 0)
+      t.log(
+        `cuts: ${connects - 1}, sent again: ${again}, run twice: ${handled.total - 2_000}, joined: ${joined}`,
+      )
       t.deepEqual(handled.missing(2_000), [])
       t.true(joined > 0)
-      t.true(handled.total - 2_000 <= (connects - 1) * 16)
+      // Once for each connection on which it came, less those that a run of before was joined to. How much comes
+      // again the broker decides: mosquitto 2.0.11 has hundreds under way after a connect, whatever was asked for.
+      for (const key of handled.keys) t.true(handled.of(key) <= (sentOn.get(`m/${key}`) ?? 0), key)
+      t.true(handled.total - 2_000 <= again - joined)
+      t.deepEqual(checkWire(proxy.log), [])
     },
   )
 }

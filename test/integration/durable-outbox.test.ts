@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { createInterface } from 'node:readline'
 import type { ExecutionContext } from 'ava'
 import { mqttasgi, type ServeOptions } from '../../lib/index.ts'
+import { loader } from '../helpers/loader.ts'
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -23,7 +24,7 @@ interface Publishing {
 }
 
 async function publishing(t: ExecutionContext, options: ServeOptions): Promise<Publishing> {
-  const args = ['--import=tsx', program, JSON.stringify(options)]
+  const args = ['--import', loader, program, JSON.stringify(options)]
   const child: ChildProcess = spawn(process.execPath, args, { stdio: ['pipe', 'pipe', 'ignore'] })
   const gone = once(child, 'exit')
   t.teardown(async () => {

@@ -11,6 +11,7 @@ import { createServer as createOurServer } from '../../lib/serve.ts'
 import { certificates } from '../helpers/certificates.ts'
 import { startFaultProxy, type FaultProxy } from '../helpers/fault-proxy.ts'
 import { freePort } from '../helpers/free-port.ts'
+import { loader } from '../helpers/loader.ts'
 import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { NEW_REFUSAL, protocolLevel, startOldBroker } from './old-broker.ts'
@@ -70,7 +71,7 @@ async function endings(
   serving: (name: string) => unknown = () => {},
 ): Promise<Endings> {
   const byName = new Map<string, Ending>()
-  const child = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(ways)], {
+  const child = spawn(process.execPath, ['--import', loader, program, JSON.stringify(ways)], {
     stdio: ['ignore', 'pipe', 'ignore'],
   })
   t.teardown(() => child.kill('SIGKILL'))

@@ -7,6 +7,7 @@ import { JournalDeadLetters } from '../../lib/durable/journal-dead-letters.ts'
 import { lettersOf } from '../contract/dead-letter-store.ts'
 import { endWithUs } from '../helpers/guard.ts'
 import { letter } from '../helpers/letters.ts'
+import { loader } from '../helpers/loader.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -37,17 +38,7 @@ withMosquitto('a replay that is killed loses no letter, and repeats at most one 
   const random = new SeededRandom(3)
   let kills = 0
   for (let code: unknown = null; code !== 0;) {
-    const args = [
-      '--import',
-      import.meta.resolve('tsx'),
-      bin,
-      'dlq',
-      'replay',
-      '--to',
-      'broker',
-      '--url',
-      broker.url,
-    ]
+    const args = ['--import', loader, bin, 'dlq', 'replay', '--to', 'broker', '--url', broker.url]
     const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'ignore'] })
     endWithUs(child)
     t.teardown(() => child.kill('SIGKILL'))

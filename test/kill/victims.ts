@@ -4,9 +4,9 @@ import { once } from 'node:events'
 import { createInterface } from 'node:readline'
 import type { Readable, Writable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
+import { loader } from '../helpers/loader.ts'
 import type { VictimOptions } from './victim.ts'
 
-const loader = import.meta.resolve('tsx')
 const program = fileURLToPath(new URL('victim.ts', import.meta.url))
 
 /** One process. It loads at once and connects when told to. */

@@ -7,12 +7,11 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { JournalDeadLetters } from '../../lib/durable/journal-dead-letters.ts'
 import { findExecutable } from '../helpers/executable.ts'
+import { loader } from '../helpers/loader.ts'
 import { mosquittoPath } from '../helpers/mosquitto.ts'
 import { flow } from './flow.ts'
 import { lossFaults } from './mixed.ts'
 import { faults, pause, type Soak, type SoakResult } from './soak.ts'
-
-const loader = import.meta.resolve('tsx')
 
 function program(name: string): string {
   return fileURLToPath(new URL(name, import.meta.url))

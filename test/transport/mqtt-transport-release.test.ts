@@ -3,6 +3,7 @@ import { promisify } from 'node:util'
 import test from 'ava'
 import { MqttClient } from 'mqtt'
 import { freePort } from '../helpers/free-port.ts'
+import { loader } from '../helpers/loader.ts'
 import { startScriptedBroker, type Script } from '../helpers/scripted-broker.ts'
 import { setupScripted } from '../helpers/transport-setup.ts'
 
@@ -20,7 +21,7 @@ async function run(program: string, env: Record<string, string> = {}): Promise<s
   `
   const { stdout, stderr } = await promisify(execFile)(
     process.execPath,
-    ['--import=tsx', '--input-type=module', '--eval', imports + program],
+    ['--import', loader, '--input-type=module', '--eval', imports + program],
     { cwd: root, timeout: 20_000, maxBuffer: 10_000_000, env: { ...process.env, ...env } },
   )
   return stdout + stderr

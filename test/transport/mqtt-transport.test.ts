@@ -452,36 +452,33 @@ test('a stored publication that a broker with a smaller limit would never take i
 })
 
 for (const qos of [1, 2] as const) {
-  // Alone, because an end counts only when it comes within a second.
-  test.serial(
-    `a publication that ends each connection is sent three times and no more, and what stood behind it arrives (QoS ${qos})`,
-    async (t) => {
-      const script: Script = {
-        publish: (link, packet) => {
-          if (packet.topic === 'bad') link.stream.destroy()
-          else link.answer(packet)
-        },
-      }
-      const { broker, connect, transport, recorder } = await setupScripted(t, script)
+  test(`a publication that ends each connection is sent three times and no more, and what stood behind it arrives (QoS ${qos})`, async (t) => {
+    const script: Script = {
+      publish: (link, packet) => {
+        if (packet.topic === 'bad') link.stream.destroy()
+        else link.answer(packet)
+      },
+    }
+    // An end counts when it comes within a second, and a second may pass on a busy machine: here none does.
+    const { broker, connect, transport, recorder } = await setupScripted(t, script, { now: () => 0 })
+    await connect(5)
+    const bad = t.throwsAsync(transport.publish('bad', payload, { qos }), {
+      code: 'ERR_PUBLISH_QUARANTINED',
+      message: /"bad".*Three times/,
+    })
+    const good = transport.publish('good', payload, { qos })
+    for (let n = 1; n <= 3; n++) {
+      await recorder.nth(recorder.failures, n)
       await connect(5)
-      const bad = t.throwsAsync(transport.publish('bad', payload, { qos }), {
-        code: 'ERR_PUBLISH_QUARANTINED',
-        message: /"bad".*Three times/,
-      })
-      const good = transport.publish('good', payload, { qos })
-      for (let n = 1; n <= 3; n++) {
-        await recorder.nth(recorder.failures, n)
-        await connect(5)
-      }
-      await bad
-      t.deepEqual(await good, { reasonCode: 0 })
-      t.false(transport.awaiting)
-      const sent = broker.links.map((link) => link.all('publish').map(({ topic, dup }) => `${topic} ${dup}`))
-      t.deepEqual(sent.slice(1), [['bad true'], ['bad true'], ['good true']])
-      await transport.publish('more', payload, { qos })
-      t.is(broker.links.length, 4)
-    },
-  )
+    }
+    await bad
+    t.deepEqual(await good, { reasonCode: 0 })
+    t.false(transport.awaiting)
+    const sent = broker.links.map((link) => link.all('publish').map(({ topic, dup }) => `${topic} ${dup}`))
+    t.deepEqual(sent.slice(1), [['bad true'], ['bad true'], ['good true']])
+    await transport.publish('more', payload, { qos })
+    t.is(broker.links.length, 4)
+  })
 }
 
 test('behind PUBREC a publication is no longer suspected', async (t) => {
