@@ -37,6 +37,8 @@ interface Crowding<D> {
 
 // Keys whose last start is remembered for throttling: an attacker's topics must not fill the memory.
 const REMEMBERED_KEYS = 10_000
+// So many that are gone may stand in a queue beside as many as wait, before they are taken out.
+const SPENT = 64
 
 /**
  * Holds messages until their key is free and its time has come; says which may start, and what is dropped. It
@@ -66,15 +68,23 @@ export class Shedding<D> {
     return this.#size
   }
 
+  /** Keys that are remembered. */
+  get keys(): number {
+    return this.#pens.size
+  }
+
   /** A message comes, and waits at least until `next` is asked. */
   offer(delivery: D, ticket: Ticket): void {
     const { policy } = ticket
     const pen = this.#penOf(ticket)
     const crowd = this.#crowdOf(policy)
-    if (policy.overflow === 'latest') this.#dropFirst(pen.entries)
+    if (policy.overflow === 'latest') this.#dropFirst(pen.entries, pen)
     if (crowd.waiting >= policy.maxWaiting) {
-      if (policy.overflow === 'drop-newest') return this.#dropped(delivery)
-      this.#dropFirst(crowd.entries)
+      if (policy.overflow === 'drop-newest') {
+        this.#forget(pen)
+        return this.#dropped(delivery)
+      }
+      this.#dropFirst(crowd.entries, pen)
     }
     const entry = { delivery, ticket, gone: false }
     pen.entries.push(entry)
@@ -138,7 +148,7 @@ export class Shedding<D> {
     const out = [...this.#crowds.values()]
       .flatMap(({ entries }) => entries.items())
       .filter(({ delivery, gone }) => !gone && isOver(delivery))
-    for (const entry of out) this.#leave(entry)
+    for (const entry of out) this.#forget(this.#leave(entry))
     return out.map(({ delivery }) => delivery)
   }
 
@@ -168,6 +178,8 @@ export class Shedding<D> {
     if (first === undefined || !this.#mayStart(pen, first.ticket)) return
     pen.queued = true
     this.#startable.push(pen)
+    if (this.#startable.size > 2 * this.#pens.size + SPENT)
+      this.#startable.drop((one) => this.#pens.get(one.name) !== one)
   }
 
   #wait(pen: Pen<D>, until: number): void {
@@ -184,21 +196,26 @@ export class Shedding<D> {
     })
   }
 
-  #dropFirst(entries: Fifo<Entry<D>>): void {
+  // The pen that one comes to keeps its turn.
+  #dropFirst(entries: Fifo<Entry<D>>, spared: Pen<D>): void {
     const entry = this.#firstOf(entries)
     if (entry === undefined) return
-    this.#leave(entry)
+    const pen = this.#leave(entry)
+    if (pen !== spared) this.#forget(pen)
     this.#dropped(entry.delivery)
   }
 
-  #leave(entry: Entry<D>): void {
+  #leave(entry: Entry<D>): Pen<D> {
     entry.gone = true
     this.#size--
     const crowd = this.#crowdOf(entry.ticket.policy)
-    crowd.waiting--
-    if (crowd.entries.size > 2 * crowd.waiting + 64) crowd.entries.drop(({ gone }) => gone)
-    const pen = this.#pens.get(penName(entry.ticket))
-    if (pen !== undefined) pen.waiting--
+    const pen = this.#penOf(entry.ticket)
+    // What is gone must not be held for long: its payload is.
+    for (const queue of [crowd, pen]) {
+      queue.waiting--
+      if (queue.entries.size > 2 * queue.waiting + SPENT) queue.entries.drop(({ gone }) => gone)
+    }
+    return pen
   }
 
   // What is gone is left in its queues until it is their first.
@@ -245,10 +262,11 @@ export class Shedding<D> {
     let looked = 0
     for (const pen of this.#pens.values()) {
       if (++looked > 16) return
-      if (pen.running > 0 || pen.waiting > 0) continue
-      pen.cancel?.()
       this.#pens.delete(pen.name)
-      return
+      // What is needed goes to the end: the next search begins behind it.
+      if (pen.running > 0 || pen.waiting > 0) this.#pens.set(pen.name, pen)
+      else pen.cancel?.()
+      if (this.#pens.size < REMEMBERED_KEYS) return
     }
   }
 }

@@ -1,3 +1,5 @@
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import fc from 'fast-check'
 import type { Overflow, SheddingPolicy } from '../../lib/core/receiver.ts'
@@ -261,4 +263,58 @@ test('of idle keys the oldest is forgotten, also behind some that run', (t) => {
   t.is(stage.start(), 'k0-2')
   stage.shedding.stop()
   stage.shedding.ended('busy1')
+})
+
+for (const overflow of ['drop-oldest', 'drop-newest'] as const) {
+  test(`${overflow}: of what was dropped nothing is remembered, however many keys it had`, (t) => {
+    const stage = new Stage(overflow)
+    for (let i = 0; i < 1_000; i++) stage.offer(`${i}x`)
+    t.is(stage.shedding.size, 3)
+    t.is(stage.shedding.keys, 3)
+  })
+}
+
+test('what is taken out leaves no key behind', (t) => {
+  const stage = new Stage('latest')
+  stage.offer('a1 b1 c1')
+  t.is(stage.shedding.takeOut(() => true).length, 3)
+  t.is(stage.shedding.keys, 0)
+})
+
+test('dropped messages are let go of while nothing can start, so that their payloads do not fill the memory', async (t) => {
+  const dropped: WeakRef<object>[] = []
+  const shedding = new Shedding<object>(
+    new FakeClock(),
+    (delivery) => void dropped.push(new WeakRef(delivery)),
+    () => {},
+  )
+  const policy = {
+    name: 'a/+',
+    overflow: 'drop-oldest',
+    maxWaiting: 3,
+    throttleMs: 0,
+    debounceMs: 0,
+  } as const
+  for (let i = 0; i < 1_000; i++) shedding.offer({}, { policy, key: 'one', serial: true })
+  await new Promise((resolve) => setImmediate(resolve))
+  setFlagsFromString('--expose-gc')
+  ;(runInNewContext('gc') as () => void)()
+  t.true(dropped.filter((one) => one.deref() !== undefined).length < 200)
+})
+
+test('keys that are in use in front do not keep the others from being forgotten', (t) => {
+  const stage = new Stage('latest', { throttleMs: 60_000, maxWaiting: 1_000 })
+  for (let i = 0; i < 20; i++) stage.offer(`busy${i}x`)
+  stage.start()
+  for (let i = 0; i < 20_000; i++) {
+    stage.offer(`${i}y`)
+    stage.shedding.ended(stage.start())
+  }
+  t.true(stage.shedding.keys < 10_020)
+})
+
+test('a key whose newest message takes the place of the one before keeps its turn', (t) => {
+  const stage = new Stage('latest')
+  stage.offer('a1 b1 a2')
+  t.is(stage.start(), 'a2 b1')
 })
