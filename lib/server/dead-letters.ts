@@ -37,6 +37,7 @@ export class DeadLetters {
   #downSince = 0
   #fault: Error | undefined = undefined
   #cancel: (() => void) | undefined = undefined
+  #isStopped = false
 
   constructor(parts: DeadLettersParts) {
     this.#parts = parts
@@ -61,6 +62,7 @@ export class DeadLetters {
 
   /** Tries nothing any more; what is not kept stays unacknowledged. */
   stop(): void {
+    this.#isStopped = true
     this.#cancel?.()
     this.#cancel = undefined
     this.#waiting.clear()
@@ -77,6 +79,7 @@ export class DeadLetters {
   }
 
   #failed(waiting: Waiting, error: Error): void {
+    if (this.#isStopped) return
     const { clock, log, store } = this.#parts
     this.#waiting.push(waiting)
     const isNew = this.#fault === undefined

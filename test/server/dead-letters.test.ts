@@ -120,3 +120,14 @@ test('stopped, it tries nothing any more and leaves no timer', async (t) => {
   desk.clock.advance(10_000)
   t.is(desk.calls, 1)
 })
+
+test('after a stop a store that fails late is not asked again, and no timer is left', async (t) => {
+  const desk = new Desk()
+  desk.fault = new Error('closed')
+  void desk.bury('hot')
+  desk.letters.stop()
+  await settled()
+  t.is(desk.calls, 1)
+  t.is(desk.clock.timers, 0)
+  t.deepEqual(desk.lines, [])
+})
