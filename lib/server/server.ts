@@ -297,32 +297,45 @@ export class Server implements Client {
     this.#subscriber.close(error)
     this.#dispatcher.flush()
     const isLeft = leaves && !deadline.isOver
-    await this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
+    // It closes the store of its exchanges as well.
+    await this.#soon(
+      this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined),
+    )
     this.#outbox.close(error)
-    const isNothingLost = await this.#releaseOutbox()
-    await this.#parts.deadLetters?.close().catch(() => {})
+    const isNothingLost = await this.#closeStores()
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
     for (const stop of this.#stopSurvey) stop()
-    await this.#release()
     this.#state = 'closed'
     this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
     return stop
   }
 
-  async #release(): Promise<void> {
+  async #closeStores(): Promise<boolean> {
+    let isNothingLost = false
+    const outbox = this.#outbox.release().then((isAllKept) => (isNothingLost = isAllKept))
+    const { deadLetters, release } = this.#parts
+    // Beside each other: one that does not answer must not keep the others from being closed well.
+    const others = [deadLetters?.close(), release?.()].map((closing) => this.#closing(closing))
+    await this.#soon(Promise.all([outbox, ...others]))
+    return isNothingLost
+  }
+
+  async #closing(closing: Promise<void> | undefined): Promise<void> {
     try {
-      await this.#parts.release?.()
+      await closing
     } catch (error) {
       this.#parts.log.error(`A store could not be closed: ${toError(error).message}`, { error })
     }
   }
 
   // A disk that does not answer must not hold up the end of the process.
-  async #releaseOutbox(): Promise<boolean> {
-    let isNothingLost = false
-    const released = this.#outbox.release().then((isAllKept) => (isNothingLost = isAllKept))
-    await new Deadline(this.#clock, STORE_TIMEOUT_MS).within(released)
-    return isNothingLost
+  async #soon(work: Promise<unknown>): Promise<void> {
+    const deadline = new Deadline(this.#clock, STORE_TIMEOUT_MS)
+    await deadline.within(work)
+    if (deadline.isOver)
+      this.#parts.log.error(
+        `What a store has to write was not written within ${STORE_TIMEOUT_MS / 1_000} s: the server ends without it.`,
+      )
   }
 
   // Nobody will connect again: what waits for the broker waits in vain.

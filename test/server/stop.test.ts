@@ -350,3 +350,42 @@ test('an instance that leaves waits for silence no longer than for all else, and
   await settled()
   t.is(clock.timers, 0)
 })
+
+test('stores that are never closed hold up the stop for five seconds, and do not keep the others from being closed', async (t) => {
+  const never = new Promise<void>(() => {})
+  let released = false
+  const { clock, lines, server } = stageServer(t, mqttasgi(), {
+    deadLetters: { name: 'a dead disk', keep: () => never, close: () => never },
+    release: async () => void (released = true),
+  })
+  await server.start()
+  const stopping = server.stop()
+  await settled()
+  t.true(released)
+  t.is(server.state, 'stopping')
+  clock.advance(5_000)
+  t.deepEqual(await stopping, CLEAN)
+  t.true(lines.some((line) => line.includes('was not written within 5 s')))
+})
+
+test('a dead letter that a store never takes is given up at the drain limit, and its message not acknowledged', async (t) => {
+  const never = new Promise<void>(() => {})
+  const app = mqttasgi()
+  app.topic('a', { retry: { attempts: 1 } }, () => {
+    throw new Error('no')
+  })
+  const { clock, server, transport } = stageServer(t, app, {
+    deadLetters: { name: 'a dead disk', keep: () => never, close: () => never },
+    sessionLasts: true,
+  })
+  await server.start()
+  transport.deliver('a')
+  await settled()
+  const stopping = server.stop()
+  await settled()
+  clock.advance(1_000)
+  await settled()
+  clock.advance(5_000)
+  t.deepEqual(await stopping, { clean: false, unsettled: 1 })
+  t.is(server.counters.acknowledged, 0)
+})
