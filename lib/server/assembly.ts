@@ -11,6 +11,7 @@ import type { Counters } from './counters.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Dispatcher, type DispatcherParts } from './dispatcher.ts'
 import type { Job, Slot } from './job.ts'
+import { withLedgerLimit } from './ledger-limit.ts'
 import { Outbox } from './outbox.ts'
 import { Recipients } from './recipients.ts'
 import { Requests, type AskedBroker } from './requests.ts'
@@ -23,6 +24,7 @@ import { Subscriber } from './subscriber.ts'
 import { Suspects } from './suspects.ts'
 
 const ANSWER_LIMIT_MS = 30_000
+const LEDGER_LIMIT_MS = 5_000
 
 /** What the server itself brings. */
 export interface Frame {
@@ -61,7 +63,7 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
     clock,
     random: Math.random,
     log,
-    suspects: parts.crashLedger && new Suspects(parts.crashLedger, parts.window.maxInFlight, log),
+    suspects: suspectsOf(parts, clock),
     bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
     report: (job, settlement) => report(job, settlement, { counters, log }),
     defer: (callback) => void setImmediate(callback),
@@ -130,6 +132,11 @@ function deadLettersOf(
     wallClock: Date.now,
     log,
   })
+}
+
+function suspectsOf({ crashLedger, log, window }: ServerParts, clock: Clock): Suspects | undefined {
+  if (crashLedger === undefined) return undefined
+  return new Suspects(withLedgerLimit(crashLedger, clock, LEDGER_LIMIT_MS), window.maxInFlight, log)
 }
 
 function judge(

@@ -52,7 +52,7 @@ export class Dispatcher {
   #flushing = false
   #pumping = false
   #paused = false
-  #draining: 'no' | 'finish' | 'drop' = 'no'
+  #draining: 'no' | 'finish' | 'drop' | 'given up' = 'no'
   #idle: (() => void)[] = []
 
   constructor(parts: DispatcherParts) {
@@ -192,7 +192,7 @@ export class Dispatcher {
 
   /** Tells every handler that still runs that nobody waits for it any more, and begins nothing behind them. */
   abort(reason: MqttasgiError): void {
-    this.#draining = 'drop'
+    this.#draining = 'given up'
     this.#dropWaiting()
     this.#runner.giveUp(reason)
   }
@@ -282,6 +282,7 @@ export class Dispatcher {
     this.#asked++
     const crashes = await this.#parts.suspects!.begin(arrival)
     this.#asked--
+    if (this.#draining === 'given up') return
     if (crashes < CRASHES) for (const slot of slots) this.#runner.start(delivery, slot)
     else for (const slot of slots) this.#runner.bury(delivery, slot, crashBurial(arrival.topic, crashes))
     this.#wake()

@@ -235,7 +235,7 @@ export class Runner {
   }
 
   #again(job: Job, burial: Burial): void {
-    if (this.#left) return
+    if (this.#left || this.#givenUp) return
     job.retry = undefined
     // It did not heed its signal. To start it beside itself could do its work twice at once.
     if (job.handlerRuns) {

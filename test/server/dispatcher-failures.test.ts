@@ -431,3 +431,15 @@ test('a dead letter that is kept after the last moment is not heard of', async (
   t.deepEqual(stage.settlements, [])
   t.deepEqual(stage.acked, [])
 })
+
+test('what is about to be tried again without a wait is not begun any more once the stop has given up', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  void stage.dispatcher.drain('finish')
+  stage.run('a').ended.resolve(failed)
+  await settled()
+  stage.dispatcher.abort(new MqttasgiError('ERR_STOPPED', 'over'))
+  await stage.turn()
+  t.is(stage.runs.length, 1)
+  t.is(stage.dispatcher.leave(), 1)
+})
