@@ -47,8 +47,9 @@ app.topic('kill/+number', share === undefined ? { qos } : { qos, share }, async 
 async function begin(): Promise<void> {
   const broker = { ...connection, clean: false, retries: 0 }
   const server = await serve(app, { broker, maxInFlight, qos2 })
-  process.stdout.write('serving\n')
+  // Before it is said that this one serves: who hears of it may end it at once.
   process.once('SIGTERM', () => void server.stop().then(() => process.exit()))
+  process.stdout.write('serving\n')
 }
 
 // All is loaded. The next victim waits here while this one still runs, so that little time is lost between them.
