@@ -385,7 +385,7 @@ export class Dispatcher {
     const { first } = this.#acks
     if (first === undefined || first.inWindow || first.settled || this.#work >= this.#window.places)
       return undefined
-    return this.#entrance.letIn(first) ? first : undefined
+    return this.#entrance.nextFor(first)
   }
 
   #balance(): void {

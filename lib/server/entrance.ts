@@ -68,13 +68,12 @@ export class Entrance {
     return next
   }
 
-  /** Lets this one in before all others, if it waits for nothing but room. */
-  letIn(delivery: Delivery): boolean {
-    const size = this.#line.size
-    this.#line.drop((other) => other === delivery)
-    if (this.#line.size === size && !this.#shedding.start(delivery)) return false
-    this.#parts.window.admit(delivery.arrival.bytes)
-    return true
+  /** The one that must go in first for the sake of this one, if it waits for nothing but room: itself, or what it stands behind. */
+  nextFor(delivery: Delivery): Delivery | undefined {
+    const isInLine = this.#line.items().includes(delivery)
+    const next = isInLine ? this.#line.shift() : this.#shedding.nextFor(delivery)
+    if (next !== undefined) this.#parts.window.admit(next.arrival.bytes)
+    return next
   }
 
   /** A message that went in has ended: the next of its key may. */

@@ -108,17 +108,18 @@ export class Shedding<D> {
     return undefined
   }
 
-  /** Starts this one now, whatever waits before it, if it may. */
-  start(delivery: D): boolean {
+  /** The first of the key of this one, if it may start now; it counts as running then. */
+  nextFor(delivery: D): D | undefined {
     for (const { entries } of this.#crowds.values()) {
       const entry = entries.items().find((one) => one.delivery === delivery && !one.gone)
       if (entry === undefined) continue
       const pen = this.#penOf(entry.ticket)
-      if (!this.#mayStart(pen, entry.ticket)) return false
-      this.#start(pen, entry)
-      return true
+      const first = this.#firstOf(pen.entries)!
+      if (!this.#mayStart(pen, first.ticket)) return undefined
+      this.#start(pen, first)
+      return first.delivery
     }
-    return false
+    return undefined
   }
 
   /** A message that `next` gave has ended, or is not to be run. */

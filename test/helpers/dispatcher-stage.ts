@@ -27,6 +27,8 @@ export interface StagedRun {
 export interface StageOptions extends Partial<WindowLimits> {
   readonly receivers?: number
   readonly plan?: Partial<Plan>
+  /** By topic, beyond `plan`. */
+  readonly planOf?: (topic: string) => Partial<Plan>
   /** These payloads are handled without a promise. */
   readonly synchronous?: (payload: string) => boolean
   readonly judge?: (topic: string) => CopyVerdict
@@ -144,7 +146,7 @@ export class Stage {
       id: `${receiver}`,
       interests: () => [],
       onInterests: () => () => {},
-      plan: () => plan,
+      plan: ({ topic }) => ({ ...plan, ...this.#options.planOf?.(topic) }),
       receive: (message, _plan, attempt) => {
         const run = { receiver, payload: message.payload.toString(), attempt, ended: new Deferred<Outcome>() }
         this.runs.push(run)

@@ -443,3 +443,26 @@ test('what is about to be tried again without a wait is not begun any more once 
   t.is(stage.runs.length, 1)
   t.is(stage.dispatcher.leave(), 1)
 })
+
+test('what stands before a message that is let in for its acknowledgement goes in before it', async (t) => {
+  const shedding = { name: '#', overflow: 'latest', maxWaiting: 10, throttleMs: 0, debounceMs: 0 } as const
+  const { stage } = burying({
+    maxInFlight: 1,
+    planOf: (topic) => (topic === 's' ? plan({ shedding }) : plan()),
+  })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  stage.dispatcher.arrived(arrival(1, '1', { topic: 'x' }))
+  stage.dispatcher.arrived(arrival(0, '2', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(2, '3', { topic: 'a' }))
+  stage.dispatcher.arrived(arrival(3, '4', { topic: 's' }))
+  stage.dispatcher.arrived(arrival(4, '5', { topic: 'a' }))
+  for (let i = 0; i < 5; i++) {
+    const [payload = ''] = stage.running
+    await stage.end(payload)
+  }
+  t.deepEqual(
+    stage.started.filter((payload) => payload !== '4'),
+    ['1', '2', '3', '5'],
+  )
+  t.deepEqual(stage.acked, [1, 2, 3, 4])
+})

@@ -38,8 +38,9 @@ export function drawScenario(random: SeededRandom): Scenario {
     expires: random.chance(0.2),
   }
   const topics = 1 + random.below(4)
-  const payloads = random.chance(0.7) ? undefined : 1 + random.below(3)
-  const isUnique = payloads === undefined
+  // Of equal messages that come late nobody could tell which has expired.
+  const isUnique = random.chance(0.7) || (habits.late && habits.expires)
+  const payloads = isUnique ? undefined : 1 + random.below(3)
   // Where the broker does not say which messages it sends again, or sends them late, it can not be promised
   // that a process finds out what the one before it has died of.
   const poison = isUnique && !habits.late && !habits.dropsDup && !habits.expires && random.chance(0.35)
