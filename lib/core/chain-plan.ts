@@ -2,7 +2,7 @@
 import type { Ending } from './compose.ts'
 import type { Context, UnmatchedHandler } from './context.ts'
 import type { DeliveryOptions, ResolvedDelivery } from './delivery-options.ts'
-import { toError } from './errors.ts'
+import { MqttasgiError, toError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
 import { MessageContext, type Chain, type ContextHost } from './message-context.ts'
 import type { Message, QoS } from './message.ts'
@@ -89,9 +89,21 @@ export class PlanFamily {
     return (message) => {
       const ctx = new MessageContext(this.#host, message, chain, notRunning)
       ctx.at = 0
-      return key(ctx)
+      return textOnly(key(ctx), layer)
     }
   }
+}
+
+// An `async` key would put all messages into one line, for all promises have one text.
+function textOnly(key: unknown, layer: Layer): string {
+  if (typeof key === 'string') return key
+  // What it rejects with is nobody's any more, and must not end the process.
+  if (key instanceof Promise) key.catch(() => {})
+  const what = `${key instanceof Promise ? 'a promise' : `a value of type ${typeof key}`}, expected a text`
+  throw new MqttasgiError(
+    'ERR_ROUTE_OPTION',
+    `The key function of route "${layer.pattern?.text ?? ''}" returned ${what}.`,
+  )
 }
 
 // A key is asked for before there is an attempt: it has neither time nor number.

@@ -113,10 +113,7 @@ const retryRules: Readonly<Record<keyof RetryOptions, Rule>> = {
   minDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
   maxDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
   jitter: ['true or false', (value) => typeof value === 'boolean'],
-  never: [
-    'a list of error classes',
-    (value) => Array.isArray(value) && value.every((one) => typeof one === 'function'),
-  ],
+  never: ['a list of error classes', (value) => Array.isArray(value) && value.every(isClass)],
 }
 
 /** Checks options as somebody wrote them; `where` begins the message. Throws `ERR_ROUTE_OPTION`. */
@@ -227,6 +224,11 @@ function isWhole(min: number, max: number): (value: unknown) => boolean {
 
 function isOneOf(...choices: readonly string[]): (value: unknown) => boolean {
   return (value) => typeof value === 'string' && choices.includes(value)
+}
+
+// An arrow function is none, and `instanceof` would throw for it when the first message fails.
+function isClass(value: unknown): boolean {
+  return typeof value === 'function' && typeof value.prototype === 'object'
 }
 
 function isObject(value: unknown): boolean {

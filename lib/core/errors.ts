@@ -464,10 +464,19 @@ MqttasgiError.prototype.name = 'MqttasgiError'
 
 /** Whatever was thrown, as an Error: strings and objects are wrapped, errors are kept. */
 export function toError(thrown: unknown): Error {
-  if (thrown instanceof Error) return thrown
+  if (isWhole(thrown)) return thrown
   return new Error(typeof thrown === 'string' ? thrown : `A value was thrown: ${textOf(thrown)}`, {
     cause: thrown,
   })
+}
+
+// Some make errors whose name or message is no text, or whose own code fails; all that is said of them would fail too.
+function isWhole(thrown: unknown): thrown is Error {
+  try {
+    return thrown instanceof Error && typeof thrown.message === 'string' && typeof thrown.name === 'string'
+  } catch {
+    return false
+  }
 }
 
 // What has no prototype has no text either, and String() would throw for it.

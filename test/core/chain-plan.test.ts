@@ -47,6 +47,30 @@ test('a key sees the message with the parameters of its route; the first one cou
   t.is(plan.keyOf?.(message('a/7', 'x')), 'a-7-x')
 })
 
+test('a key that is no text is refused, and what a promise for one rejects with ends nothing', (t) => {
+  const app = mqttasgi()
+  const wrong = (key: () => unknown): { key: () => string } => ({ key: key as () => string })
+  app.topic(
+    'a',
+    wrong(() => Promise.reject(new Error('no'))),
+    handler,
+  )
+  app.topic(
+    'b',
+    wrong(() => undefined),
+    handler,
+  )
+  for (const [topic, what] of [
+    ['a', 'a promise'],
+    ['b', 'a value of type undefined'],
+  ] as const) {
+    t.throws(() => planOf(app, topic).keyOf?.(message(topic)), {
+      code: 'ERR_ROUTE_OPTION',
+      message: `The key function of route "${topic}" returned ${what}, expected a text.`,
+    })
+  }
+})
+
 test('limits are sorted by their routes, whatever the order of registration', (t) => {
   const app = mqttasgi()
   app.topic('b/#', { concurrency: 2 }, handler, handler)

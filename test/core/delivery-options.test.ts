@@ -65,6 +65,7 @@ const wrong: readonly (readonly [DeliveryOptions | Record<string, unknown>, RegE
   [{ retry: { attempts: 0 } }, /retry\.attempts is 0/],
   [{ retry: { attempt: 3 } }, /"attempt" is not an option.*attempts, minDelayMs/],
   [{ retry: { never: ['Error'] } }, /list of error classes/],
+  [{ retry: { never: [(error: Error) => error.message === 'x'] } }, /list of error classes/],
   [{ deadLetter: 'yes' }, /true or false/],
   [{ order: 'random' }, /order is "random", expected 'topic', 'key', 'strict' or 'none'/],
   [{ order: 'key' }, /without a key/],

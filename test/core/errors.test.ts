@@ -24,6 +24,21 @@ test('whatever is thrown becomes an error', (t) => {
   t.deepEqual(toError({ a: 1 }).cause, { a: 1 })
 })
 
+test('an error whose name or message is no text becomes one that can be told', (t) => {
+  for (const odd of [{ message: undefined }, { message: { code: 7 } }, { name: 7 }]) {
+    const thrown = Object.assign(new Error('x'), odd)
+    const error = toError(thrown)
+    t.is(typeof error.message, 'string')
+    t.is(error.cause, thrown)
+  }
+  const failing = Object.defineProperty(new Error('x'), 'message', {
+    get: () => {
+      throw new Error('no message')
+    },
+  })
+  t.is(toError(failing).cause, failing)
+})
+
 const root = join(import.meta.dirname, '../..')
 const table: Readonly<Record<string, ErrorEntry>> = errorCodes
 const codes = Object.keys(table)
