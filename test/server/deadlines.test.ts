@@ -81,3 +81,15 @@ test('each is told at its time, whatever comes when', (t) => {
   )
   t.pass()
 })
+
+test('a deadline beyond the longest timer of Node is looked at in vain, and not at once again and again', (t) => {
+  const { clock, deadlines, expired, watched } = stage()
+  watched.add({ name: 'far', deadline: 2 ** 32 })
+  deadlines.watch(2 ** 32)
+  t.is(clock.nextAt, 2 ** 31 - 1)
+  clock.advance(2 ** 31)
+  t.deepEqual(expired, [])
+  clock.advance(2 ** 31)
+  t.deepEqual(expired, [`far at ${2 ** 32}`])
+  t.is(clock.timers, 0)
+})
