@@ -12,6 +12,8 @@ export interface AdmissionParts {
   readonly counters: Counters
   /** What has more levels is only acknowledged; undefined for no limit. */
   readonly maxTopicLevels?: number | undefined
+  /** Retain may stand on what is published now as well: some subscription has `retainAsPublished` (3.8.3.1). */
+  readonly keepsRetain?: () => boolean
   readonly log: Logger
 }
 
@@ -33,7 +35,7 @@ export class Admission {
       counters.joined++
       return false
     }
-    if (!this.#isRoutable(arrival) || this.#isRefused(arrival)) return false
+    if (!this.#isRoutable(arrival)) return false
     const verdict = copies.judge(arrival)
     if (verdict.type !== 'run') {
       if (verdict.type !== 'probe') counters[verdict.type === 'copy' ? 'copies' : 'surplus']++
@@ -44,16 +46,22 @@ export class Admission {
   }
 
   // What is said of it is not louder: whoever may publish could fill the log with it.
-  /** A retained message could not be handled: it is not run again each time a subscription brings it. */
-  refuse(arrival: Arrival): void {
+  /** A retained message could not be handled by this receiver: it is not run there each time a subscription brings it. */
+  refuse(arrival: Arrival, receiver: string): void {
     if (this.#refused.size >= REMEMBERED) this.#refused.clear()
-    this.#refused.add(messageKey(arrival))
+    this.#refused.add(`${messageKey(arrival)} ${receiver}`)
   }
 
-  #isRefused(arrival: Arrival): boolean {
-    if (!arrival.retain || this.#refused.size === 0 || !this.#refused.has(messageKey(arrival))) return false
-    this.#parts.counters.refusedAgain++
-    return true
+  /** Of these, the ones that have not refused it before, where it is the same retained message again. */
+  wanting<S extends { readonly receiver: { readonly id: string } }>(
+    arrival: Arrival,
+    slots: readonly S[],
+  ): readonly S[] {
+    if (!arrival.retain || this.#refused.size === 0 || this.#parts.keepsRetain?.() === true) return slots
+    const key = messageKey(arrival)
+    const wanting = slots.filter(({ receiver }) => !this.#refused.has(`${key} ${receiver.id}`))
+    if (wanting.length === 0) this.#parts.counters.refusedAgain++
+    return wanting
   }
 
   #isRoutable({ invalid, topic }: Arrival): boolean {

@@ -60,6 +60,7 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
     counters,
     limits: parts.window,
     maxTopicLevels: parts.maxTopicLevels,
+    keepsRetain: () => subscriber.keepsRetain,
     clock,
     random: Math.random,
     log,

@@ -266,7 +266,8 @@ export class Dispatcher {
     this.#window.enter()
     this.#work++
     delivery.inWindow = true
-    const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
+    const slots = this.#admission.wanting(arrival, this.#parts.recipients.of(arrival.topic, arrival.share))
+    if (slots.length === 0) return this.#settled(delivery)
     delivery.remaining = slots.length
     if (delivery.suspect) void this.#question(delivery, slots)
     else for (const slot of slots) this.#runner.start(delivery, slot)
@@ -302,7 +303,7 @@ export class Dispatcher {
     const { delivery } = job
     delivery.reasonCode ||= settlement.reasonCode ?? 0
     if (settlement.type === 'deadLettered' && delivery.arrival.retain)
-      this.#admission.refuse(delivery.arrival)
+      this.#admission.refuse(delivery.arrival, job.slot.receiver.id)
     this.#parts.report(job, settlement)
     if (--delivery.remaining === 0) this.#settled(delivery)
   }

@@ -102,6 +102,11 @@ export class Subscriber {
     return this.#isSubscribed
   }
 
+  /** Some of what is wanted keeps the retain flag of publications. */
+  get keepsRetain(): boolean {
+    return this.#wanted.some(({ request }) => request.retainAsPublished)
+  }
+
   /** Gives up all that is shared with a group. Nothing is asked for anew from now on. */
   async leaveShared(): Promise<void> {
     this.#isLeaving = true

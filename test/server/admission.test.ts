@@ -53,13 +53,24 @@ test('what was done with when it came before is only acknowledged', (t) => {
 
 test('a retained message that was refused is not run again, until too many others have been', (t) => {
   const { admission, counters } = judging(run)
+  const one = { receiver: { id: 'one' } }
+  const other = { receiver: { id: 'other' } }
   const retained = arrival(1, 'x', { retain: true })
-  t.true(admission.admits(retained))
-  admission.refuse(retained)
-  t.false(admission.admits(retained))
-  t.true(admission.admits(arrival(2, 'x')))
-  t.true(admission.admits(arrival(3, 'other', { retain: true })))
+  t.deepEqual(admission.wanting(retained, [one]), [one])
+  admission.refuse(retained, 'one')
+  t.deepEqual(admission.wanting(retained, [one]), [])
+  t.deepEqual(admission.wanting(retained, [one, other]), [other])
+  t.deepEqual(admission.wanting(arrival(2, 'x'), [one]), [one])
+  t.deepEqual(admission.wanting(arrival(3, 'y', { retain: true }), [one]), [one])
   t.is(counters.refusedAgain, 1)
-  for (let i = 0; i < 1_000; i++) admission.refuse(arrival(4, `y${i}`, { retain: true }))
-  t.true(admission.admits(retained))
+  for (let i = 0; i < 1_000; i++) admission.refuse(arrival(4, `y${i}`, { retain: true }), 'one')
+  t.deepEqual(admission.wanting(retained, [one]), [one])
+})
+
+test('where the retain flag is kept, the same message may be a new one, and none is refused', (t) => {
+  const { admission } = judging(run, { keepsRetain: () => true })
+  const one = { receiver: { id: 'one' } }
+  const retained = arrival(1, 'x', { retain: true })
+  admission.refuse(retained, 'one')
+  t.deepEqual(admission.wanting(retained, [one]), [one])
 })

@@ -466,3 +466,18 @@ test('what stands before a message that is let in for its acknowledgement goes i
   )
   t.deepEqual(stage.acked, [1, 2, 3, 4])
 })
+
+test('a retained message that became a dead letter at one receiver comes to the others again', async (t) => {
+  const { stage } = burying({ receivers: 2 })
+  const rejected: Outcome = { type: 'rejected', error: new Error('x'), route: '#', reasonCode: 0 }
+  stage.dispatcher.arrived(arrival(1, 'a', { retain: true }))
+  await stage.end('a', { receiver: 0, outcome: rejected })
+  await stage.end('a', { receiver: 1 })
+  stage.dispatcher.arrived(arrival(2, 'a', { retain: true }))
+  t.deepEqual(
+    stage.runs.map(({ receiver }) => receiver),
+    [0, 1, 1],
+  )
+  await stage.end('a', { receiver: 1 })
+  t.deepEqual(stage.acked, [1, 2])
+})

@@ -398,3 +398,24 @@ test('what was too large or is not allowed is counted, acknowledged, and runs no
   t.deepEqual(transport.acknowledged, [7])
   t.like(server.counters, { received: 1, oversized: 1, handled: 0 })
 })
+
+test('with retainAsPublished a message equal to one that became a dead letter is a new one, and is run', async (t) => {
+  const runs: string[] = []
+  let works = false
+  const app = mqttasgi()
+  app.topic('lamp', { retainAsPublished: true, retry: { attempts: 1 } }, (ctx) => {
+    runs.push(ctx.text())
+    if (!works) throw new Error('no light')
+  })
+  const { server, transport } = stageServer(t, app, {
+    deadLetters: { name: 'memory', keep: async () => {}, close: async () => {} },
+  })
+  await server.start()
+  transport.deliver('lamp', 'on', { retain: true })
+  await settled()
+  works = true
+  transport.deliver('lamp', 'on', { retain: true })
+  await settled()
+  t.deepEqual(runs, ['on', 'on'])
+  t.like(server.counters, { deadLettered: 1, handled: 1, refusedAgain: 0 })
+})
