@@ -369,15 +369,13 @@ export class Dispatcher {
   #pump(): void {
     if (this.#pumping || this.#entrance.size === 0) return
     this.#pumping = true
-    while (this.#window.hasRoom) {
-      const delivery = this.#entrance.next()
-      if (delivery === undefined) break
-      this.#handOut(delivery)
-    }
-    for (let first = this.#firstInLine(); first !== undefined; first = this.#firstInLine())
-      this.#handOut(first)
+    for (let next = this.#nextIn(); next !== undefined; next = this.#nextIn()) this.#handOut(next)
     this.#pumping = false
     this.#balance()
+  }
+
+  #nextIn(): Delivery | undefined {
+    return (this.#window.hasRoom ? this.#entrance.next() : undefined) ?? this.#firstInLine()
   }
 
   // What is done with keeps its place until all that came before it is acknowledged. So the first of these must

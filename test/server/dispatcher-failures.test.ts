@@ -481,3 +481,28 @@ test('a retained message that became a dead letter at one receiver comes to the 
   await stage.end('a', { receiver: 1 })
   t.deepEqual(stage.acked, [1, 2])
 })
+
+test('when a message that was let in for its acknowledgement ends at once, what waits behind it goes in', async (t) => {
+  const shedding = {
+    name: '#',
+    overflow: 'drop-newest',
+    maxWaiting: 10,
+    throttleMs: 0,
+    debounceMs: 30,
+  } as const
+  const { stage } = burying({
+    maxInFlight: 1,
+    synchronous: (payload) => payload === '1',
+    planOf: (topic) => (topic === 's' ? plan({ shedding, order: 'none' }) : plan()),
+  })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  stage.dispatcher.arrived(arrival(1, '1', { topic: 's' }))
+  stage.dispatcher.arrived(arrival(0, '2', { topic: 's' }))
+  stage.dispatcher.arrived(arrival(2, '3', { topic: 'a' }))
+  await stage.end('3')
+  stage.clock.advance(30)
+  t.deepEqual(stage.started, ['3', '1', '2'])
+  await stage.end('2')
+  t.deepEqual(stage.acked, [1, 2])
+  t.is(stage.dispatcher.inHand, 0)
+})
