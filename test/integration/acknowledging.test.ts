@@ -1,12 +1,10 @@
 // On the wire of a real broker: what is acknowledged, when, in which order, and on which connection.
-import type { ExecutionContext } from 'ava'
-import { mqttasgi, type Application, type ServeOptions, type Server } from '../../lib/index.ts'
-import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
-import { startPublisher, type Publisher } from '../helpers/publisher.ts'
+import { mqttasgi, type Server } from '../../lib/index.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { checkWire } from '../helpers/wire-check.ts'
-import { keyOf, startWireProxy, type WireLog, type WireProxy } from '../helpers/wire-log.ts'
-import { latency, newClientId, serving } from './serving.ts'
+import { keyOf, type WireLog, type WireProxy } from '../helpers/wire-log.ts'
+import { scene } from './scene.ts'
+import { latency, newClientId } from './serving.ts'
 import { Tally, within } from './tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
@@ -14,28 +12,6 @@ const versions = [
   [5, 'MQTT 5'],
   [4, 'MQTT 3.1.1'],
 ] as const
-
-interface Scene {
-  readonly proxy: WireProxy
-  readonly publisher: Publisher
-  /** Through the proxy. */
-  readonly serve: (app: Application, options?: ServeOptions) => Promise<Server>
-}
-
-async function scene(t: ExecutionContext, options: MosquittoOptions = {}): Promise<Scene> {
-  const broker = await startMosquitto(options)
-  t.teardown(() => broker.stop())
-  const proxy = await startWireProxy(broker.port)
-  t.teardown(() => proxy.close())
-  const publisher = await startPublisher(broker.url)
-  t.teardown(() => publisher.close())
-  return {
-    proxy,
-    publisher,
-    serve: (app, { broker: more, ...rest } = {}) =>
-      serving(t, app, { ...rest, broker: { url: proxy.url, retries: 0, ...more } }),
-  }
-}
 
 /** Handlers that wait at it go on when it is opened. */
 class Gate {
@@ -199,52 +175,6 @@ withMosquitto(
     await proxy.log.untilPackets('puback', 'up', 1)
     t.deepEqual(checkWire(proxy.log, { settled: true }), [])
     t.is(started.total, 1)
-  },
-)
-
-withMosquitto(
-  'a handler ten times slower than the keepalive costs neither the connection nor a second start',
-  async (t) => {
-    const { proxy, publisher, serve } = await scene(t)
-    const started = new Tally()
-    const app = mqttasgi()
-    app.topic('slow/+i', async (ctx) => {
-      started.add(ctx.params.i)
-      await latency(10_000, 10_000)
-    })
-    app.topic('quick/+i', (ctx) => started.add(ctx.params.i))
-    await serve(app, { broker: { keepalive: 1 }, maxInFlight: 2 })
-    for (const topic of ['slow/1', 'slow/2', 'quick/3']) await publisher.publish(topic, '')
-    await started.untilTotal(3)
-    await proxy.log.untilPackets('puback', 'up', 3)
-    t.is(proxy.connections, 1)
-    t.deepEqual(started.repeated(), [])
-    t.true(proxy.log.packets('pingresp').length >= 5)
-    t.deepEqual(checkWire(proxy.log), [])
-  },
-)
-
-withMosquitto(
-  'a connection that is not read for ten times its keepalive, because too much waits, stays up',
-  async (t) => {
-    const { proxy, publisher, serve } = await scene(t)
-    const started = new Tally()
-    const app = mqttasgi()
-    app.topic('slow/+i', async (ctx) => {
-      started.add(ctx.params.i)
-      await latency(10_000, 10_000)
-    })
-    app.topic('quick/+i', (ctx) => started.add(ctx.params.i))
-    await serve(app, { broker: { keepalive: 1 }, maxInFlight: 1, maxInFlightBytes: 1_024 })
-    await publisher.publish('slow/0', '')
-    await started.untilTotal(1)
-    // More than the kernel keeps, so that the broker feels it as well.
-    const large = 'x'.repeat(100_000)
-    for (let i = 1; i <= 99; i++) await publisher.publish(`quick/${i}`, large, { qos: i % 2 === 0 ? 0 : 1 })
-    await started.untilDistinct(100)
-    t.is(proxy.connections, 1)
-    t.deepEqual(started.repeated(), [])
-    t.true(proxy.log.packets('pingreq').length >= 5)
   },
 )
 

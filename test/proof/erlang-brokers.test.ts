@@ -1,11 +1,11 @@
 // The rabbitmq and ejabberd helpers do what the tests that use them take for granted.
 import { connect, connectAsync } from 'mqtt'
-import type { Broker } from './broker.ts'
-import { startEjabberd } from './ejabberd.ts'
-import { isFree } from './free-port.ts'
-import { startPublisher } from './publisher.ts'
-import { startRabbitmq } from './rabbitmq.ts'
-import { serverTest } from './server-test.ts'
+import type { Broker } from '../helpers/broker.ts'
+import { startEjabberd } from '../helpers/ejabberd.ts'
+import { isFree } from '../helpers/free-port.ts'
+import { startPublisher } from '../helpers/publisher.ts'
+import { startRabbitmq } from '../helpers/rabbitmq.ts'
+import { serverTest } from '../helpers/server-test.ts'
 
 const withRabbitmq = serverTest('rabbitmq-server')
 const withEjabberd = serverTest('ejabberd')

@@ -3,8 +3,8 @@ import type { ExecutionContext } from 'ava'
 import { mqttasgi, serve, type RouteOptions, type Server } from '../../lib/index.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { KeptLog, newClientId } from './serving.ts'
-import { Tally } from './tally.ts'
+import { KeptLog, newClientId } from '../integration/serving.ts'
+import { Tally } from '../integration/tally.ts'
 
 /** A broker that runs, and what must be known of it. */
 export interface MatrixBroker {

@@ -10,8 +10,8 @@ import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { KeptLog, newClientId, serving } from './serving.ts'
-import { Tally } from './tally.ts'
+import { KeptLog, newClientId, serving } from '../integration/serving.ts'
+import { Tally } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 const program = join(import.meta.dirname, 'programs/publishing.ts')

@@ -7,8 +7,8 @@ import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { latency, newClientId, serving } from './serving.ts'
-import { within } from './tally.ts'
+import { latency, newClientId, serving } from '../integration/serving.ts'
+import { within } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 

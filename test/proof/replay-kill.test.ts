@@ -12,7 +12,7 @@ import { startMosquitto } from '../helpers/mosquitto.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { Tally } from './tally.ts'
+import { Tally } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 const bin = join(import.meta.dirname, '../../bin/mqttasgi.ts')

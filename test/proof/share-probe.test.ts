@@ -3,7 +3,7 @@ import { startBroker } from '../../lib/broker/index.ts'
 import { mqttasgi, serve, type Application } from '../../lib/index.ts'
 import { kinds, type BrokerName } from '../brokers/kinds.ts'
 import { serverTest } from '../helpers/server-test.ts'
-import { KeptLog, newClientId, serving } from './serving.ts'
+import { KeptLog, newClientId, serving } from '../integration/serving.ts'
 import test from 'ava'
 
 function sharing(): Application {

@@ -1,0 +1,30 @@
+// A server of ours on mosquitto, with a log of what goes over the wire between them, and somebody who publishes.
+import type { ExecutionContext } from 'ava'
+import type { Application, ServeOptions, Server } from '../../lib/index.ts'
+import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
+import { startPublisher, type Publisher } from '../helpers/publisher.ts'
+import { startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
+import { serving } from './serving.ts'
+
+export interface Scene {
+  readonly proxy: WireProxy
+  readonly publisher: Publisher
+  /** Through the proxy. */
+  readonly serve: (app: Application, options?: ServeOptions) => Promise<Server>
+}
+
+/** All of it is gone with the test. */
+export async function scene(t: ExecutionContext, options: MosquittoOptions = {}): Promise<Scene> {
+  const broker = await startMosquitto(options)
+  t.teardown(() => broker.stop())
+  const proxy = await startWireProxy(broker.port)
+  t.teardown(() => proxy.close())
+  const publisher = await startPublisher(broker.url)
+  t.teardown(() => publisher.close())
+  return {
+    proxy,
+    publisher,
+    serve: (app, { broker: more, ...rest } = {}) =>
+      serving(t, app, { ...rest, broker: { url: proxy.url, retries: 0, ...more } }),
+  }
+}

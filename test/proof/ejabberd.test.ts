@@ -1,0 +1,5 @@
+// The suite that is the same on every broker, on ejabberd.
+import { kinds } from '../brokers/kinds.ts'
+import { brokerSuite } from '../brokers/suite.ts'
+
+brokerSuite(kinds.ejabberd)
