@@ -30,6 +30,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
   readonly #keys: readonly [letters: string, index: string, bytes: string]
   #client: Redis | undefined
   #connected: Promise<Redis> | undefined
+  #closes = 0
 
   constructor(options: RedisDeadLettersOptions) {
     this.name = `redis ${options.address}`
@@ -76,6 +77,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
   }
 
   async close(): Promise<void> {
+    this.#closes++
     // Also one that is connecting, and would take its time.
     this.#client?.disconnect()
     await this.#connected?.catch(() => {})
@@ -102,7 +104,10 @@ export class RedisDeadLetters implements DeadLetterArchive {
 
   async #connect(): Promise<Redis> {
     const { url, timeoutMs = 5_000 } = this.#options
+    const closes = this.#closes
     const RedisClient = await this.#load()
+    // `close()` had nothing yet to disconnect, and waits for us.
+    if (this.#closes > closes) throw this.#failure('the store was closed')
     const redis = new RedisClient(url, {
       lazyConnect: true,
       connectTimeout: timeoutMs,

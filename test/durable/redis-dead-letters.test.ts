@@ -169,6 +169,20 @@ test('close() waits for no Redis that does not answer', async (t) => {
   await keeping
 })
 
+test('close() waits for no Redis that does not answer, also where ioredis was still being loaded', async (t) => {
+  const server = await start(t)
+  server.pause()
+  t.teardown(() => server.resume())
+  let load = (): void => {}
+  const loaded = new Promise<unknown>((resolve) => (load = () => resolve(import('ioredis'))))
+  const store = storeOf(t, server, { timeoutMs: 60_000, importRedis: () => loaded })
+  const keeping = refused(t, store.keep(letter()), 'ERR_DEAD_LETTER_REDIS')
+  const closing = store.close()
+  load()
+  await closing
+  await keeping
+})
+
 test('more bytes than there may be are refused', async (t) => {
   const store = storeOf(t, await start(t), { maxBytes: 2_000 })
   await store.keep(letter())
