@@ -22,7 +22,7 @@ export class Alarm {
   #rangAt = Number.NEGATIVE_INFINITY
 
   /** `ring` sets it again, for what is left. */
-  constructor(clock: Clock, ring: () => void, pace = UNHURRIED) {
+  constructor(clock: Clock, ring: () => void, pace: Pace = UNHURRIED) {
     this.#clock = clock
     this.#ring = ring
     this.#pace = pace
