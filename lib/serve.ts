@@ -117,13 +117,13 @@ export async function createServer(
       crashLedger,
       filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
-      release: () => opened.close(true),
+      release: () => opened.close(),
     })
   } catch (error) {
     release()
     await stores?.exchanges?.close()
     await stores?.durableOutbox?.store.close()
-    await stores?.close(true)
+    await stores?.close()
     throw error
   }
   for (const warning of settings.warnings) log.warn(warning)

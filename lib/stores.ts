@@ -19,8 +19,8 @@ export interface Stores {
   readonly durableOutbox: DurableOutbox | undefined
   readonly exchanges: ExchangeStore | undefined
   readonly crashLedger: CrashLedger | undefined
-  /** Of those that nobody else closes. `endedWell`: this process was not killed by a message it has in hand. */
-  close(endedWell: boolean): Promise<void>
+  /** Those that nobody else closes. This process has ended well: no message it has in hand has killed it. */
+  close(): Promise<void>
 }
 
 /**
@@ -44,9 +44,12 @@ export async function openStores(
     durableOutbox,
     exchanges,
     crashLedger,
-    close: async (endedWell) => {
-      if (endedWell) await crashLedger?.cleanEnd()
-      await crashLedger?.close()
+    close: async () => {
+      try {
+        await crashLedger?.cleanEnd()
+      } finally {
+        await crashLedger?.close()
+      }
     },
   }
 }

@@ -228,6 +228,7 @@ export class Dispatcher {
       delivery.isLeft = true
       if (delivery.suspect) this.#parts.suspects?.leftToTheBroker(delivery.arrival)
     }
+    this.#narrow()
     this.#redeliveries.expect(expected)
   }
 
@@ -291,7 +292,7 @@ export class Dispatcher {
 
   // One at a time: where order is strict, and while it is looked for what a process has died of.
   #narrow(): void {
-    this.#window.narrow(this.#isStrict || this.#parts.suspects?.isSearching === true)
+    this.#window.narrow(this.#isStrict || this.#parts.suspects?.isInHand === true)
   }
 
   #shed(delivery: Delivery): void {

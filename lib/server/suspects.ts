@@ -36,9 +36,9 @@ export class Suspects {
     this.#onlyRepeats = !ledger.endedCleanly
   }
 
-  /** Messages run one at a time. */
-  get isSearching(): boolean {
-    return this.#toCome > 0 || this.#open > 0
+  /** There is one, which runs or waits for its turn: nothing is to run beside it. */
+  get isInHand(): boolean {
+    return this.#open > 0
   }
 
   /** Whether this arrival is one; asked once for each, in the order they come. */

@@ -31,24 +31,24 @@ function ledgerOf(
 
 test('after a clean end nothing is suspected', (t) => {
   const suspects = new Suspects(ledgerOf(true), 32, silentLog)
-  t.false(suspects.isSearching)
+  t.false(suspects.isInHand)
   t.false(suspects.suspects(message('1', { dup: true })))
 })
 
 test('after an unclean end it is the first ones, and what was sent before', (t) => {
   const suspects = new Suspects(ledgerOf(false), 2, silentLog)
-  t.true(suspects.isSearching)
   t.false(suspects.suspects(message('0', { qos: 0 })))
+  t.false(suspects.isInHand)
   t.true(suspects.suspects(message('1', { dup: true })))
   t.true(suspects.suspects(message('2', { dup: true })))
   t.true(suspects.suspects(message('3', { dup: true })))
   t.false(suspects.suspects(message('4')))
   t.false(suspects.suspects(message('5', { dup: true })))
   for (const payload of ['1', '2', '3']) {
-    t.true(suspects.isSearching)
+    t.true(suspects.isInHand)
     suspects.settled(message(payload))
   }
-  t.false(suspects.isSearching)
+  t.false(suspects.isInHand)
 })
 
 test('one that is left to the broker is a suspect also when others that were done with come again before it', (t) => {
@@ -66,7 +66,7 @@ test('one that is left to the broker is waited for again', (t) => {
   const suspects = new Suspects(ledgerOf(false), 1, silentLog)
   t.true(suspects.suspects(message('1')))
   suspects.leftToTheBroker(message('1'))
-  t.true(suspects.isSearching)
+  t.false(suspects.isInHand)
   t.true(suspects.suspects(message('1', { dup: true })))
 })
 
@@ -162,4 +162,21 @@ test('what was sent before is suspected also when nothing else is in hand, until
   await stage.turn()
   t.is(ledger.open.size, 0)
   t.deepEqual(stage.running, ['3'])
+})
+
+test('messages of QoS 0 run beside each other while suspects are waited for, and none of them beside one', async (t) => {
+  const suspects = new Suspects(ledgerOf(false), 2, silentLog)
+  const stage = new Stage({ suspects })
+  for (const payload of ['a', 'b']) stage.dispatcher.arrived(arrival(0, payload))
+  t.deepEqual(stage.running, ['a', 'b'])
+  stage.dispatcher.arrived(arrival(1, 's'))
+  stage.dispatcher.arrived(arrival(0, 'c'))
+  await stage.end('a')
+  t.deepEqual(stage.running, ['b'])
+  await stage.end('b')
+  t.deepEqual(stage.running, ['s'])
+  await stage.end('s')
+  t.deepEqual(stage.running, ['c'])
+  stage.dispatcher.arrived(arrival(0, 'd'))
+  t.deepEqual(stage.running, ['c', 'd'])
 })
