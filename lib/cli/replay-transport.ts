@@ -1,6 +1,7 @@
 // A connection on which handlers can publish, and whose messages are dead letters: the broker is asked for none.
 import type { DeadLetter } from '../core/dead-letter.ts'
 import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { memoryArrival } from '../testing/memory-arrival.ts'
 import type {
@@ -26,7 +27,10 @@ export class ReplayTransport implements Transport {
     return this.#inner.awaiting
   }
 
-  /** Resolves when the server has acknowledged it; with QoS 1, so that it counts as any message that must not be lost. */
+  /**
+   * Resolves when the server has acknowledged it; with QoS 1, so that it counts as any message that must not be lost.
+   * Rejects with `ERR_CONNECTION_CLOSED` when the connection ends first: nobody would say then what became of it.
+   */
   hand(letter: DeadLetter): Promise<void> {
     const { topic, payload, retain, properties } = letter
     this.#packetId = (this.#packetId % 65_535) + 1
@@ -45,7 +49,10 @@ export class ReplayTransport implements Transport {
         listener.connected({ ...info, sessionPresent: false, subscriptionIdentifiers: false }),
       arrived: (arrival) => listener.arrived(arrival),
       skipped: (packet) => listener.skipped(packet),
-      closed: (failure) => listener.closed(failure),
+      closed: (failure) => {
+        this.#acknowledged?.reject(connectionEnded(failure))
+        listener.closed(failure)
+      },
     })
   }
 
@@ -79,4 +86,11 @@ export class ReplayTransport implements Transport {
   close(timeoutMs: number): Promise<void> {
     return this.#inner.close(timeoutMs)
   }
+}
+
+function connectionEnded({ message }: ConnectionFailure): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_CONNECTION_CLOSED',
+    `The connection ended while a dead letter was handled, which stays. Replay again when the broker is back. ${message}`,
+  )
 }
