@@ -73,7 +73,7 @@ export class Dispatcher {
       bury: parts.bury,
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
-      abandoned: () => void this.#entrance.takeOut(() => true),
+      abandoned: () => void this.#entrance.takeOut(({ isOurs }) => !isOurs),
       over: () => {
         this.#pump()
         this.#wake()
@@ -114,7 +114,7 @@ export class Dispatcher {
     this.#window.reset()
     this.#paused = false
     if (sessionPresent) this.#leaveToTheBroker()
-    else this.#redeliveries.clear()
+    else for (const delivery of this.#redeliveries.clear()) delivery.isOurs = true
   }
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
@@ -177,9 +177,10 @@ export class Dispatcher {
   drain(waiting: 'finish' | 'drop'): Promise<void> {
     this.#draining = waiting
     if (waiting === 'drop') {
-      const needed = this.#acks.upToLast(({ begun, settled }) => begun || settled)
-      this.#entrance.takeOut((delivery) => !needed.has(delivery))
-      this.#runner.end('leave', (delivery) => needed.has(delivery))
+      const upToBegun = this.#acks.upToLast(({ begun, settled }) => begun || settled)
+      const isNeeded = (delivery: Delivery): boolean => delivery.isOurs || upToBegun.has(delivery)
+      this.#entrance.takeOut((delivery) => !isNeeded(delivery))
+      this.#runner.end('leave', isNeeded)
     } else this.#runner.end('hurry', () => true)
     this.#entrance.hurry()
     this.#pump()
@@ -260,6 +261,7 @@ export class Dispatcher {
     if (this.#acks.find(delivery.packetId) === undefined) return this.#acks.arrived(delivery)
     delivery.packetId = 0
     delivery.current = false
+    delivery.isOurs = true
   }
 
   #handOut(delivery: Delivery): void {

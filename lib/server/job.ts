@@ -24,6 +24,8 @@ export class Delivery implements Owed {
   resumed = false
   /** It was given back to the broker without having been begun. */
   isLeft = false
+  /** The broker does not have it any more and will not send it again: what is left undone of it is lost. */
+  isOurs = false
   /** A receiver has been started for it. */
   begun = false
   /** Receivers that are not done. */

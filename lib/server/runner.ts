@@ -96,7 +96,7 @@ export class Runner {
       const { retry } = job
       if (retry === undefined) continue
       retry.cancel()
-      if (ending === 'hurry') this.#again(job, retry.burial)
+      if (ending === 'hurry' || job.delivery.isOurs) this.#again(job, retry.burial)
       else this.#abandon(job)
     }
     if (ending === 'leave') this.#dropWaiting(needed)
@@ -218,9 +218,9 @@ export class Runner {
     if (decision.type === 'end') return this.#over(job, decision.settlement)
     const { burial } = decision
     if (decision.type === 'bury') return this.#bury(job, burial)
-    if (this.#ending === 'leave') return this.#abandon(job)
+    if (this.#ending === 'leave' && !job.delivery.isOurs) return this.#abandon(job)
     job.stage = 'waiting'
-    if (this.#ending === 'hurry') return this.#parts.defer(() => this.#again(job, burial))
+    if (this.#ending !== 'no') return this.#parts.defer(() => this.#again(job, burial))
     const { afterMs } = decision
     this.#parts.again(job, burial.error, afterMs)
     job.retry = { burial, cancel: this.#parts.clock.after(afterMs, () => this.#again(job, burial)) }

@@ -506,3 +506,29 @@ test('when a message that was let in for its acknowledgement ends at once, what 
   t.deepEqual(stage.acked, [1, 2])
   t.is(stage.dispatcher.inHand, 0)
 })
+
+test('a stop handles what waits and what failed of a session that the broker has lost, for nobody sends it again', async (t) => {
+  const { stage } = burying({ maxInFlight: 2 })
+  for (const [id, payload] of [
+    [1, 'a'],
+    [2, 'b'],
+    [3, 'c'],
+  ] as const)
+    stage.dispatcher.arrived(arrival(id, payload))
+  await stage.end('a', { outcome: failed })
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  stage.dispatcher.arrived(arrival(1, 'new'))
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  t.is(stage.run('a').attempt.number, 2)
+  await stage.end('b', { outcome: failed })
+  t.is(stage.run('b').attempt.number, 2)
+  await stage.end('a')
+  await stage.end('b')
+  t.deepEqual(stage.running, ['c'])
+  await stage.end('c')
+  await stage.turn()
+  t.true(isDrained)
+  t.deepEqual(stage.started, ['a', 'b', 'a', 'b', 'c'])
+})
