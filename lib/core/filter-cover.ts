@@ -12,11 +12,15 @@ export function covers(outer: string, inner: string): boolean {
   const wide = canonical(outer).split('/')
   const narrow = canonical(inner).split('/')
   if (inner.startsWith('$') && (wide[0] === '#' || wide[0] === '+')) return false
-  for (let i = 0; ; i++) {
-    if (wide[i] === '#') return true
-    if (i === wide.length || i === narrow.length) return wide.length === narrow.length
-    if (narrow[i] === '#' || (wide[i] !== '+' && wide[i] !== narrow[i])) return false
-  }
+  let i = 0
+  while (i < wide.length && wide[i] !== '#' && isWithin(wide[i], narrow[i])) i++
+  return wide[i] === '#' || (i === wide.length && i === narrow.length)
+}
+
+/** Whether what one level may be is among what the other may be. */
+function isWithin(wide: string | undefined, narrow: string | undefined): boolean {
+  if (narrow === undefined || narrow === '#') return false
+  return wide === '+' || wide === narrow
 }
 
 /**

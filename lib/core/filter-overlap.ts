@@ -23,13 +23,14 @@ export function commonTopic(one: string, other: string): string | undefined {
   const [a, b] = [canonical(one).split('/'), canonical(other).split('/')]
   if (isHidden(a, b) || isHidden(b, a)) return undefined
   const topic: string[] = []
-  for (let i = 0; ; i++) {
-    const [x, y] = [a[i], b[i]]
-    if (x === '#' || y === '#') return topicOf([...topic, ...restOf(x === '#' ? b : a, i)])
-    if (x === undefined || y === undefined) return x === y ? topicOf(topic) : undefined
+  let [x, y] = [a[0], b[0]]
+  while (x !== undefined && y !== undefined && x !== '#' && y !== '#') {
     if (x !== y && x !== '+' && y !== '+') return undefined
     topic.push(literalOf(x === '+' ? y : x))
+    ;[x, y] = [a[topic.length], b[topic.length]]
   }
+  if (x === '#' || y === '#') return topicOf([...topic, ...restOf(x === '#' ? b : a, topic.length)])
+  return x === y ? topicOf(topic) : undefined
 }
 
 /**
@@ -44,12 +45,12 @@ export function commonTopic(one: string, other: string): string | undefined {
 export function leastSuperset(one: string, other: string): string {
   const [a, b] = [canonical(one).split('/'), canonical(other).split('/')]
   const wide: string[] = []
-  for (let i = 0; ; i++) {
-    const [x, y] = [a[i], b[i]]
-    if (x === undefined && y === undefined) return wide.join('/')
-    if (x === undefined || y === undefined || x === '#' || y === '#') return everythingBelow(wide)
+  let [x, y] = [a[0], b[0]]
+  while (x !== undefined && y !== undefined && x !== '#' && y !== '#') {
     wide.push(x === y ? x : '+')
+    ;[x, y] = [a[wide.length], b[wide.length]]
   }
+  return x === undefined && y === undefined ? wide.join('/') : everythingBelow(wide)
 }
 
 /**

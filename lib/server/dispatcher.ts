@@ -243,6 +243,10 @@ export class Dispatcher {
       counters.joined++
       return true
     }
+    if (arrival.dup && this.#isBeingAcknowledged(arrival)) {
+      counters.joined++
+      return true
+    }
     const older = this.#redeliveries.take(arrival)
     if (older === undefined || older.isLeft) return false
     counters.joined++
@@ -252,6 +256,13 @@ export class Dispatcher {
     this.#acks.arrived(older)
     if (older.settled) this.#release()
     return true
+  }
+
+  // Its acknowledgement is written at the end of this turn: a second one would be for nobody.
+  #isBeingAcknowledged(arrival: Arrival): boolean {
+    return this.#released.some(
+      ({ packetId, arrival: released }) => packetId === arrival.packetId && released.equals(arrival),
+    )
   }
 
   // A broker that gives a packet id to a second message before the first is acknowledged [MQTT-2.2.1-4]

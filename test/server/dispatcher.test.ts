@@ -450,3 +450,17 @@ test('a handler that fails because nobody waits for it any more leaves its messa
   t.like(stage.settlements, [{ type: 'handled' }])
   t.is(stage.dispatcher.leave(), 1)
 })
+
+test('what is sent again while its acknowledgement is about to be written is not run again, and not acknowledged twice', async (t) => {
+  const stage = new Stage({ synchronous: () => true })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.dispatcher.arrived(arrival(1, 'a', { dup: true }))
+  await stage.turn()
+  t.deepEqual(stage.started, ['a'])
+  t.deepEqual(stage.acked, [1])
+  t.is(stage.counters.joined, 1)
+  // Once it has been written the id is free, and whoever uses it means another message.
+  stage.dispatcher.arrived(arrival(1, 'a', { dup: true }))
+  await stage.turn()
+  t.deepEqual(stage.started, ['a', 'a'])
+})
