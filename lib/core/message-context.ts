@@ -5,7 +5,7 @@ import { MqttasgiError } from './errors.ts'
 import { hopsOf, oneHopOn } from './hops.ts'
 import { readJson, type JsonLimits } from './json-guard.ts'
 import type { Layer } from './layer.ts'
-import type { Logger } from './log.ts'
+import { inLog, type Logger } from './log.ts'
 import type {
   Message,
   MessageProperties,
@@ -16,6 +16,7 @@ import type {
   SubscribeOptions,
   SubscribeResult,
 } from './message.ts'
+import { outcomeOf } from './outcomes.ts'
 import { encodePayload } from './payload.ts'
 import type { Attempt, Client, Outcome, RunningChain } from './receiver.ts'
 import { MAX_REPLY_BYTES, replyRefused, replyTopicOf } from './reply.ts'
@@ -70,6 +71,13 @@ export class MessageContext extends ChainPosition implements Context, RunningCha
 
   /** Enters no further layer, and lets onError hear why. The layer that runs may go on; nobody asks what it ends in. */
   async giveUp(error: Error): Promise<Outcome> {
+    // It has failed, and only onError has not ended: what it failed with is told, and not that it took long.
+    if (this.ended && this.failure !== undefined) {
+      this.log.warn(
+        `A handler of onError for "${inLog(this.topic)}" has not ended in time, and is not waited for.`,
+      )
+      return outcomeOf(this.failure.error, this.route)
+    }
     this.ended = true
     this.failure = { error, at: Math.max(this.at, 0) }
     const outcome = this.#chain.ending.failed(error, this)

@@ -419,3 +419,33 @@ test('with retainAsPublished a message equal to one that became a dead letter is
   t.deepEqual(runs, ['on', 'on'])
   t.like(server.counters, { deadLettered: 1, handled: 1, refusedAgain: 0 })
 })
+
+test('where onError does not end, the message is given up with what it failed with, and onError is not asked again', async (t) => {
+  const heard: string[] = []
+  const kept: string[] = []
+  const app = mqttasgi({ retry: { attempts: 2, jitter: false } })
+  app.onError((error) => {
+    heard.push(error.message)
+    return new Promise(() => {})
+  })
+  app.topic('a', () => {
+    throw new Error('no')
+  })
+  const { clock, lines, server, transport } = stageServer(t, app, {
+    deadLetters: {
+      name: 'memory',
+      keep: async ({ error }) => void kept.push(error.message),
+      close: async () => {},
+    },
+  })
+  await server.start()
+  transport.deliver('a')
+  await settled()
+  clock.advance(30_000)
+  await settled()
+  clock.advance(200)
+  await settled()
+  t.deepEqual(heard, ['no'])
+  t.deepEqual(kept, ['no'])
+  t.true(lines.includes('warn: A handler of onError for "a" has not ended in time, and is not waited for.'))
+})
