@@ -4,7 +4,7 @@ import type { Server } from '../server/server.ts'
 import { type Command, type CommandContext, type Configured, configure } from './command.ts'
 import { type FilesReport, isStart, isStop, type StartOrder } from './dev-messages.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
-import { leftRunning, type Prepared, prepareServer, runningLine } from './run.ts'
+import { leftInHand, type Prepared, prepareServer, runningLine } from './run.ts'
 
 // Killed, dev could not say that it is over, and leaves its broker and its terminal to others.
 const orphanDrainMs = 2_000
@@ -62,6 +62,6 @@ async function serve(
     return exitCodeOf(error)
   }
   if (stop.clean) return exitCodes.clean
-  terminal.say(`stopped: ${leftRunning(stop.unsettled)}`)
+  terminal.say(`stopped: ${leftInHand(stop.unsettled)}`)
   return exitCodes.drainLimit
 }

@@ -87,14 +87,14 @@ function ended(
     return exitCodes.clean
   }
   const seconds = settings.drainTimeoutMs / 1_000
-  terminal.say(`stopped at the drain limit of ${seconds} s: ${leftRunning(stop.unsettled)}`)
+  terminal.say(`stopped at the drain limit of ${seconds} s: ${leftInHand(stop.unsettled)}`)
   return exitCodes.drainLimit
 }
 
 /** What a stop has left behind. */
-export function leftRunning(handlers: number): string {
-  const were = handlers === 1 ? '1 handler was' : `${handlers} handlers were`
-  return `${were} still running, not acknowledged`
+export function leftInHand(messages: number): string {
+  const were = messages === 1 ? '1 message was' : `${messages} messages were`
+  return `${were} still in hand, not acknowledged`
 }
 
 // Where nothing listens on one's own machine, most likely no broker was started yet.

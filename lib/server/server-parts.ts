@@ -69,7 +69,7 @@ export interface StopOptions {
 export interface StopResult {
   /** Every handler had settled, and every publication had its answer or was on disk, when the connection was closed. */
   readonly clean: boolean
-  /** Handlers that were still running. */
+  /** Messages that had no end: their handlers ran, they waited to be tried again, or their dead letters were not kept. */
   readonly unsettled: number
 }
 

@@ -81,7 +81,7 @@ test('dev uses the broker that is given, and hands passwords to its process unse
   process.kill(command.pid, 'SIGKILL')
   // The process of the application holds the same streams: they are closed when it has ended too.
   await t.throwsAsync(command.ended, { message: /ended by SIGKILL/ })
-  t.regex(command.output(), /slow ends[^]*stopped: 1 handler was still running, not acknowledged\n$/)
+  t.regex(command.output(), /slow ends[^]*stopped: 1 message was still in hand, not acknowledged\n$/)
   t.notRegex(command.output(), /Embedded broker|CANARY/)
   t.is(broker.clients, 0)
 })

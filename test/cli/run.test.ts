@@ -82,7 +82,7 @@ test('a handler that never ends is left at the drain limit, with 3', async (t) =
   t.is(await command.ended, 3)
   t.regex(
     command.output(),
-    /stopped at the drain limit of 0\.05 s: 1 handler was still running, not acknowledged\n$/,
+    /stopped at the drain limit of 0\.05 s: 1 message was still in hand, not acknowledged\n$/,
   )
 })
 
