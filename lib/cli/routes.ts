@@ -65,7 +65,9 @@ function deliveryWords(delivery: ResolvedDelivery): string[] {
     ...(overflow === 'block' ? [] : [`overflow ${overflow}`]),
     ...(throttleMs === 0 ? [] : [`throttle ${throttleMs} ms`]),
     ...(debounceMs === 0 ? [] : [`debounce ${debounceMs} ms`]),
-    ...(retry.attempts === defaultRetry.attempts ? [] : [`${retry.attempts} attempts`]),
+    ...(retry.attempts === defaultRetry.attempts
+      ? []
+      : [`${retry.attempts} ${retry.attempts === 1 ? 'attempt' : 'attempts'}`]),
     ...(deadLetter ? [] : ['no dead letters']),
   ]
 }

@@ -31,8 +31,13 @@ export interface RejectDetails {
 export class Retry extends Error {
   readonly afterMs: number | undefined
 
-  constructor({ afterMs, reason = 'the handler asks for another attempt', cause }: RetryRequest = {}) {
+  constructor(request: RetryRequest = {}) {
+    const { afterMs, reason = 'the handler asks for another attempt', cause } = request
     super(reason, cause === undefined ? undefined : { cause })
+    // As Reject and Drop have it; without types nobody would notice that the reason is lost.
+    if (typeof request !== 'object') {
+      throw invalid(`Retry takes an object such as { reason, afterMs }, and got a ${typeof request}.`)
+    }
     if (afterMs !== undefined && !(Number.isFinite(afterMs) && afterMs >= 0)) {
       throw invalid(`Retry takes afterMs in milliseconds, 0 or more, and got ${String(afterMs)}.`)
     }

@@ -138,7 +138,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
     } catch (cause) {
       throw new MqttasgiError(
         'ERR_PEER_MISSING',
-        'Dead letters in Redis need ioredis, which can not be loaded. Run: npm install ioredis',
+        'Dead letters in Redis need ioredis, which can not be loaded. Install it with npm install ioredis.',
         { cause },
       )
     }

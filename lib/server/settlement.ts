@@ -129,8 +129,12 @@ export function settlementLine(topic: string, { type, error, route }: Settlement
   return `The chain for "${inLog(topic)}" ${what}${where}${kept}: ${reasonOf(error)}`
 }
 
+// Names that say no more than the line does.
+const ordinary: ReadonlySet<string> = new Set(['Error', 'Retry', 'Reject', 'Drop'])
+
 // Ours hold nothing long of a stranger's; any other may quote the payload.
 export function reasonOf(error: Error | undefined): string {
   if (error === undefined) return 'no reason given'
-  return error instanceof MqttasgiError ? error.message : inLog(error.message)
+  if (error instanceof MqttasgiError) return `${error.message} (${error.code})`
+  return inLog(ordinary.has(error.name) ? error.message : `${error.name}: ${error.message}`)
 }

@@ -42,6 +42,9 @@ test('a wait that is none, and a reason code that PUBACK does not have for this,
     t.regex(error?.message ?? '', /milliseconds, 0 or more, and got/)
   }
   t.notThrows(() => new Retry({ afterMs: 0 }))
+  const words = t.throws(() => new Retry('busy' as never), { instanceOf: MqttasgiError })
+  t.is(words?.code, 'ERR_OUTCOME_INVALID')
+  t.regex(words?.message ?? '', /an object such as \{ reason, afterMs \}, and got a string/)
   const error = t.throws(() => new Reject('no', { reasonCode: 0x87 as 0x80 }), { instanceOf: MqttasgiError })
   t.is(error?.code, 'ERR_OUTCOME_INVALID')
   t.regex(error?.message ?? '', /0x80, 0x83 and 0x99/)

@@ -154,12 +154,18 @@ test('a failure is told on one line, with the route where there is one', (t) => 
   t.regex(settlementLine('a/b', { type: 'deadLettered', error }), /"a\/b" failed, .*dead letter now: no$/)
 })
 
+test('a failure is told with the code or the kind of its error, where that says more', (t) => {
+  const told = (one: Error) => settlementLine('a', { type: 'failed', error: one })
+  t.regex(told(new TypeError('x is undefined')), /: TypeError: x is undefined$/)
+  t.regex(told(new MqttasgiError('ERR_PAYLOAD_JSON', 'Not JSON.')), /: Not JSON\. \(ERR_PAYLOAD_JSON\)$/)
+})
+
 test('what comes from outside is cut where it is long, and our own words are not', (t) => {
   const failed = (reason: Error) => settlementLine('t'.repeat(60_000), { type: 'failed', error: reason })
   const theirs = failed(new Error('e'.repeat(60_000)))
   t.is(theirs, `The chain for "${'t'.repeat(255)}…" failed: ${'e'.repeat(255)}…`)
   const ours = failed(new MqttasgiError('ERR_PAYLOAD_JSON', `${'w'.repeat(300)}.`))
-  t.true(ours.endsWith(`failed: ${'w'.repeat(300)}.`))
+  t.true(ours.endsWith(`failed: ${'w'.repeat(300)}. (ERR_PAYLOAD_JSON)`))
 })
 
 test('what ended without an error is said to have given no reason', (t) => {
