@@ -1,4 +1,5 @@
 // The loader's two hooks: names become files of the checkout, and TypeScript becomes JavaScript, once for each content.
+import { execFileSync } from 'node:child_process'
 import { createHash } from 'node:crypto'
 import { mkdirSync, readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
@@ -7,7 +8,14 @@ import { fileURLToPath } from 'node:url'
 const require = createRequire(import.meta.url)
 const root = new URL('../../', import.meta.url)
 const cache = new URL('build/loader/', root)
-// As `paths` in tsconfig.json.
+// As in tsconfig.json.
+const options = [
+  '--loader=ts',
+  '--format=esm',
+  '--target=es2022',
+  '--sourcemap=inline',
+  '--sources-content=false',
+]
 const ownName = /^mqttasgi(?:\/(broker|config|testing))?$/
 
 /** @type {import('node:module').ResolveHook} */
@@ -53,16 +61,12 @@ function kept(file, text) {
   return text
 }
 
+// A process for each file, and only for one that has changed: what esbuild starts to be asked again and again does not
+// always end with a thread of hooks.
 function transformed(sourcefile, source) {
-  // Only when there is something to do: it is most of what tsx costs.
-  const { transformSync } = require('esbuild')
-  return transformSync(source, {
-    loader: 'ts',
-    format: 'esm',
-    // As in tsconfig.json.
-    target: 'es2022',
-    sourcemap: 'inline',
-    sourcesContent: false,
-    sourcefile,
-  }).code
+  const esbuild = require.resolve('esbuild/bin/esbuild')
+  return execFileSync(esbuild, [...options, `--sourcefile=${sourcefile}`], {
+    input: source,
+    encoding: 'utf8',
+  })
 }
