@@ -117,15 +117,16 @@ export class RedisDeadLetters implements DeadLetterArchive {
       retryStrategy: (tries) => Math.min(tries * 200, 2_000),
     })
     this.#client = redis
-    // Commands say it as well.
-    redis.on('error', () => {})
+    // Commands say it as well, though only that there is no connection, and not why.
+    let reason: unknown
+    redis.on('error', (error) => (reason = error))
     try {
       await redis.connect()
       if (evicts(await redis.info('memory').catch(() => ''))) throw this.#evicting()
       return redis
     } catch (error) {
       redis.disconnect()
-      throw error instanceof MqttasgiError ? error : this.#failure(error)
+      throw error instanceof MqttasgiError ? error : this.#failure(reason ?? error)
     }
   }
 
@@ -154,7 +155,7 @@ export class RedisDeadLetters implements DeadLetterArchive {
   // Its own error carries the command with all arguments: the password, or the letter.
   #failure(thrown: unknown): MqttasgiError {
     const cause = new Error(toError(thrown).message)
-    const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message}.`
+    const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_DEAD_LETTER_REDIS', message, { cause })
   }
 }

@@ -34,6 +34,11 @@ export class Suspects {
     this.#log = log
     this.#toCome = ledger.endedCleanly ? 0 : first
     this.#onlyRepeats = !ledger.endedCleanly
+    if (this.#onlyRepeats) {
+      log.warn(
+        `The last process did not end as it should: messages that it may have died of run one at a time. One that ${CRASHES} processes have died of becomes a dead letter.`,
+      )
+    }
   }
 
   /** There is one, which runs or waits for its turn: nothing is to run beside it. */

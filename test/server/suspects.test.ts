@@ -30,7 +30,12 @@ function ledgerOf(
 }
 
 test('after a clean end nothing is suspected', (t) => {
-  const suspects = new Suspects(ledgerOf(true), 32, silentLog)
+  const lines: string[] = []
+  const log = { ...silentLog, warn: (line: string) => void lines.push(line) }
+  const suspects = new Suspects(ledgerOf(true), 32, log)
+  t.deepEqual(lines, [])
+  t.false(new Suspects(ledgerOf(false), 32, log).isInHand)
+  t.regex(lines.join(), /^The last process did not end .* one at a time\./)
   t.false(suspects.isInHand)
   t.false(suspects.suspects(message('1', { dup: true })))
 })
