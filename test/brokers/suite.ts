@@ -117,7 +117,7 @@ async function manyWithCuts(
     if (cut % 2 === 0) proxy.cut()
     else proxy.reset()
     await sent
-    await within(20_000, `connection ${cut + 1}`, proxy.log.untilPackets('connack', 'down', cut + 1))
+    await within(20_000, `connection ${cut + 1}`, proxy.log.untilUsed(cut + 1))
   }
   await publisher.many(count - cuts * each, (i) => `${root}/${cuts * each + i}`)
   await handled.untilDistinct(count)

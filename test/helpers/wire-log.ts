@@ -148,6 +148,20 @@ export class WireLog {
     )
   }
 
+  /**
+   * Resolves when more than CONNECT has gone up on this connection. Cut before, right behind one that was short as
+   * well, it looks as if another client had taken over, and the server gives way.
+   */
+  async untilUsed(connection: number): Promise<void> {
+    await this.until(
+      (event) =>
+        event.type === 'packet' &&
+        event.direction === 'up' &&
+        event.connection === connection &&
+        event.packet.cmd !== 'connect',
+    )
+  }
+
   /** One line an event, for the message of a test that failed. */
   toString(): string {
     return this.#events.map((event) => `${event.index} ${sentence(event)}`).join('\n')

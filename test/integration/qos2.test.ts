@@ -71,7 +71,7 @@ for (const protocolVersion of [5, 4] as const) {
         if (cut % 2 === 0) proxy.cut()
         else proxy.reset()
         await sent
-        await within(20_000, `connection ${cut + 2}`, proxy.log.untilPackets('connack', 'down', cut + 2))
+        await within(20_000, `connection ${cut + 2}`, proxy.log.untilUsed(cut + 2))
       }
       await handled.untilDistinct(400)
       await server.stop()
@@ -124,7 +124,7 @@ withMosquitto(
     for (let cut = 1; cut <= 4; cut++) {
       await handled.untilDistinct(cut * 40)
       proxy.cut()
-      await within(20_000, `connection ${cut + 2}`, proxy.log.untilPackets('connack', 'down', cut + 2))
+      await within(20_000, `connection ${cut + 2}`, proxy.log.untilUsed(cut + 2))
     }
     await handled.untilDistinct(200)
     await completed(proxy, 150)
