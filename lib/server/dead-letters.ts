@@ -48,16 +48,17 @@ export class DeadLetters {
     return this.#fault
   }
 
-  /** Resolves when the message of this job is kept as a dead letter, however long that takes. */
-  bury(job: Job, burial: Burial): Promise<void> {
+  /** Resolves with the id of the letter when the message of this job is kept, however long that takes. */
+  async bury(job: Job, burial: Burial): Promise<string> {
     const { clientId, clock, wallClock } = this.#parts
     const heldMs = clock.now() - job.heldSince
     const letter = deadLetterOf(job, burial, { clientId, deadAt: wallClock(), heldMs })
-    return new Promise((kept) => {
+    await new Promise<void>((kept) => {
       const waiting = { letter, kept }
       if (this.#fault === undefined) void this.#try(waiting)
       else this.#waiting.push(waiting)
     })
+    return letter.id
   }
 
   /** Tries nothing any more; what is not kept stays unacknowledged. */

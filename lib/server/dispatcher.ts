@@ -26,7 +26,7 @@ export interface DispatcherParts extends AdmissionParts {
   /** Finds out what a process died of; undefined where that is not looked for. */
   readonly suspects?: Suspects | undefined
   /** Keeps the message of a job as a dead letter; resolves when it is kept. Undefined: nothing is kept. */
-  readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
+  readonly bury: ((job: Job, burial: Burial) => Promise<string>) | undefined
   /** A receiver is done with a message. */
   readonly report: (job: Job, settlement: Settlement) => void
   /** Calls back at the end of this turn: acknowledgements of one turn leave in one write. */

@@ -18,8 +18,8 @@ export interface RunnerParts {
   readonly concluded: (job: Job, settlement: Settlement) => void
   /** A job is tried again after so many milliseconds. */
   readonly again: (job: Job, error: Error, afterMs: number) => void
-  /** Keeps the message of a job as a dead letter. Resolves when it is kept; never rejects. Undefined: nothing is kept. */
-  readonly bury: ((job: Job, burial: Burial) => Promise<void>) | undefined
+  /** Keeps the message of a job as a dead letter. Resolves with its id when it is kept; never rejects. Undefined: nothing is kept. */
+  readonly bury: ((job: Job, burial: Burial) => Promise<string>) | undefined
   /** A job was given up, and its message is left to come again: nothing behind it can be acknowledged any more. */
   readonly abandoned: () => void
   /** A job that had to be waited for is over, and what stood behind it has been begun. */
@@ -231,7 +231,9 @@ export class Runner {
     const { bury } = this.#parts
     if (bury === undefined) return this.#over(job, { type: 'failed', error, route, reasonCode })
     job.stage = 'burying'
-    void bury(job, burial).then(() => this.#over(job, { type: 'deadLettered', error, route, reasonCode }))
+    void bury(job, burial).then((letter) =>
+      this.#over(job, { type: 'deadLettered', error, route, reasonCode, letter }),
+    )
   }
 
   #again(job: Job, burial: Burial): void {

@@ -13,6 +13,8 @@ export interface Settlement {
   readonly route?: string | undefined
   /** For PUBACK of MQTT 5 (3.4.2.1); to the broker it means: done. 0 for none. */
   readonly reasonCode?: number
+  /** The id of the dead letter that it has become. */
+  readonly letter?: string
 }
 
 /** A message that is to be kept as a dead letter; it has ended when it is. */
@@ -122,10 +124,10 @@ function reasonCodeOf(outcome: Failure): number {
 }
 
 /** What is said of a message that failed, was dropped, or has become a dead letter. */
-export function settlementLine(topic: string, { type, error, route }: Settlement): string {
+export function settlementLine(topic: string, { type, error, letter, route }: Settlement): string {
   const where = route === undefined ? '' : ` in route "${route}"`
   const what = type === 'dropped' ? 'was dropped' : 'failed'
-  const kept = type === 'deadLettered' ? ', and its message is a dead letter now' : ''
+  const kept = type === 'deadLettered' ? `, and its message is a dead letter now, ${letter}` : ''
   return `The chain for "${inLog(topic)}" ${what}${where}${kept}: ${reasonOf(error)}`
 }
 

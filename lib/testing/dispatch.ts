@@ -129,7 +129,7 @@ async function settlementOf(
     clock: systemClock,
     random: Math.random,
     log: options.log ?? silentLog,
-    bury: () => Promise.resolve(),
+    bury: () => Promise.resolve(''),
     report: (_job, reported) => (settlement = reported),
     defer: (callback) => void setImmediate(callback),
   })

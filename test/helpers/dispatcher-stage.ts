@@ -5,7 +5,7 @@ import type { Attempt, Outcome, Plan, Receiver } from '../../lib/core/receiver.t
 import type { CopyVerdict } from '../../lib/server/copies.ts'
 import { zeroCounters } from '../../lib/server/counters.ts'
 import { Dispatcher } from '../../lib/server/dispatcher.ts'
-import { slotOf, type Slot } from '../../lib/server/job.ts'
+import { slotOf, type Job, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import type { Burial, Settlement } from '../../lib/server/settlement.ts'
 import type { Arrival, ConnectionFailure } from '../../lib/transport/transport.ts'
@@ -71,7 +71,7 @@ export class Stage {
       random: () => 0.5,
       log,
       suspects: options.suspects,
-      bury: options.bury && ((job, burial) => options.bury!(job.delivery.arrival.payload.toString(), burial)),
+      bury: options.bury && ((job, burial) => this.#bury(job, burial)),
       report: (_job, settlement) => this.settlements.push(settlement),
       defer: (callback) => this.#deferred.push(callback),
     })
@@ -107,6 +107,12 @@ export class Stage {
   async turn(): Promise<void> {
     await settled()
     for (const callback of this.#deferred.splice(0)) callback()
+  }
+
+  async #bury(job: Job, burial: Burial): Promise<string> {
+    const payload = job.delivery.arrival.payload.toString()
+    await this.#options.bury?.(payload, burial)
+    return `letter of ${payload}`
   }
 
   #port(): ConstructorParameters<typeof Dispatcher>[0]['port'] {

@@ -38,7 +38,7 @@ class Desk {
     },
   })
 
-  bury(payload: string, given: Partial<Burial> = {}): Promise<void> {
+  bury(payload: string, given: Partial<Burial> = {}): Promise<string> {
     const job = new Job(new Delivery(arrival(1, payload, { topic: 'a/b' })), slotOf(receiver), plainPlan)
     job.heldSince = -500
     return this.letters.bury(job, { ...burial, ...given })

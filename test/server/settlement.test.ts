@@ -151,7 +151,10 @@ test('the policy is that of the route that failed, for the QoS of the message', 
 test('a failure is told on one line, with the route where there is one', (t) => {
   t.regex(settlementLine('a/b', { type: 'failed', error, route }), /"a\/b" failed in route "a\/\+": no$/)
   t.regex(settlementLine('a/b', { type: 'dropped', error }), /"a\/b" was dropped: no$/)
-  t.regex(settlementLine('a/b', { type: 'deadLettered', error }), /"a\/b" failed, .*dead letter now: no$/)
+  t.regex(
+    settlementLine('a/b', { type: 'deadLettered', error, letter: '0mw-1' }),
+    /"a\/b" failed, .*dead letter now, 0mw-1: no$/,
+  )
 })
 
 test('a failure is told with the code or the kind of its error, where that says more', (t) => {

@@ -224,7 +224,7 @@ export class Process {
       fail(`${this.admitted} messages came, ${this.#settledDeliveries} were settled, and ${shed} shed`)
   }
 
-  #bury(job: Job, burial: Burial): Promise<void> {
+  #bury(job: Job, burial: Burial): Promise<string> {
     const { publication } = job.delivery.arrival as SimulatedArrival
     const task = this.#taskOf(job, publication)
     task.burial = burial
