@@ -39,6 +39,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
   const broker = decideBroker(choice)
   const qos2: Settings['qos2'] = choice.text('qos2') === 'durable' ? 'durable' : 'downgrade'
   const deadLetter = decideDeadLetter(choice, broker)
+  const maxPacketBytes = choice.number('maxPacketBytes')
   const verbosity = choice.number('verbosity')
   return Object.freeze({
     broker,
@@ -49,7 +50,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     leaveOnStop: choice.isOn('leaveOnStop'),
     maxInFlight: choice.number('maxInFlight'),
     maxInFlightBytes: choice.number('maxInFlightBytes'),
-    maxPacketBytes: choice.number('maxPacketBytes'),
+    maxPacketBytes,
     maxTopicLevels: levels === undefined ? undefined : Number(levels.value),
     maxHops: choice.number('maxHops'),
     replyTopics: filtersOf(choice, 'replyTopics', 'clients/+/replies/#'),
@@ -60,7 +61,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },
-    warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter, qos2 }, choice)],
+    warnings: [...rest.warnings, ...warningsAbout({ broker, deadLetter, maxPacketBytes, qos2 }, choice)],
     notices: broker.clean ? [cleanNotice] : [],
   })
 }

@@ -7,7 +7,12 @@ const tlsFiles: readonly OptionPath[] = ['broker.tls.ca', 'broker.tls.cert', 'br
 
 /** The warnings these settings deserve. */
 export function warningsAbout(
-  { broker, deadLetter, qos2 }: Pick<Settings, 'broker' | 'deadLetter' | 'qos2'>,
+  {
+    broker,
+    deadLetter,
+    maxPacketBytes,
+    qos2,
+  }: Pick<Settings, 'broker' | 'deadLetter' | 'maxPacketBytes' | 'qos2'>,
   choice: Choice,
 ): readonly string[] {
   return [
@@ -15,6 +20,7 @@ export function warningsAbout(
     ...aboutIgnoredTls(broker, choice),
     ...aboutSession(broker, choice),
     ...aboutDeadLetters(deadLetter, choice),
+    ...aboutLargeLetters(deadLetter, maxPacketBytes),
     ...aboutQos2(qos2, broker, choice),
   ]
 }
@@ -49,6 +55,17 @@ function aboutSession({ protocolVersion }: BrokerSettings, choice: Choice): read
   if (protocolVersion !== 4 || choice.given('broker.sessionExpiry') === undefined) return []
   return [
     `broker.sessionExpiry (${choice.source('broker.sessionExpiry')}) has no effect: MQTT 3.1.1 knows no expiry`,
+  ]
+}
+
+// Such a letter is never kept, and its message never acknowledged.
+function aboutLargeLetters(
+  { maxBytes, store }: DeadLetterSettings,
+  maxPacketBytes: number,
+): readonly string[] {
+  if ((store !== 'journal' && store !== 'redis') || maxBytes >= maxPacketBytes) return []
+  return [
+    `deadLetter.maxBytes (${maxBytes}) is less than maxPacketBytes (${maxPacketBytes}): a larger message that fails could never be kept, and would stay unacknowledged`,
   ]
 }
 

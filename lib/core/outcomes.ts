@@ -70,7 +70,11 @@ export class Reject extends Error {
  * @example
  * if (reading.takenAt < yesterday) throw new Drop('too old to matter')
  */
-export class Drop extends Error {}
+export class Drop extends Error {
+  constructor(reason: string, { cause }: Pick<RejectDetails, 'cause'> = {}) {
+    super(reason, cause === undefined ? undefined : { cause })
+  }
+}
 
 // On the prototypes, so that a printed error begins with its name.
 for (const [one, name] of [

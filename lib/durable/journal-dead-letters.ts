@@ -1,6 +1,6 @@
 // Dead letters in journals on disk, which other processes can read and take letters out of while they are written.
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
 import { DurableMap, type DurableMapOptions } from './durable-map.ts'
 import { JournalView } from './journal-view.ts'
 import { decodeLetter, encodeLetter } from './letter-bytes.ts'
@@ -44,6 +44,7 @@ export class JournalDeadLetters implements DeadLetterArchive {
 
   async *letters(): AsyncGenerator<DeadLetter> {
     const found: { readonly id: string; readonly view: JournalView }[] = []
+    let unreadable: Error | undefined
     for (const folder of await slotsOf(this.#options.folder)) {
       const gone = await wishedGone(folder)
       const view = await JournalView.read(folder, this.#options.files)
@@ -52,8 +53,13 @@ export class JournalDeadLetters implements DeadLetterArchive {
     found.sort((one, other) => (one.id < other.id ? -1 : 1))
     for (const { id, view } of found) {
       const bytes = await view.get(id)
-      if (bytes !== undefined) yield decodeLetter(bytes)
+      if (bytes === undefined) continue
+      const letter = decoded(bytes)
+      if (letter instanceof Error) unreadable ??= letter
+      else yield letter
     }
+    // One that a later release has written must not hide the others.
+    if (unreadable !== undefined) throw unreadable
   }
 
   /** Takes letters out of all journals: at once where nobody has them, by way of their owner where somebody has. */
@@ -130,4 +136,12 @@ export class JournalDeadLetters implements DeadLetterArchive {
 
 function removeFrom(map: DurableMap, ids: readonly string[]): Promise<unknown> {
   return Promise.all(ids.map((id) => map.delete(id)))
+}
+
+function decoded(bytes: Buffer): DeadLetter | Error {
+  try {
+    return decodeLetter(bytes)
+  } catch (error) {
+    return toError(error)
+  }
 }

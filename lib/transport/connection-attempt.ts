@@ -5,7 +5,7 @@ import { closedByUs, ending, failureOf, gibberish, silence, type Progress } from
 import { InboundStream } from './inbound-stream.ts'
 import { isBlameless } from './quarantine.ts'
 import type { PublishPacket } from './publish-packet.ts'
-import type { BrokerAddress } from './socket.ts'
+import { addressText, type BrokerAddress } from './socket.ts'
 import type { ConnectionFailure, ConnectionInfo, Ending, TransportListener } from './transport.ts'
 
 /** What it needs of the others. */
@@ -60,7 +60,7 @@ export class ConnectionAttempt {
       },
       options,
     )
-    this.#timer = setTimeout(() => this.fail(silence(this.progress, connectTimeoutMs)), connectTimeoutMs)
+    this.#timer = setTimeout(() => this.fail(this.#lateness()), connectTimeoutMs)
   }
 
   get connected(): boolean {
@@ -84,18 +84,28 @@ export class ConnectionAttempt {
 
   /** CONNACK, of so many bytes, said yes: the rest may take its time. */
   answered(bytes: number): void {
-    clearTimeout(this.#timer)
     this.#begun = { read: bytes, written: this.stream.bytesWritten }
   }
 
   /** Tells the listener, and what came in the meantime. */
   open(info: ConnectionInfo): void {
     if (this.over || this.#connected) return
+    clearTimeout(this.#timer)
     this.#connected = true
     this.#hand(() => this.#options.listener.connected(info))
     const early = this.#early
     this.#early = []
     for (const hand of early) hand()
+  }
+
+  // What comes behind CONNACK is kept for a connection that can not begin: not for ever.
+  #lateness(): ConnectionFailure {
+    const { address, connectTimeoutMs } = this.#options
+    if (this.#begun === undefined) return silence(this.progress, connectTimeoutMs)
+    return {
+      type: 'timeout',
+      message: `${addressText(address)} has answered, but what must be noted on disk before its session can be used was not within ${connectTimeoutMs} ms.`,
+    }
   }
 
   fail(failure: ConnectionFailure): void {

@@ -92,3 +92,9 @@ test('what the chosen store does not use is said', (t) => {
     'deadLetter.redis (options) has no effect: deadLetter.store is journal',
   ])
 })
+
+test('a letter that could never be kept is warned of', (t) => {
+  const { warnings } = resolveOptions({ maxPacketBytes: 2_000_000, deadLetter: { maxBytes: 1_000_000 } })
+  t.regex(warnings.join(), /deadLetter\.maxBytes \(1000000\) is less than maxPacketBytes \(2000000\)/)
+  t.deepEqual(resolveOptions({ deadLetter: { store: 'none', maxBytes: 1_000_000 } }).warnings, [])
+})

@@ -138,6 +138,23 @@ test('another session knows nothing of the exchanges of the one before, and is n
   t.like(await link.next('pubcomp'), { messageId: 1, reasonCode: 0x92 })
 })
 
+test('a store that does not take what must be noted behind CONNACK ends the attempt in its time', async (t) => {
+  const store = new SlowStore([[1, 'kept before']])
+  const options = { exchanges: store, connectTimeoutMs: 200 }
+  const { broker, recorder, transport } = await setupScripted(t, {}, options)
+  transport.connect(5)
+  await store.commit()
+  const link = await broker.link()
+  await link.next('connect')
+  while (store.waiting === 0) await turn()
+  link.send(q2(2))
+  const failure = await recorder.nth(recorder.failures, 1)
+  t.is(failure.type, 'timeout')
+  t.regex(failure.message, /has answered, but what must be noted on disk .* 200 ms/)
+  t.deepEqual(recorder.infos, [])
+  t.deepEqual(recorder.arrivals, [])
+})
+
 test('close() while the store is waited for ends in closed(), and nothing is connected', async (t) => {
   const store = new SlowStore([[1, 'kept before']])
   const { broker, recorder, transport } = await setupScripted(t, {}, { exchanges: store })
