@@ -83,27 +83,24 @@ export class PlanFamily {
 
   // The first key counts: a message has one place in one line.
   #keyOf(routes: readonly MatchedRoute[]): (message: Message) => string {
-    const { layer, delivery } = routes.find((route) => route.delivery.key !== undefined)!
+    const { delivery, layer, name } = routes.find((route) => route.delivery.key !== undefined)!
     const key = delivery.key as NonNullable<DeliveryOptions['key']>
     const chain: Chain = { layers: [layer], ending: endingOf([layer], 0) }
     return (message) => {
       const ctx = new MessageContext(this.#host, message, chain, notRunning)
       ctx.at = 0
-      return textOnly(key(ctx), layer)
+      return textOnly(key(ctx), name)
     }
   }
 }
 
 // An `async` key would put all messages into one line, for all promises have one text.
-function textOnly(key: unknown, layer: Layer): string {
+function textOnly(key: unknown, route: string): string {
   if (typeof key === 'string') return key
   // What it rejects with is nobody's any more, and must not end the process.
   if (key instanceof Promise) key.catch(() => {})
   const what = `${key instanceof Promise ? 'a promise' : `a value of type ${typeof key}`}, expected a text`
-  throw new MqttasgiError(
-    'ERR_ROUTE_OPTION',
-    `The key function of route "${layer.pattern?.text ?? ''}" returned ${what}.`,
-  )
+  throw new MqttasgiError('ERR_ROUTE_OPTION', `The key function of route "${route}" returned ${what}.`)
 }
 
 // A key is asked for before there is an attempt: it has neither time nor number.

@@ -26,7 +26,8 @@ interface Pen<D> {
   running: number
   readyAt: number
   queued: boolean
-  cancel: (() => void) | undefined
+  /** Takes its timer back; `nothing` where there is none. */
+  cancel: () => void
 }
 
 /** What waits under one policy, in the order it came. */
@@ -37,6 +38,8 @@ interface Crowding<D> {
 
 // Keys whose last start is remembered for throttling: an attacker's topics must not fill the memory.
 const REMEMBERED_KEYS = 10_000
+// How many of them are looked at for one that can be forgotten.
+const LOOKED_AT = 16
 // So many that are gone may stand in a queue beside as many as wait, before they are taken out.
 const SPENT = 64
 
@@ -138,8 +141,8 @@ export class Shedding<D> {
   hurry(): void {
     this.#hurries = true
     for (const pen of this.#pens.values()) {
-      pen.cancel?.()
-      pen.cancel = undefined
+      pen.cancel()
+      pen.cancel = nothing
       this.#queue(pen)
     }
   }
@@ -155,7 +158,7 @@ export class Shedding<D> {
 
   /** Leaves no timer. */
   stop(): void {
-    for (const pen of this.#pens.values()) pen.cancel?.()
+    for (const pen of this.#pens.values()) pen.cancel()
   }
 
   #start(pen: Pen<D>, entry: Entry<D>): void {
@@ -185,10 +188,10 @@ export class Shedding<D> {
 
   #wait(pen: Pen<D>, until: number): void {
     pen.readyAt = until
-    pen.cancel?.()
+    pen.cancel()
     if (this.#hurries) return
     pen.cancel = this.#clock.after(until - this.#clock.now(), () => {
-      pen.cancel = undefined
+      pen.cancel = nothing
       // Timers may be a little early.
       pen.readyAt = Math.min(pen.readyAt, this.#clock.now())
       this.#queue(pen)
@@ -240,7 +243,7 @@ export class Shedding<D> {
         running: 0,
         readyAt: 0,
         queued: false,
-        cancel: undefined,
+        cancel: nothing,
       }
       this.#pens.set(name, pen)
     }
@@ -255,22 +258,23 @@ export class Shedding<D> {
 
   // Nothing of its key is here, and no time of it is to be remembered.
   #forget(pen: Pen<D>): void {
-    const isIdle = pen.running === 0 && pen.waiting === 0 && pen.cancel === undefined
+    const isIdle = pen.running === 0 && pen.waiting === 0 && pen.cancel === nothing
     if (isIdle && this.#pens.get(pen.name) === pen) this.#pens.delete(pen.name)
   }
 
   #forgetOldest(): void {
-    let looked = 0
-    for (const pen of this.#pens.values()) {
-      if (++looked > 16) return
+    const pens = this.#pens.values()
+    for (let looked = 0; looked < LOOKED_AT && this.#pens.size >= REMEMBERED_KEYS; looked++) {
+      const pen = pens.next().value!
       this.#pens.delete(pen.name)
       // What is needed goes to the end: the next search begins behind it.
       if (pen.running > 0 || pen.waiting > 0) this.#pens.set(pen.name, pen)
-      else pen.cancel?.()
-      if (this.#pens.size < REMEMBERED_KEYS) return
+      else pen.cancel()
     }
   }
 }
+
+function nothing(): void {}
 
 function penName({ key, policy }: Ticket): string {
   return `${policy.name}\0${key}`
