@@ -23,6 +23,7 @@ export class ScriptedLink {
   readonly chunks: Buffer[] = []
   /** The client has half-closed. */
   ended = false
+  /** The client has closed, or half-closed, or the connection was broken off. */
   readonly gone: Promise<void>
   readonly #script: Script
   readonly #watchers = new Set<() => void>()
@@ -44,7 +45,8 @@ export class ScriptedLink {
       this.#look()
     })
     stream.on('error', () => {})
-    this.gone = new Promise((resolve) => stream.once('close', resolve))
+    // Half-open as it is, a client that has read everything is gone with its end alone.
+    this.gone = new Promise((resolve) => stream.once('end', resolve).once('close', resolve))
   }
 
   get version(): number {
