@@ -6,7 +6,7 @@ const seeds = Number(process.env['MQTTASGI_SERVER_SEEDS'] ?? 400)
 const first = Number(process.env['MQTTASGI_SERVER_FIRST_SEED'] ?? 0)
 
 test('whenever a server is stopped it ends in time, answers whoever asked, and leaves nothing behind', async (t) => {
-  t.timeout(600_000)
+  t.timeout(Math.max(10_000, 100 * seeds))
   const unhandled: unknown[] = []
   const note = (reason: unknown): number => unhandled.push(reason)
   process.on('unhandledRejection', note)
