@@ -10,19 +10,20 @@ import { Copies, type CopyVerdict } from './copies.ts'
 import type { Counters } from './counters.ts'
 import { DeadLetters } from './dead-letters.ts'
 import { Dispatcher, type DispatcherParts } from './dispatcher.ts'
-import type { Job, Slot } from './job.ts'
+import type { Slot } from './job.ts'
 import { withLedgerLimit } from './ledger-limit.ts'
 import { Outbox } from './outbox.ts'
 import { Recipients } from './recipients.ts'
 import { Requests, type AskedBroker } from './requests.ts'
 import type { ServerParts } from './server-parts.ts'
-import { settlementLine, type Settlement } from './settlement.ts'
+import { settlementLine } from './settlement.ts'
 import { ShareCheck } from './share-check.ts'
 import { ShareProbe } from './share-probe.ts'
 import { StaleFilters } from './stale-filters.ts'
 import { Subscriber } from './subscriber.ts'
 import { Suspects } from './suspects.ts'
 
+const PROBE = { type: 'probe' } as const
 const ANSWER_LIMIT_MS = 30_000
 const LEDGER_LIMIT_MS = 5_000
 
@@ -56,7 +57,7 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
   const dispatcher = new Dispatcher({
     port: portOf(parts.transport, () => requests.areAwaited(subscriber.isWaitedFor)),
     recipients,
-    copies: { judge: (arrival) => judge(arrival, { copies, probe, stale }) },
+    copies: { judge: judgeOf(copies, probe, stale) },
     counters,
     limits: parts.window,
     maxTopicLevels: parts.maxTopicLevels,
@@ -66,7 +67,7 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
     log,
     suspects: suspectsOf(parts, clock),
     bury: deadLetters && ((job, burial) => deadLetters.bury(job, burial)),
-    report: (job, settlement) => report(job, settlement, { counters, log }),
+    report: reportTo(counters, log),
     defer: (callback) => void setImmediate(callback),
   })
   const subscriber = new Subscriber({
@@ -140,29 +141,27 @@ function suspectsOf({ crashLedger, log, window }: ServerParts, clock: Clock): Su
   return new Suspects(withLedgerLimit(crashLedger, clock, LEDGER_LIMIT_MS), window.maxInFlight, log)
 }
 
-function judge(
-  arrival: Arrival,
-  {
-    copies,
-    probe,
-    stale,
-  }: { readonly copies: Copies; readonly probe: ShareProbe | undefined; readonly stale: StaleFilters },
-): CopyVerdict | { readonly type: 'probe' } {
-  if (probe?.takes(arrival)) return { type: 'probe' }
-  if (copies.isStale(arrival)) stale.came(arrival.topic)
-  return copies.judge(arrival)
+// Asked for every message: it makes nothing.
+function judgeOf(
+  copies: Copies,
+  probe: ShareProbe | undefined,
+  stale: StaleFilters,
+): (arrival: Arrival) => CopyVerdict | typeof PROBE {
+  return (arrival) => {
+    if (probe?.takes(arrival)) return PROBE
+    if (copies.isStale(arrival)) stale.came(arrival.topic)
+    return copies.judge(arrival)
+  }
 }
 
-function report(
-  job: Job,
-  settlement: Settlement,
-  { counters, log }: { readonly counters: Counters; readonly log: Logger },
-): void {
-  const { arrival } = job.delivery
-  counters[settlement.type]++
-  traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
-  const { error, route } = settlement
-  if (error === undefined) return
-  const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
-  log[settlement.type === 'dropped' ? 'info' : 'error'](settlementLine(arrival.topic, settlement), fields)
+function reportTo(counters: Counters, log: Logger): DispatcherParts['report'] {
+  return (job, settlement) => {
+    const { arrival } = job.delivery
+    counters[settlement.type]++
+    traceSettled(job.slot.receiver.id, arrival, job.plan.routes, settlement)
+    const { error, route } = settlement
+    if (error === undefined) return
+    const fields = { topic: arrival.topic, route, receiver: job.slot.receiver.id, error }
+    log[settlement.type === 'dropped' ? 'info' : 'error'](settlementLine(arrival.topic, settlement), fields)
+  }
 }

@@ -48,9 +48,10 @@ export class ShareProbe {
   }
 
   /** Whether this arrival is the probe's own; it is for nobody else then. */
-  takes({ payload, topic }: { readonly topic: string; readonly payload: Buffer }): boolean {
-    if (topic !== this.#parts.topic) return false
-    if (payload.equals(this.#payload)) this.#came?.()
+  takes(arrival: { readonly topic: string; readonly payload: Buffer }): boolean {
+    if (arrival.topic !== this.#parts.topic) return false
+    // Looked at only here: to read the payload of each message would make a view of it.
+    if (arrival.payload.equals(this.#payload)) this.#came?.()
     return true
   }
 
