@@ -45,7 +45,6 @@ export class Admission {
     return true
   }
 
-  // What is said of it is not louder: whoever may publish could fill the log with it.
   /** A retained message could not be handled by this receiver: it is not run there each time a subscription brings it. */
   refuse(arrival: Arrival, receiver: string): void {
     if (this.#refused.size >= REMEMBERED) this.#refused.clear()
@@ -64,6 +63,7 @@ export class Admission {
     return wanting
   }
 
+  // What is said of it is not louder: whoever may publish could fill the log with it.
   #isRoutable({ invalid, topic }: Arrival): boolean {
     const { counters, log, maxTopicLevels } = this.#parts
     if (invalid !== undefined) {

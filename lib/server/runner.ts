@@ -135,7 +135,9 @@ export class Runner {
       delivery.begun = true
       this.#last = plan
       const outcome =
-        job.fault === undefined ? slot.receiver.receive(delivery.arrival, plan, job) : failedKey(job)
+        job.fault === undefined
+          ? slot.receiver.receive(delivery.arrival, plan, job)
+          : failedKey(plan, job.fault)
       if (outcome instanceof Promise) return this.#await(job, outcome)
       if (outcome.type !== 'done') return this.#await(job, Promise.resolve(outcome))
       this.#leavePlaces(job)
@@ -341,6 +343,6 @@ export function laneKey(plan: Plan, arrival: Arrival): string | undefined {
   }
 }
 
-function failedKey({ fault = new Error('no key'), plan }: Job): Outcome {
-  return { type: 'failed', error: fault, route: plan.routes[0] }
+function failedKey(plan: Plan, error: Error): Outcome {
+  return { type: 'failed', error, route: plan.routes[0] }
 }

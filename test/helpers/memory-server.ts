@@ -21,6 +21,19 @@ const impatientClock: Clock = {
   },
 }
 
+/** One application, connected to again at once, with limits that few tests come near. */
+export function plainParts(
+  app: Application,
+): Pick<ServerParts, 'receivers' | 'policy' | 'window' | 'outbox' | 'log'> {
+  return {
+    receivers: [asApplication(app, 'The application').receiver({ id: 'application', log: silentLog })],
+    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
+    window: { maxInFlight: 32, maxWaitingBytes: 1_000_000 },
+    outbox: { maxMessages: 100, maxBytes: 100_000 },
+    log: silentLog,
+  }
+}
+
 export interface MemoryServer {
   readonly server: Server
   readonly transport: MemoryTransport
@@ -34,13 +47,9 @@ export async function startMemoryServer(
   const transport = new MemoryTransport()
   const server = new Server({
     transport,
-    receivers: [asApplication(app, 'The application').receiver({ id: 'application', log: silentLog })],
-    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
-    window: { maxInFlight: 32, maxWaitingBytes: 1_000_000 },
-    outbox: { maxMessages: 100, maxBytes: 100_000 },
+    ...plainParts(app),
     sessionLasts: false,
     drainTimeoutMs: 0,
-    log: silentLog,
     clock: impatientClock,
     ...parts,
   })

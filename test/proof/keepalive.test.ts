@@ -1,5 +1,5 @@
 // Handlers that take ten times the keepalive, on a real broker: it is kept all the same, and so is the connection.
-import { mqttasgi } from '../../lib/index.ts'
+import { mqttasgi, type Application } from '../../lib/index.ts'
 import { scene } from '../integration/scene.ts'
 import { latency } from '../integration/serving.ts'
 import { Tally } from '../integration/tally.ts'
@@ -13,19 +13,23 @@ const KEEPALIVE_S = 2
 const HANDLER_MS = 10 * KEEPALIVE_S * 1_000
 const PATIENCE_MS = 2 * HANDLER_MS
 
+function slowAndQuick(started: Tally): Application {
+  const app = mqttasgi()
+  app.topic('slow/+i', async (ctx) => {
+    started.add(ctx.params.i)
+    await latency(HANDLER_MS, HANDLER_MS)
+  })
+  app.topic('quick/+i', (ctx) => started.add(ctx.params.i))
+  return app
+}
+
 withMosquitto(
   'a handler ten times slower than the keepalive costs neither the connection nor a second start',
   async (t) => {
     t.timeout(2 * PATIENCE_MS)
     const { proxy, publisher, serve } = await scene(t)
     const started = new Tally()
-    const app = mqttasgi()
-    app.topic('slow/+i', async (ctx) => {
-      started.add(ctx.params.i)
-      await latency(HANDLER_MS, HANDLER_MS)
-    })
-    app.topic('quick/+i', (ctx) => started.add(ctx.params.i))
-    await serve(app, { broker: { keepalive: KEEPALIVE_S }, maxInFlight: 2 })
+    await serve(slowAndQuick(started), { broker: { keepalive: KEEPALIVE_S }, maxInFlight: 2 })
     for (const topic of ['slow/1', 'slow/2', 'quick/3']) await publisher.publish(topic, '')
     await started.untilTotal(3, PATIENCE_MS)
     await proxy.log.untilPackets('puback', 'up', 3)
@@ -42,13 +46,11 @@ withMosquitto(
     t.timeout(2 * PATIENCE_MS)
     const { proxy, publisher, serve } = await scene(t)
     const started = new Tally()
-    const app = mqttasgi()
-    app.topic('slow/+i', async (ctx) => {
-      started.add(ctx.params.i)
-      await latency(HANDLER_MS, HANDLER_MS)
+    await serve(slowAndQuick(started), {
+      broker: { keepalive: KEEPALIVE_S },
+      maxInFlight: 1,
+      maxInFlightBytes: 1_024,
     })
-    app.topic('quick/+i', (ctx) => started.add(ctx.params.i))
-    await serve(app, { broker: { keepalive: KEEPALIVE_S }, maxInFlight: 1, maxInFlightBytes: 1_024 })
     await publisher.publish('slow/0', '')
     await started.untilTotal(1)
     // More than the kernel keeps, so that the broker feels it as well.

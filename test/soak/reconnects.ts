@@ -2,11 +2,11 @@
 import { readdirSync } from 'node:fs'
 import { setFlagsFromString } from 'node:v8'
 import { runInNewContext } from 'node:vm'
-import { asApplication, mqttasgi } from '../../lib/core/application.ts'
-import { silentLog } from '../../lib/core/log.ts'
+import { mqttasgi } from '../../lib/core/application.ts'
 import { Server } from '../../lib/server/server.ts'
 import { MqttTransport } from '../../lib/transport/mqtt-transport.ts'
 import type { FaultProxy } from '../helpers/fault-proxy.ts'
+import { plainParts } from '../helpers/memory-server.ts'
 
 /** What a process holds. */
 export interface Holdings {
@@ -46,13 +46,9 @@ export async function reconnect(proxy: FaultProxy, times: number): Promise<Growt
   })
   const server = new Server({
     transport,
-    receivers: [asApplication(app, 'The application').receiver({ id: 'application', log: silentLog })],
-    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
-    window: { maxInFlight: 32, maxWaitingBytes: 1_000_000 },
-    outbox: { maxMessages: 100, maxBytes: 100_000 },
+    ...plainParts(app),
     sessionLasts: true,
     drainTimeoutMs: 1_000,
-    log: silentLog,
   })
   await server.start()
   let before = holdings()
