@@ -1,7 +1,8 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
 import { pathToFileURL } from 'node:url'
 import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
-import type { ApplicationReceiver, ReceiverIdentity } from './core/application-receiver.ts'
+import type { ApplicationReceiver } from './core/application-receiver.ts'
+import type { ReceiverIdentity } from './core/hosted.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { MqttasgiError, toError } from './core/errors.ts'

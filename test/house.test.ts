@@ -6,8 +6,9 @@ import { basename, dirname, join, posix } from 'node:path'
 /** The floors from the ground up: a file imports from its own folder and from lower floors only. */
 const floors: readonly (readonly string[])[] = [
   ['lib/core'],
-  ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable'],
-  ['lib/server'],
+  ['lib/redis'],
+  ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable', 'lib/channels', 'lib/consumer'],
+  ['lib/server', 'lib/workers'],
   ['lib/testing'],
   ['lib/connection.ts', 'lib/stores.ts'],
   ['lib/serve.ts'],

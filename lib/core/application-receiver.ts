@@ -16,20 +16,11 @@ import type {
   Receiver,
   SessionInfo,
 } from './receiver.ts'
+import type { HostedReceiver, ReceiverIdentity } from './hosted.ts'
 import type { FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import { topicTree, type TopicIndex } from './topic-tree.ts'
 import { unattachedClient } from './unattached-client.ts'
-
-/** Who the application is on this server, and where it is mounted. */
-export interface ReceiverIdentity {
-  readonly id: string
-  /** The prefix of all its patterns; '' for none. */
-  readonly mount: string
-  readonly scope: Scope
-  readonly log: Logger
-  readonly rules?: PublishRules | undefined
-}
 
 /** What a receiver needs of the application behind it. */
 export interface ChainSource extends ApplicationHandle, PlanSource {
@@ -41,7 +32,7 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
 
-export class ApplicationReceiver implements Receiver<ChainPlan> {
+export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver {
   readonly id: string
   readonly mount: string
   readonly #source: ChainSource

@@ -1,5 +1,6 @@
 // The application: the router at the root, with its lifecycle, and the receivers it becomes on a server.
-import { ApplicationReceiver, type ChainSource, type ReceiverIdentity } from './application-receiver.ts'
+import { ApplicationReceiver, type ChainSource } from './application-receiver.ts'
+import type { ReceiverIdentity } from './hosted.ts'
 import type { UnmatchedHandler } from './context.ts'
 import type { DeliveryOptions } from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'

@@ -131,7 +131,7 @@ export type Outcome =
 
 /** Why the connection of a receiver ended. */
 export interface DisconnectReason {
-  readonly type: 'lost' | 'stopped' | 'failed'
+  readonly type: 'lost' | 'stopped' | 'failed' | 'killed'
   readonly error?: Error
 }
 

@@ -83,17 +83,22 @@ export class Job implements Attempt, Member {
   holdUntil = 0
   /** It waits to be tried again: what it becomes if it can not, and how to take the wait back. */
   retry: { readonly burial: Burial; readonly cancel: () => void } | undefined = undefined
+  /** What the attempt before this one failed with. */
+  readonly failure: Burial | undefined
+  /** Begun before, it waits for places to be tried again. */
+  isParked = false
   /** Among the jobs that are not over. */
   place = 0
   #extraMs = 0
   #controller: AbortController | undefined = undefined
   #aborted: MqttasgiError | undefined = undefined
 
-  /** `before` is the attempt that failed. */
-  constructor(delivery: Delivery, slot: Slot, plan: Plan, before?: Job) {
+  /** `before` is the attempt that failed, with `failure`. */
+  constructor(delivery: Delivery, slot: Slot, plan: Plan, before?: Job, failure?: Burial) {
     this.delivery = delivery
     this.slot = slot
     this.plan = plan
+    this.failure = failure
     if (before === undefined) {
       this.number = 1
       return

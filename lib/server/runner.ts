@@ -99,7 +99,9 @@ export class Runner {
       if (ending === 'hurry' || job.delivery.isOurs) this.#again(job, retry.burial)
       else this.#abandon(job)
     }
-    if (ending === 'leave') this.#dropWaiting(needed)
+    if (ending === 'hurry') return
+    this.#dropWaiting(needed)
+    for (const job of this.#open) if (job.isParked && !job.delivery.isOurs) this.#abandonParked(job)
   }
 
   /** Begins nothing that waits in a lane or for a limit. */
@@ -130,7 +132,8 @@ export class Runner {
   // A job, and as long as they need not be waited for, those behind it in its lane.
   #run(first: Job): void {
     for (let job: Job | undefined = first; job !== undefined; job = nextInLane(job)) {
-      if (job.plan.limits.length > 0 && !this.#hasPlaces(job)) return takeLane(job)
+      if (job.plan.limits.length > 0 && !this.#hasPlaces(job)) return this.#park(job)
+      if (job.isParked) this.#unpark(job)
       const { delivery, plan, slot } = job
       delivery.begun = true
       this.#last = plan
@@ -144,6 +147,21 @@ export class Runner {
       job.stage = 'over'
       this.#parts.concluded(job, endOf(outcome))
     }
+  }
+
+  // It waits for a place. If it was begun before it is in hand already, and may be held no longer than that.
+  #park(job: Job): void {
+    takeLane(job)
+    if (job.failure === undefined || job.isParked) return
+    job.isParked = true
+    job.deadline = job.holdUntil
+    this.#open.add(job)
+    this.#deadlines.watch(job.deadline)
+  }
+
+  #unpark(job: Job): void {
+    job.isParked = false
+    this.#open.remove(job)
   }
 
   #await(job: Job, outcome: Promise<Outcome>): void {
@@ -163,6 +181,7 @@ export class Runner {
   }
 
   #expired(job: Job): void {
+    if (job.isParked) return this.#givenUp ? undefined : this.#heldParked(job)
     if (job.stage !== 'running') return
     job.stage = 'expired'
     const error = this.#expiry(job)
@@ -171,6 +190,19 @@ export class Runner {
     void job.chain?.giveUp(error).then((value) => (outcome = value))
     // onError may have something to say to it, but it is not waited for beyond this turn.
     this.#parts.defer(() => this.#decide(job, outcome))
+  }
+
+  #heldParked(job: Job): void {
+    const failure = job.failure!
+    this.#takeFromLimits(job)
+    const policy = job.plan.failurePolicy(failure.route, job.delivery.arrival.qos)
+    this.#follow(job, burialOrFailure({ ...failure, cause: 'held' }, policy))
+  }
+
+  #takeFromLimits(job: Job): void {
+    job.isParked = false
+    job.slot.limits.dropWaiting((one) => one === job)
+    this.#leavePlaces(job)
   }
 
   #expiry({ delivery, deadline, holdUntil, plan, slot }: Job): MqttasgiError {
@@ -248,8 +280,13 @@ export class Runner {
     }
     this.#open.remove(job)
     job.stage = 'over'
-    this.#launch(new Job(job.delivery, job.slot, job.plan, job))
+    this.#launch(new Job(job.delivery, job.slot, job.plan, job, burial))
     this.#parts.over()
+  }
+
+  #abandonParked(job: Job): void {
+    this.#takeFromLimits(job)
+    this.#abandon(job)
   }
 
   // Not ended, and not to be: its message comes again. What stands behind it in its lane does too.

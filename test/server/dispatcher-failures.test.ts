@@ -177,6 +177,75 @@ test('no message is held longer than it may: all attempts and waits together', a
   t.is((attempt.signal.reason as MqttasgiError).code, 'ERR_MESSAGE_HELD')
 })
 
+test('a message that waits for a place to be tried again is not held longer than it may either', async (t) => {
+  const limits = [{ name: 'r', most: 1 }]
+  const planOf = (topic: string): Partial<Plan> => ({ holdMs: topic === 'a' ? 1_000 : 0 })
+  const { stage, buried } = burying({ plan: plan({ limits }), planOf })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: failed })
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  stage.clock.advance(999)
+  t.deepEqual(stage.started, ['a', 'b'])
+  t.is(stage.dispatcher.oldestSince, 0)
+  t.deepEqual(buried, [])
+  stage.clock.advance(1)
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'held']])
+  t.deepEqual(stage.acked, [1])
+  await stage.end('b')
+  t.deepEqual(stage.started, ['a', 'b'])
+  stage.dispatcher.arrived(arrival(3, 'c'))
+  t.deepEqual(stage.running, ['c'])
+})
+
+test('a message that got its place in time to be tried again runs for as long as it may be held', async (t) => {
+  const limits = [{ name: 'r', most: 1 }]
+  const { stage, buried } = burying({ plan: plan({ limits, holdMs: 1_000 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: failed })
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  stage.clock.advance(500)
+  await stage.end('b')
+  t.deepEqual(stage.running, ['a'])
+  stage.clock.advance(500)
+  t.true(stage.run('a').attempt.signal.aborted)
+  await stage.end('a', { outcome: failed })
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'held']])
+  t.deepEqual(stage.acked, [1, 2])
+})
+
+test('a stop of a kept session leaves what waits for a place to be tried again with the broker', async (t) => {
+  const limits = [{ name: 'r', most: 1 }]
+  const { stage } = burying({ plan: plan({ limits }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: failed })
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  stage.clock.advance(100)
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  await stage.end('b')
+  t.true(isDrained)
+  t.deepEqual(stage.started, ['a', 'b'])
+  t.deepEqual(stage.acked, [])
+})
+
+test('a stop of a session that ends with us runs what waits for a place to be tried again', async (t) => {
+  const limits = [{ name: 'r', most: 1 }]
+  const { stage } = burying({ plan: plan({ limits }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  await stage.end('a', { outcome: failed })
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  stage.clock.advance(100)
+  let isDrained = false
+  void stage.dispatcher.drain('finish').then(() => (isDrained = true))
+  await stage.end('b')
+  t.false(isDrained)
+  await stage.end('a')
+  t.true(isDrained)
+  t.deepEqual(stage.acked, [1, 2])
+})
+
 test('a stop of a kept session tries nothing again and leaves the message with the broker', async (t) => {
   const { stage, buried } = burying()
   stage.dispatcher.arrived(arrival(1, 'a1', { topic: 'a' }))

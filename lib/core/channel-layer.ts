@@ -1,0 +1,32 @@
+// The port to channel layers: messages between consumers and processes that are not MQTT messages.
+
+/** What is sent over a channel layer. All of it must be plain data: texts, numbers, booleans, null, bytes, lists, objects. */
+export interface ChannelEvent {
+  /** Names the handler; words joined by dots: `alarm.raised`. */
+  readonly type: string
+  readonly [field: string]: unknown
+}
+
+/**
+ * Channels and groups, as the Channel Layers specification has them: at most once, in order per sender, at most
+ * `capacity` unread events in a channel. What does not fit is an error, and counted; nothing is dropped silently.
+ */
+export interface ChannelLayer {
+  /** For people: which layer this is, and where. */
+  readonly name: string
+  /** Codes: `ERR_CHANNEL_NAME`, `ERR_CHANNEL_EVENT`, `ERR_CHANNEL_FULL`, `ERR_CHANNEL_LAYER`. */
+  send(channel: string, event: ChannelEvent): Promise<void>
+  /** The next event of a channel; rejects with the reason of `signal` when that aborts first, and loses nothing then. */
+  receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent>
+  /** A name that nobody else has; only this process can receive from it. */
+  newChannel(prefix?: string): Promise<string>
+  /** For `groupExpiry` seconds, or until it is discarded. */
+  groupAdd(group: string, channel: string): Promise<void>
+  groupDiscard(group: string, channel: string): Promise<void>
+  /** Rejects with `ERR_CHANNEL_FULL` when some members were full; all others have got it. */
+  groupSend(group: string, event: ChannelEvent): Promise<void>
+  /** Forgets all channels and groups of this layer. */
+  flush(): Promise<void>
+  /** Lets go of connections; whoever waits in `receive` is told `ERR_CHANNEL_CLOSED`. */
+  close(): Promise<void>
+}

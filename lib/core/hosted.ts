@@ -1,0 +1,32 @@
+// The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
+import type { ChannelLayer } from './channel-layer.ts'
+import type { Logger } from './log.ts'
+import type { PublishRules } from './message-context.ts'
+import type { Receiver } from './receiver.ts'
+import type { Scope } from './scope.ts'
+import type { Workforce } from './workforce.ts'
+
+/** Who a receiver is on its server, where it is mounted, and what it finds there. */
+export interface ReceiverIdentity {
+  readonly id: string
+  /** The prefix of all its patterns; '' for none. */
+  readonly mount: string
+  readonly scope: Scope
+  readonly log: Logger
+  readonly rules?: PublishRules | undefined
+  /** Left out where there is none. */
+  readonly channels?: ChannelLayer | undefined
+  readonly workforce?: Workforce | undefined
+}
+
+/** A receiver that was made for a server, and is let go of with it. */
+export interface HostedReceiver extends Receiver {
+  /** Resolves when it has ended by itself: with what it failed with, or with undefined. Left out where it never does. */
+  readonly ended?: Promise<Error | undefined>
+  release(): void
+}
+
+/** What can be made a receiver, once for each place where it runs. */
+export interface Hostable {
+  receiver(identity: ReceiverIdentity): HostedReceiver
+}
