@@ -285,6 +285,9 @@ export class Process {
     const longest = wait ?? Math.min(retry.maxDelayMs, retry.minDelayMs * 2 ** (runs.length - 1))
     const heldMs = last.endedAt - begunAt
     if (plan.holdMs > 0 && heldMs + Math.max(longest, 1) >= plan.holdMs + extraMs) return
+    // It waited for a place to be tried again, for as long as it may be held.
+    if (plan.holdMs > 0 && plan.limits.length > 0 && this.clock.now() - begunAt >= plan.holdMs + extraMs - 1)
+      return
     fail(`${name(task)} was given up after ${runs.length} of ${retry.attempts} attempts`)
   }
 
