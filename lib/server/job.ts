@@ -34,6 +34,8 @@ export class Delivery implements Owed {
   remaining = 0
   /** It may be what the process before this one died of. */
   suspect = false
+  /** So many have died of it that it is not run any more. */
+  isQuarantined = false
   /** For its acknowledgement on MQTT 5; 0 for yes. */
   reasonCode = 0
 
