@@ -73,7 +73,7 @@ export class Dispatcher {
       bury: parts.bury,
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
-      abandoned: () => void this.#entrance.takeOut(({ isOurs }) => !isOurs),
+      abandoned: ({ delivery }) => this.#abandoned(delivery),
       over: () => {
         this.#pump()
         this.#wake()
@@ -319,7 +319,21 @@ export class Dispatcher {
     if (settlement.type === 'deadLettered' && delivery.arrival.retain)
       this.#admission.refuse(delivery.arrival, job.slot.receiver.id)
     this.#parts.report(job, settlement)
-    if (--delivery.remaining === 0) this.#settled(delivery)
+    this.#doneAtOne(delivery)
+  }
+
+  #abandoned(delivery: Delivery): void {
+    delivery.isAbandoned = true
+    this.#entrance.takeOut(({ isOurs }) => !isOurs)
+    this.#doneAtOne(delivery)
+  }
+
+  #doneAtOne(delivery: Delivery): void {
+    if (--delivery.remaining > 0) return
+    if (!delivery.isAbandoned) return this.#settled(delivery)
+    // What comes again takes no place from what is ours.
+    if (delivery.inWindow) this.#work--
+    this.#leaveWindow(delivery)
   }
 
   #again({ delivery, number, slot }: Job, error: Error, afterMs: number): void {

@@ -26,6 +26,8 @@ export class Delivery implements Owed {
   isLeft = false
   /** The broker does not have it any more and will not send it again: what is left undone of it is lost. */
   isOurs = false
+  /** A receiver has given it up, for it will come again: it has no end here. */
+  isAbandoned = false
   /** A receiver has been started for it. */
   begun = false
   /** Receivers that are not done. */
