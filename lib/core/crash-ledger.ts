@@ -11,7 +11,9 @@ export interface CrashLedger {
   readonly name: string
   /** False when the process before this one did not come to `cleanEnd`: it crashed, or was killed. */
   readonly endedCleanly: boolean
-  /** Processes have died with this key in hand, and it has had no end since. */
+  /** How many keys there are that processes have died with in hand, and that have had no end since. */
+  readonly known: number
+  /** Whether this is one of them. */
   knows(key: string): boolean
   /**
    * Notes that a message is about to be handled. Resolves when that outlives a crash, with how many

@@ -55,8 +55,12 @@ export class JournalCrashLedger implements CrashLedger {
     }
   }
 
+  get known(): number {
+    return this.#left.size
+  }
+
   knows(key: string): boolean {
-    return this.#left.size > 0 && this.#left.has(nameOf(key))
+    return this.#left.has(nameOf(key))
   }
 
   async begin(key: string, unnoted = 0): Promise<number> {

@@ -25,6 +25,9 @@ export function withLedgerLimit(ledger: CrashLedger, clock: Clock, limitMs: numb
   return {
     name: ledger.name,
     endedCleanly: ledger.endedCleanly,
+    get known() {
+      return ledger.known
+    },
     knows: (key) => ledger.knows(key),
     begin,
     settled: (key) => ledger.settled(key),

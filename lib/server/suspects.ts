@@ -101,9 +101,10 @@ export class Suspects {
       this.#toCome--
       return true
     }
-    if (wasLeft) return true
+    const { endedCleanly, known } = this.#ledger
     // Some brokers take their time, and send new ones first.
-    return message.dup && (!this.#ledger.endedCleanly || this.#ledger.knows(messageKey(message)))
+    if (wasLeft || (message.dup && !endedCleanly)) return true
+    return known > 0 && this.#ledger.knows(messageKey(message))
   }
 
   #failed(error: unknown): void {

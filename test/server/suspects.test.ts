@@ -23,6 +23,7 @@ function ledgerOf(
     endedCleanly,
     open,
     unnoted,
+    known: 1,
     knows: (key) => crashes(key) > 0,
     begin: async (key, before = 0) => {
       open.add(key)
@@ -62,7 +63,7 @@ test('after an unclean end it is the first ones, and what was sent before, whene
   t.false(suspects.isInHand)
 })
 
-test('what a process has died of is a suspect when it is sent again after a clean end', (t) => {
+test('what a process has died of is a suspect whenever it comes, also after a clean end', (t) => {
   const known = messageKey(message('poison'))
   const suspects = new Suspects(
     ledgerOf(true, (key) => (key === known ? 3 : 0)),
@@ -70,8 +71,7 @@ test('what a process has died of is a suspect when it is sent again after a clea
     silentLog,
   )
   t.false(suspects.suspects(message('other', { dup: true })))
-  t.false(suspects.suspects(message('poison')))
-  t.true(suspects.suspects(message('poison', { dup: true })))
+  t.true(suspects.suspects(message('poison')))
 })
 
 test('one that is left to the broker is a suspect also when others that were done with come again before it', (t) => {
@@ -215,6 +215,17 @@ test('what is kept for its crashes stays noted until its acknowledgement has bee
   t.deepEqual(stage.acked, [2])
   t.is(ledger.open.size, 0)
   t.deepEqual(stage.started, [])
+})
+
+test('what is kept for its crashes is forgotten with the session that would have sent it again', async (t) => {
+  const ledger = ledgerOf(false, () => 3)
+  const stage = new Stage({ suspects: new Suspects(ledger, 1, silentLog), bury: () => Promise.resolve() })
+  stage.dispatcher.arrived(arrival(1, 'poison', { dup: true }))
+  await settled()
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  await stage.turn()
+  t.is(ledger.open.size, 0)
 })
 
 test('messages of QoS 0 run beside each other while suspects are waited for, and none of them beside one', async (t) => {

@@ -107,6 +107,9 @@ export class SimulatedLedger {
       endedCleanly,
       inHand,
       noted,
+      get known() {
+        return left.size
+      },
       knows: (key) => left.has(key),
       begin: async (key, unnoted = 0) => {
         const deaths = left.get(key) ?? unnoted
