@@ -17,7 +17,7 @@ import type {
   SessionInfo,
 } from './receiver.ts'
 import type { HostedReceiver, ReceiverIdentity } from './hosted.ts'
-import type { FlatRoute } from './router.ts'
+import { interestOf, type FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import { topicTree, type TopicIndex } from './topic-tree.ts'
 import { unattachedClient } from './unattached-client.ts'
@@ -29,6 +29,7 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
+  checkKeysUnder(prefix: string): void
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
 
@@ -52,6 +53,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   constructor(source: ChainSource, identity: ReceiverIdentity) {
     source.checkUnder(identity.mount)
+    source.checkKeysUnder(identity.mount)
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
@@ -65,18 +67,12 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
 
   interests(): readonly Interest[] {
-    this.#interests ??= this.#source.routes(this.mount).map(({ pattern, filter, options, delivery }) => ({
-      filter,
-      share: options.share,
-      qos: options.qos,
-      noLocal: options.noLocal,
-      retainHandling: options.retainHandling,
-      retainAsPublished: options.retainAsPublished,
-      strict: delivery.order === 'strict',
-      sheds: delivery.overflow !== 'block',
-      source: pattern,
-    }))
+    this.#interests ??= this.routes().map(interestOf)
     return this.#interests
+  }
+
+  routes(): readonly FlatRoute[] {
+    return this.#source.routes(this.mount)
   }
 
   onInterests(listener: () => void): () => void {

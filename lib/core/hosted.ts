@@ -3,6 +3,7 @@ import type { ChannelLayer } from './channel-layer.ts'
 import type { Logger } from './log.ts'
 import type { PublishRules } from './message-context.ts'
 import type { Receiver } from './receiver.ts'
+import type { FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import type { Workforce } from './workforce.ts'
 
@@ -23,6 +24,8 @@ export interface ReceiverIdentity {
 export interface HostedReceiver extends Receiver {
   /** Resolves when it has ended by itself: with what it failed with, or with undefined. Left out where it never does. */
   readonly ended?: Promise<Error | undefined>
+  /** Its routes as they stand under its mount. Left out where it has none that are known beforehand. */
+  routes?(): readonly FlatRoute[]
   release(): void
 }
 
