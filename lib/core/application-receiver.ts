@@ -7,6 +7,7 @@ import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
+import { mountedClient } from './mounted-client.ts'
 import type {
   Attempt,
   Client,
@@ -100,14 +101,15 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     return outcome
   }
 
-  /** What contexts publish and subscribe with from now on. */
-  useClient(client: Client): void {
-    this.#host.client = client
+  /** What contexts publish and subscribe with from now on, under the mount. */
+  useClient(client: Client): Client {
+    this.#host.client = mountedClient(client, this.mount)
+    return this.#host.client
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    this.useClient(client)
-    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(client, session))
+    const mounted = this.useClient(client)
+    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(mounted, session))
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
