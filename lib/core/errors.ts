@@ -494,6 +494,12 @@ export const errorCodes = {
     means: 'The embedded broker was used after it was closed.',
     mend: 'Publish before close(), or start another one.',
   },
+  // --- testing ----------------------------------------------------------------------------------
+  ERR_COMMUNICATOR_TIMEOUT: {
+    kind: 'delivery',
+    means: 'A consumer under test did not do in time what the test waited for. It goes on.',
+    mend: 'Look at what it does instead, or give more time.',
+  },
 } as const
 
 /** One of the codes of `errorCodes`. */
