@@ -82,7 +82,7 @@ export class ConsumerReceiver implements HostedReceiver {
 
   routes(): readonly FlatRoute[] {
     const { plans, subscriptions } = this.#session
-    return plans.routes(subscriptions.patterns)
+    return plans.routes(subscriptions.all)
   }
 
   plan(message: Message): ChainPlan {
