@@ -122,6 +122,10 @@ const face: Readonly<
       'Transport',
     ],
   },
+  './redis': {
+    values: ['RedisChannelLayer'],
+    types: ['RedisChannelLayerOptions'],
+  },
   './broker': {
     values: ['startBroker'],
     types: ['BrokerOptions', 'BrokerPublishOptions', 'EmbeddedBroker'],
