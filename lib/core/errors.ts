@@ -93,6 +93,11 @@ export const errorCodes = {
     means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
     mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },
+  ERR_EVENT_INVALID: {
+    kind: 'program',
+    means: 'A raw application called receive() twice at once, or sent something that is no event.',
+    mend: 'See the events in docs/consumer.md.',
+  },
   ERR_NOT_ATTACHED: {
     kind: 'program',
     means: 'Something needs a server, and the receiver is attached to none.',
@@ -281,12 +286,69 @@ export const errorCodes = {
   ERR_APPLICATION_INVALID: {
     kind: 'config',
     means: 'What was given as an application is none.',
-    mend: 'Export what mqttasgi() or Router() returned, and install one copy of mqttasgi.',
+    mend: 'Export what mqttasgi() or Router() returned, or a class that extends MqttConsumer; install one copy of mqttasgi.',
   },
   ERR_RECEIVER_DUPLICATE: {
     kind: 'config',
     means: 'Two receivers of one server have the same id.',
     mend: 'Give each worker an id of its own.',
+  },
+  // --- workers ----------------------------------------------------------------------------------
+  ERR_WORKER_FORBIDDEN: {
+    kind: 'program',
+    means: 'A worker asked to spawn or end workers, which only the application itself may do.',
+    mend: 'Let the worker publish what it wants, and the application spawn.',
+  },
+  ERR_WORKER_OPTION: {
+    kind: 'config',
+    means: 'An option of a worker is unknown, has a wrong value, or contradicts another.',
+    mend: 'See the list of options in docs/workers.md.',
+  },
+  ERR_WORKER_APPLICATION: {
+    kind: 'config',
+    means: 'What was named as the application of a worker is none that can be run there.',
+    mend: "Name it './file.ts#name'; without thread, the application itself will do.",
+  },
+  ERR_WORKER_START: {
+    kind: 'program',
+    means: 'A worker could not be started: its application failed before it was ready.',
+    mend: 'The message and the cause say what it threw.',
+  },
+  ERR_WORKER_UNKNOWN: {
+    kind: 'program',
+    means: 'There is no worker with this id.',
+    mend: 'workers() lists the ids there are.',
+  },
+  ERR_WORKER_MASTER: {
+    kind: 'program',
+    means: 'The application itself was to be ended as if it were a worker.',
+    mend: 'Stop the server instead: server.stop().',
+  },
+  ERR_WORKER_CRASHED: {
+    kind: 'delivery',
+    means: 'A worker ended with a message in hand, which is tried again on the next one.',
+    mend: 'See the reason in the message; what ends the worker each time becomes a dead letter.',
+  },
+  ERR_WORKER_UNRESPONSIVE: {
+    kind: 'delivery',
+    means: 'A thread did not answer any more, most likely in a loop without end, and was ended.',
+    mend: 'Look at what its handlers, timers and connect() compute without letting go.',
+  },
+  ERR_WORKER_MEMORY: {
+    kind: 'delivery',
+    means: 'A thread took more memory than memoryMb, and was ended.',
+    mend: 'Raise memoryMb, or keep less in memory: buffers count as the heap does.',
+  },
+  ERR_WORKER_STOPPED: {
+    kind: 'delivery',
+    final: true,
+    means: 'A worker has failed too often and is not started again; its messages become dead letters.',
+    mend: 'Mend what it fails with, then kill(id) and spawn it again, and replay the dead letters.',
+  },
+  ERR_WORKER_THREAD_KEY: {
+    kind: 'program',
+    means: 'A route in a thread has a key function, which can not cross to where order is kept.',
+    mend: "Name a parameter of the pattern instead: key: 'room'.",
   },
   // --- publications and requests to the broker --------------------------------------------------
   ERR_NOT_CONNECTED: {
