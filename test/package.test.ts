@@ -122,6 +122,10 @@ const face: Readonly<
       'Transport',
     ],
   },
+  './channels/mqtt': {
+    values: ['MqttChannelLayer'],
+    types: ['MqttChannelLayerOptions'],
+  },
   './redis': {
     values: ['RedisChannelLayer'],
     types: ['RedisChannelLayerOptions'],

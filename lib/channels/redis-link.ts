@@ -1,6 +1,7 @@
 // Two connections to Redis: one for commands, one that waits to be told of events; each comes back by itself.
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { openRedis, type Redis, type RedisRequest } from '../redis/open.ts'
+import { withinTime } from './time-limit.ts'
 
 /** Where Redis is, and who is told of what. */
 export interface RedisLinkOptions extends RedisRequest {
@@ -40,20 +41,11 @@ export class RedisLink {
   }
 
   /** Waits for the work, within the time that an operation has, whatever Redis does; it may be done later all the same. */
-  async within<T>(work: () => Promise<T>): Promise<T> {
+  within<T>(work: () => Promise<T>): Promise<T> {
     const { timeoutMs } = this.#options
-    let timer: NodeJS.Timeout | undefined
-    const late = new Promise<never>((_resolve, reject) => {
-      timer = setTimeout(
-        () => reject(this.#failure(new Error(`there is no answer within ${timeoutMs / 1_000} s`))),
-        timeoutMs,
-      )
-    })
-    try {
-      return await Promise.race([work(), late])
-    } finally {
-      clearTimeout(timer)
-    }
+    return withinTime(timeoutMs, work(), () =>
+      this.#failure(new Error(`there is no answer within ${timeoutMs / 1_000} s`)),
+    )
   }
 
   /** Resolves when what is rung from now on is heard, or the connection is gone; `listening` follows then. */

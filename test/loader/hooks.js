@@ -19,6 +19,7 @@ const options = [
 const entries = new Map([
   ['mqttasgi', 'lib/index.ts'],
   ['mqttasgi/broker', 'lib/broker/index.ts'],
+  ['mqttasgi/channels/mqtt', 'lib/channels/mqtt.ts'],
   ['mqttasgi/config', 'lib/config/index.ts'],
   ['mqttasgi/redis', 'lib/channels/redis.ts'],
   ['mqttasgi/testing', 'lib/testing/index.ts'],
