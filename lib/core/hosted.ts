@@ -18,6 +18,8 @@ export interface ReceiverIdentity {
   /** Left out where there is none. */
   readonly channels?: ChannelLayer | undefined
   readonly workforce?: Workforce | undefined
+  /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
+  readonly ready?: (() => Promise<void>) | undefined
 }
 
 /** A receiver that was made for a server, and is let go of with it. */
