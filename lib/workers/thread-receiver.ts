@@ -97,7 +97,11 @@ export class ThreadReceiver implements Receiver<ChainPlan> {
   heard(news: FromThread): void {
     if (news.type === 'table') this.#planned(news)
     else if (news.type === 'extend') this.#inHand.get(news.job)?.attempt.extend(news.ms)
-    else if (news.type === 'told') this.#wasTold(news.call)
+    else if (news.type === 'begins') this.#inHand.get(news.job)?.attempt.begins?.(news.afterMs)
+    else if (news.type === 'waits') {
+      const inHand = this.#inHand.get(news.job)
+      if (inHand !== undefined) inHand.attempt.isWaiting = true
+    } else if (news.type === 'told') this.#wasTold(news.call)
     else if (news.type === 'outcome') {
       const inHand = this.#inHand.get(news.job)
       this.#inHand.delete(news.job)

@@ -14,12 +14,22 @@ import { messageOf, wireFields, type FromThread, type Line, type ThreadOrder, ty
 class RemoteAttempt implements Attempt {
   readonly number: number
   chain: RunningChain | undefined = undefined
-  readonly #extend: (ms: number) => void
+  readonly #job: number
+  readonly #line: Line<FromThread>
   readonly #controller = new AbortController()
 
-  constructor(number: number, extend: (ms: number) => void) {
+  constructor(number: number, job: number, line: Line<FromThread>) {
     this.number = number
-    this.#extend = extend
+    this.#job = job
+    this.#line = line
+  }
+
+  set isWaiting(isSo: boolean) {
+    if (isSo) this.#line.post({ type: 'waits', job: this.#job })
+  }
+
+  begins(afterMs: number): void {
+    this.#line.post({ type: 'begins', job: this.#job, afterMs })
   }
 
   get signal(): AbortSignal {
@@ -27,7 +37,7 @@ class RemoteAttempt implements Attempt {
   }
 
   extend(ms: number): void {
-    this.#extend(ms)
+    this.#line.post({ type: 'extend', job: this.#job, ms })
   }
 
   abort(error: Error): void {
@@ -94,7 +104,7 @@ export class ThreadSide {
     message: wire,
   }: Extract<ToThread, { readonly type: 'deliver' }>): Promise<void> {
     const message = messageOf(wire)
-    const attempt = new RemoteAttempt(number, (ms) => this.#line.post({ type: 'extend', job, ms }))
+    const attempt = new RemoteAttempt(number, job, this.#line)
     this.#attempts.set(job, attempt)
     const plan = this.#receiver.plan(message)
     const outcome = await this.#run(() => this.#receiver.receive(message, plan, attempt))

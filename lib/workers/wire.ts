@@ -56,6 +56,9 @@ export type FromThread =
   | { readonly type: 'failed'; readonly error: WireError }
   | { readonly type: 'outcome'; readonly job: number; readonly outcome: WireOutcome }
   | { readonly type: 'extend'; readonly job: number; readonly ms: number }
+  /** It can not begin it yet, or begins it now, after so many milliseconds. */
+  | { readonly type: 'waits'; readonly job: number }
+  | { readonly type: 'begins'; readonly job: number; readonly afterMs: number }
   | { readonly type: 'told'; readonly call: number }
   | ThreadCall
   | { readonly type: 'cancel'; readonly call: number }

@@ -35,7 +35,12 @@ export class WorkerReceiver implements Receiver {
   constructor({ id, instances, now, share }: WorkerReceiverParts) {
     this.id = id
     this.#share = share
-    const seat = (): Seat => new Seat(now, () => this.#changed())
+    const seat = (): Seat =>
+      new Seat(
+        now,
+        () => this.#changed(),
+        (message) => this.#own(message),
+      )
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
   }
 
@@ -56,11 +61,11 @@ export class WorkerReceiver implements Receiver {
   }
 
   plan(message: Message): Plan {
-    return this.seats[0].plan(this.#own(message))
+    return this.seats[0].plan(message)
   }
 
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
-    return this.#seatOf(message, plan).receive(this.#own(message), plan, attempt)
+    return this.#seatOf(message, plan).receive(message, plan, attempt)
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {

@@ -1,7 +1,9 @@
 import test from 'ava'
 import { silentLog } from '../../lib/core/log.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
-import type { Plan } from '../../lib/core/receiver.ts'
+import type { Message } from '../../lib/core/message.ts'
+import type { Outcome, Plan } from '../../lib/core/receiver.ts'
+import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import type { WorkerOptions } from '../../lib/core/workforce.ts'
 import { Crew } from '../../lib/workers/crew.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
@@ -395,4 +397,38 @@ test('when the server ends all workers are let go of, and nobody is spawned any 
   t.deepEqual(await handle.ended, { type: 'stopped' })
   t.true(scene.hosts.get('one')!.last.isClosed)
   await t.throwsAsync(scene.spawn('two'), { code: 'ERR_STOPPED' })
+})
+
+const lost: Outcome = {
+  type: 'retry',
+  afterMs: undefined,
+  error: new MqttasgiError('ERR_WORKER_CRASHED', 'lost'),
+  route: undefined,
+}
+
+test('what was in hand when an instance was lost runs alone, so that nobody is blamed for another', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const { receiver } = scene
+  const [first, second, third] = ['a', 'b', 'c'].map((topic) => memoryArrival(topic, Buffer.alloc(0), {}))
+  const give = (message: Message): Promise<Outcome> =>
+    Promise.resolve(receiver.receive(message, receiver.plan(message), new PlainAttempt()))
+  const losing = new Deferred<Outcome>()
+  host.last.outcome = losing.promise
+  const outcomes = [give(first!), give(second!)]
+  losing.resolve(lost)
+  t.deepEqual(await Promise.all(outcomes), [lost, lost])
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  const alone = new Deferred<Outcome>()
+  host.last.outcome = alone.promise
+  void give(first!)
+  const after = [give(second!), give(third!)]
+  await settled()
+  t.deepEqual(host.last.messages, ['a:'])
+  host.last.outcome = Promise.resolve({ type: 'done', handled: true })
+  alone.resolve({ type: 'done', handled: true })
+  await Promise.all(after)
+  t.deepEqual(host.last.messages, ['a:', 'b:', 'c:'])
 })
