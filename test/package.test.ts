@@ -20,6 +20,7 @@ const face: Readonly<
   '.': {
     values: [
       'Drop',
+      'InMemoryChannelLayer',
       'MqttasgiError',
       'Reject',
       'Retry',
@@ -38,6 +39,10 @@ const face: Readonly<
     types: [
       'Application',
       'ApplicationHandle',
+      'ChannelCounters',
+      'ChannelEvent',
+      'ChannelLayer',
+      'ChannelLimits',
       'Client',
       'Closed',
       'ConnectHandler',
@@ -50,6 +55,7 @@ const face: Readonly<
       'ErrorEntry',
       'ErrorHandler',
       'Handler',
+      'InMemoryChannelLayerOptions',
       'JsonLimits',
       'KeyContext',
       'LogFields',

@@ -7,6 +7,7 @@ import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
+import { mountedClient } from './mounted-client.ts'
 import type {
   Attempt,
   Client,
@@ -17,7 +18,7 @@ import type {
   SessionInfo,
 } from './receiver.ts'
 import type { HostedReceiver, ReceiverIdentity } from './hosted.ts'
-import type { FlatRoute } from './router.ts'
+import { interestOf, type FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import { topicTree, type TopicIndex } from './topic-tree.ts'
 import { unattachedClient } from './unattached-client.ts'
@@ -29,6 +30,7 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
+  checkKeysUnder(prefix: string): void
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
 
@@ -52,6 +54,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   constructor(source: ChainSource, identity: ReceiverIdentity) {
     source.checkUnder(identity.mount)
+    source.checkKeysUnder(identity.mount)
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
@@ -65,18 +68,12 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
 
   interests(): readonly Interest[] {
-    this.#interests ??= this.#source.routes(this.mount).map(({ pattern, filter, options, delivery }) => ({
-      filter,
-      share: options.share,
-      qos: options.qos,
-      noLocal: options.noLocal,
-      retainHandling: options.retainHandling,
-      retainAsPublished: options.retainAsPublished,
-      strict: delivery.order === 'strict',
-      sheds: delivery.overflow !== 'block',
-      source: pattern,
-    }))
+    this.#interests ??= this.routes().map(interestOf)
     return this.#interests
+  }
+
+  routes(): readonly FlatRoute[] {
+    return this.#source.routes(this.mount)
   }
 
   onInterests(listener: () => void): () => void {
@@ -104,14 +101,15 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     return outcome
   }
 
-  /** What contexts publish and subscribe with from now on. */
-  useClient(client: Client): void {
-    this.#host.client = client
+  /** What contexts publish and subscribe with from now on, under the mount. */
+  useClient(client: Client): Client {
+    this.#host.client = mountedClient(client, this.mount)
+    return this.#host.client
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    this.useClient(client)
-    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(client, session))
+    const mounted = this.useClient(client)
+    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(mounted, session))
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
