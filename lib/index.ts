@@ -1,10 +1,17 @@
 // The public face `mqttasgi`: the application, its routers, and the server that runs it.
+export { InMemoryChannelLayer, type InMemoryChannelLayerOptions } from './channels/memory.ts'
 export {
   mqttasgi,
   type Application,
   type ConnectHandler,
   type DisconnectHandler,
 } from './core/application.ts'
+export {
+  type ChannelCounters,
+  type ChannelEvent,
+  type ChannelLayer,
+  type ChannelLimits,
+} from './core/channel-layer.ts'
 export { type Next } from './core/compose.ts'
 export {
   type ApplicationHandle,

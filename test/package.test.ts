@@ -20,6 +20,7 @@ const face: Readonly<
   '.': {
     values: [
       'Drop',
+      'InMemoryChannelLayer',
       'MqttasgiError',
       'Reject',
       'Retry',
@@ -38,6 +39,10 @@ const face: Readonly<
     types: [
       'Application',
       'ApplicationHandle',
+      'ChannelCounters',
+      'ChannelEvent',
+      'ChannelLayer',
+      'ChannelLimits',
       'Client',
       'Closed',
       'ConnectHandler',
@@ -50,6 +55,7 @@ const face: Readonly<
       'ErrorEntry',
       'ErrorHandler',
       'Handler',
+      'InMemoryChannelLayerOptions',
       'JsonLimits',
       'KeyContext',
       'LogFields',
@@ -181,8 +187,9 @@ test('the package holds what is built, what it is built from, and its papers', (
   const [packed] = JSON.parse(output) as { files: { path: string }[] }[]
   const paths = (packed?.files ?? []).map(({ path }) => path)
   const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'mqttasgi.config.example.ts', 'package.json']
+  const skills = ['skills/mqttasgi/SKILL.md']
   const rest = paths.filter((path) => !/^(?:dist|lib)\//.test(path))
-  t.deepEqual(rest.sort(), papers)
+  t.deepEqual(rest.sort(), [...papers, ...skills])
   const folders = paths.filter((path) => /^(?:dist|lib)\//.test(path))
   t.true(folders.includes('lib/index.ts'))
   t.deepEqual(

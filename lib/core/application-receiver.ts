@@ -7,6 +7,7 @@ import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
+import { mountedClient } from './mounted-client.ts'
 import type {
   Attempt,
   Client,
@@ -108,14 +109,14 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     return outcome
   }
 
-  /** What contexts publish and subscribe with from now on. */
-  useClient(client: Client): void {
-    this.#host.client = client
+  /** What contexts publish and subscribe with from now on, under the mount. */
+  useClient(client: Client): Client {
+    this.#host.client = mountedClient(client, this.mount)
+    return this.#host.client
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    this.useClient(client)
-    const all = withWorkforce(client, this.#workforce)
+    const all = withWorkforce(this.useClient(client), this.#workforce)
     await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(all, session))
   }
 

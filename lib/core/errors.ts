@@ -442,6 +442,32 @@ export const errorCodes = {
     means: 'Something is no dead letter, or one that a later version of mqttasgi has written.',
     mend: 'Read it with the version that wrote it.',
   },
+  // --- channels ---------------------------------------------------------------------------------
+  ERR_CHANNEL_NAME: {
+    kind: 'program',
+    means: 'The name of a channel, of a group or of a prefix is not one a channel layer allows.',
+    mend: 'Use fewer than 100 letters of ASCII, digits, hyphens, underscores and periods.',
+  },
+  ERR_CHANNEL_EVENT: {
+    kind: 'program',
+    means: 'What was to be sent over a channel layer is no event: it has no type, or is not plain data.',
+    mend: 'Send an object with a type such as alarm.raised, of texts, numbers, booleans, null, bytes, lists and objects.',
+  },
+  ERR_CHANNEL_FULL: {
+    kind: 'delivery',
+    means: 'A channel has as many unread events as it may have, and has not got this one.',
+    mend: 'Look at why nobody receives from the channels that the error names, or raise channels.capacity.',
+  },
+  ERR_CHANNEL_LAYER: {
+    kind: 'delivery',
+    means: 'There is no channel layer, or what is behind it has not answered in time.',
+    mend: 'Look at the server that the message names; it may still have taken the event.',
+  },
+  ERR_CHANNEL_CLOSED: {
+    kind: 'program',
+    means: 'A channel layer was used after it was closed.',
+    mend: 'Close it when nobody sends or receives any more, or open another one.',
+  },
   // --- embedded broker --------------------------------------------------------------------------
   ERR_PEER_MISSING: {
     kind: 'config',
@@ -475,6 +501,8 @@ export interface ErrorDetails {
   readonly cause?: unknown
   readonly topic?: string
   readonly receiver?: string
+  /** Those that were full. */
+  readonly channels?: readonly string[]
 }
 
 /**
@@ -490,12 +518,15 @@ export class MqttasgiError extends Error {
   readonly code: ErrorCode
   readonly topic: string | undefined
   readonly receiver: string | undefined
+  /** With `ERR_CHANNEL_FULL`: the channels that have not got the event. */
+  readonly channels: readonly string[] | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(shortened(message, details.topic), 'cause' in details ? { cause: details.cause } : undefined)
     this.code = code
     this.topic = details.topic
     this.receiver = details.receiver
+    this.channels = details.channels
   }
 
   /** The kind of mistake or event behind the code. */

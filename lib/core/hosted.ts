@@ -1,5 +1,6 @@
 // The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
 import type { ChannelLayer } from './channel-layer.ts'
+import type { Clock } from './clock.ts'
 import type { Logger } from './log.ts'
 import type { PublishRules } from './message-context.ts'
 import type { Receiver } from './receiver.ts'
@@ -20,6 +21,10 @@ export interface ReceiverIdentity {
   readonly workforce?: Workforce | undefined
   /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
   readonly ready?: (() => Promise<void>) | undefined
+  /** How many of its kind share its messages on this server. Default: 1. */
+  readonly instances?: number | undefined
+  /** Default: that of the machine. */
+  readonly clock?: Clock | undefined
 }
 
 /** A receiver that was made for a server, and is let go of with it. */

@@ -126,6 +126,7 @@ export class RouterNode implements Router, Owner {
   readonly #options: DeliveryOptions
   readonly #entries: Entry[] = []
   readonly #mounts = new Set<Mount>()
+  readonly #unmounts: (() => void)[] = []
 
   /** `what` begins the message about an option that is wrong. */
   constructor(what: string, options: DeliveryOptions) {
@@ -146,11 +147,12 @@ export class RouterNode implements Router, Owner {
     for (const entry of entries) {
       this.#entries.push(entry)
       if (entry.type === 'mount') {
-        entry.router.mountedIn({
+        const unmount = entry.router.mountedIn({
           prefix,
           prefixes: () => this.prefixes(),
           changed: () => this.changed(),
         })
+        this.#unmounts.push(unmount)
       }
     }
     this.changed()
@@ -184,6 +186,11 @@ export class RouterNode implements Router, Owner {
   mountedIn(mount: Mount): () => void {
     this.#mounts.add(mount)
     return () => this.#mounts.delete(mount)
+  }
+
+  /** Lets go of the routers mounted here: what is registered with them from now on is no longer noticed. */
+  letGo(): void {
+    for (const unmount of this.#unmounts.splice(0)) unmount()
   }
 
   /** Every layer below, in registration order, as it stands under `prefix` with the options around it. */

@@ -1,9 +1,10 @@
 // The broker and the channels as a thread has them: asked for over the line, answered by the server's thread.
-import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
+import type { ChannelLayer } from '../core/channel-layer.ts'
 import { Deferred } from '../core/deferred.ts'
 import type { PublishResult, SubscribeResult } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import type { Client } from '../core/receiver.ts'
+import { remoteChannels } from './remote-channels.ts'
 import { errorOf, type WireError } from './wire-error.ts'
 import type { FromThread, Line, ThreadCall } from './wire.ts'
 
@@ -32,19 +33,10 @@ export class Asking {
   /** Resolves when the broker has granted all that the server's receivers want. */
   readonly ready = async (): Promise<void> => void (await this.#ask('client', 'ready', []))
 
-  /** The channel layer of the server. It is closed with the server, and not from here. */
-  readonly channels: ChannelLayer = {
-    name: "the server's channel layer",
-    send: async (channel, event) => void (await this.#ask('channels', 'send', [channel, event])),
-    receive: (channel, signal) => this.#receive(channel, signal),
-    newChannel: async (prefix) => (await this.#ask('channels', 'newChannel', [prefix])) as string,
-    groupAdd: async (group, channel) => void (await this.#ask('channels', 'groupAdd', [group, channel])),
-    groupDiscard: async (group, channel) =>
-      void (await this.#ask('channels', 'groupDiscard', [group, channel])),
-    groupSend: async (group, event) => void (await this.#ask('channels', 'groupSend', [group, event])),
-    flush: async () => void (await this.#ask('channels', 'flush', [])),
-    close: async () => {},
-  }
+  /** The channel layer of the server. */
+  readonly channels: ChannelLayer = remoteChannels((method, args, signal) =>
+    signal === undefined ? this.#ask('channels', method, args) : this.#askUntil(signal, method, args),
+  )
 
   answered(call: number, value: unknown): void {
     this.#take(call)?.resolve(value)
@@ -71,18 +63,18 @@ export class Asking {
   }
 
   // Taken back, it is still waited for: an event may be on its way, and must not be lost.
-  async #receive(channel: string, signal: AbortSignal | undefined): Promise<ChannelEvent> {
-    signal?.throwIfAborted()
-    const { answer, call } = this.#begin('channels', 'receive', [channel])
+  async #askUntil(signal: AbortSignal, method: string, args: readonly unknown[]): Promise<unknown> {
+    signal.throwIfAborted()
+    const { answer, call } = this.#begin('channels', method, args)
     const cancel = (): void => this.#line.post({ type: 'cancel', call })
-    signal?.addEventListener('abort', cancel, { once: true })
+    signal.addEventListener('abort', cancel, { once: true })
     try {
-      return (await answer.promise) as ChannelEvent
+      return await answer.promise
     } catch (error) {
-      signal?.throwIfAborted()
+      signal.throwIfAborted()
       throw error
     } finally {
-      signal?.removeEventListener('abort', cancel)
+      signal.removeEventListener('abort', cancel)
     }
   }
 
