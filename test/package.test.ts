@@ -218,8 +218,9 @@ test('the package holds what is built, what it is built from, and its papers', (
   const [packed] = JSON.parse(output) as { files: { path: string }[] }[]
   const paths = (packed?.files ?? []).map(({ path }) => path)
   const papers = ['CHANGELOG.md', 'LICENSE', 'README.md', 'mqttasgi.config.example.ts', 'package.json']
+  const skills = ['skills/mqttasgi/SKILL.md']
   const rest = paths.filter((path) => !/^(?:dist|lib)\//.test(path))
-  t.deepEqual(rest.sort(), papers)
+  t.deepEqual(rest.sort(), [...papers, ...skills])
   const folders = paths.filter((path) => /^(?:dist|lib)\//.test(path))
   t.true(folders.includes('lib/index.ts'))
   t.deepEqual(

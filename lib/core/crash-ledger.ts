@@ -11,11 +11,14 @@ export interface CrashLedger {
   readonly name: string
   /** False when the process before this one did not come to `cleanEnd`: it crashed, or was killed. */
   readonly endedCleanly: boolean
+  /** Processes have died with this key in hand, and it has had no end since. */
+  knows(key: string): boolean
   /**
    * Notes that a message is about to be handled. Resolves when that outlives a crash, with how many
    * processes have died with this key in hand before; rejects with `ERR_JOURNAL_*` when it can not be kept.
+   * `unnoted`: how many of these there were before the first that could note it.
    */
-  begin(key: string): Promise<number>
+  begin(key: string, unnoted?: number): Promise<number>
   /** The message has its end: its key is forgotten, with all that was counted for it. */
   settled(key: string): Promise<void>
   /** This process ends well: what is still in hand is no suspect for it. The last call but `close`. */

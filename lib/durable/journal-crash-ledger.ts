@@ -55,9 +55,13 @@ export class JournalCrashLedger implements CrashLedger {
     }
   }
 
-  async begin(key: string): Promise<number> {
+  knows(key: string): boolean {
+    return this.#left.size > 0 && this.#left.has(nameOf(key))
+  }
+
+  async begin(key: string, unnoted = 0): Promise<number> {
     const name = nameOf(key)
-    const inHand = this.#inHand.get(name) ?? { deaths: this.#left.get(name) ?? 0, count: 0 }
+    const inHand = this.#inHand.get(name) ?? { deaths: this.#left.get(name) ?? unnoted, count: 0 }
     inHand.count++
     this.#inHand.set(name, inHand)
     try {

@@ -73,7 +73,7 @@ export class Dispatcher {
       bury: parts.bury,
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
-      abandoned: () => void this.#entrance.takeOut(({ isOurs }) => !isOurs),
+      abandoned: ({ delivery }) => this.#abandoned(delivery),
       over: () => {
         this.#pump()
         this.#wake()
@@ -113,6 +113,7 @@ export class Dispatcher {
   connected(sessionPresent: boolean): void {
     this.#window.reset()
     this.#paused = false
+    this.#parts.suspects?.connected()
     if (sessionPresent) this.#leaveToTheBroker()
     else for (const delivery of this.#redeliveries.clear()) delivery.isOurs = true
   }
@@ -212,6 +213,8 @@ export class Dispatcher {
     const packetIds = this.#released.map(({ packetId }) => packetId)
     if (!this.#parts.port.acknowledge(packetIds, reasonCodes(this.#released))) return
     this.#parts.counters.acknowledged += this.#released.length
+    for (const { arrival, isQuarantined } of this.#released)
+      if (isQuarantined) this.#parts.suspects?.forget(arrival)
     this.#released = []
   }
 
@@ -298,8 +301,11 @@ export class Dispatcher {
     const crashes = await this.#parts.suspects!.begin(arrival)
     this.#asked--
     if (this.#draining === 'given up') return
-    if (crashes < CRASHES) for (const slot of slots) this.#runner.start(delivery, slot)
-    else for (const slot of slots) this.#runner.bury(delivery, slot, crashBurial(arrival.topic, crashes))
+    delivery.isQuarantined = crashes >= CRASHES
+    for (const slot of slots) {
+      if (delivery.isQuarantined) this.#runner.bury(delivery, slot, crashBurial(arrival.topic, crashes))
+      else this.#runner.start(delivery, slot)
+    }
     this.#wake()
   }
 
@@ -319,7 +325,21 @@ export class Dispatcher {
     if (settlement.type === 'deadLettered' && delivery.arrival.retain)
       this.#admission.refuse(delivery.arrival, job.slot.receiver.id)
     this.#parts.report(job, settlement)
-    if (--delivery.remaining === 0) this.#settled(delivery)
+    this.#doneAtOne(delivery)
+  }
+
+  #abandoned(delivery: Delivery): void {
+    delivery.isAbandoned = true
+    this.#entrance.takeOut(({ isOurs }) => !isOurs)
+    this.#doneAtOne(delivery)
+  }
+
+  #doneAtOne(delivery: Delivery): void {
+    if (--delivery.remaining > 0) return
+    if (!delivery.isAbandoned) return this.#settled(delivery)
+    // What comes again takes no place from what is ours.
+    if (delivery.inWindow) this.#work--
+    this.#leaveWindow(delivery)
   }
 
   #again({ delivery, number, slot }: Job, error: Error, afterMs: number): void {
@@ -337,16 +357,19 @@ export class Dispatcher {
     // Only what was handed out has a place, and keeps it as long as it is not settled.
     if (delivery.inWindow) this.#work--
     this.#entrance.ended(delivery)
-    if (delivery.suspect) {
-      this.#parts.suspects?.settled(delivery.arrival)
-      this.#narrow()
-    }
+    if (delivery.suspect) this.#cleared(delivery)
     // A refusal ends the exchange: there is nothing to be remembered of it.
     if (delivery.arrival.qos === 2 && delivery.current && delivery.reasonCode < 0x80) this.#keep(delivery)
     // On a new connection it may have to wait for older ones that have no place in the window yet.
     if (delivery.resumed || !delivery.current) this.#leaveWindow(delivery)
     if (delivery.current) this.#release()
     this.#pump()
+  }
+
+  #cleared({ arrival, isQuarantined }: Delivery): void {
+    if (isQuarantined) this.#parts.suspects?.quarantined()
+    else this.#parts.suspects?.settled(arrival)
+    this.#narrow()
   }
 
   // It stays in the window until that is kept: else a slow disk would leave any number to be run again.

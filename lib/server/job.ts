@@ -26,12 +26,16 @@ export class Delivery implements Owed {
   isLeft = false
   /** The broker does not have it any more and will not send it again: what is left undone of it is lost. */
   isOurs = false
+  /** A receiver has given it up, for it will come again: it has no end here. */
+  isAbandoned = false
   /** A receiver has been started for it. */
   begun = false
   /** Receivers that are not done. */
   remaining = 0
   /** It may be what the process before this one died of. */
   suspect = false
+  /** So many have died of it that it is not run any more. */
+  isQuarantined = false
   /** For its acknowledgement on MQTT 5; 0 for yes. */
   reasonCode = 0
 

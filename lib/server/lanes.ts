@@ -51,6 +51,11 @@ export class Lanes<J> {
     return next
   }
 
+  /** Drops those of this key that wait, of which this is so. */
+  dropBehind(key: string, isOver: (job: J) => boolean): void {
+    this.#find(key)?.waiting?.drop(isOver)
+  }
+
   /** Drops the waiting jobs of which this is so; the running ones go on. */
   dropWaiting(isOver: (job: J) => boolean): void {
     for (const { waiting } of this.#lanes()) waiting?.drop(isOver)

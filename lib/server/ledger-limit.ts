@@ -6,7 +6,7 @@ import type { CrashLedger } from '../core/crash-ledger.ts'
 export function withLedgerLimit(ledger: CrashLedger, clock: Clock, limitMs: number): CrashLedger {
   let overdue = 0
   const late = (): Error => new Error(`it has not answered within ${limitMs / 1_000} s.`)
-  const begin = (key: string): Promise<number> => {
+  const begin = (key: string, unnoted?: number): Promise<number> => {
     if (overdue > 0) return Promise.reject(late())
     return new Promise((resolve, reject) => {
       let isLate = false
@@ -15,7 +15,7 @@ export function withLedgerLimit(ledger: CrashLedger, clock: Clock, limitMs: numb
         overdue++
         reject(late())
       })
-      const answer = ledger.begin(key).finally(() => {
+      const answer = ledger.begin(key, unnoted).finally(() => {
         cancel()
         if (isLate) overdue--
       })
@@ -25,6 +25,7 @@ export function withLedgerLimit(ledger: CrashLedger, clock: Clock, limitMs: numb
   return {
     name: ledger.name,
     endedCleanly: ledger.endedCleanly,
+    knows: (key) => ledger.knows(key),
     begin,
     settled: (key) => ledger.settled(key),
     cleanEnd: () => ledger.cleanEnd(),

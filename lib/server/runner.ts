@@ -21,7 +21,7 @@ export interface RunnerParts {
   /** Keeps the message of a job as a dead letter. Resolves with its id when it is kept; never rejects. Undefined: nothing is kept. */
   readonly bury: ((job: Job, burial: Burial) => Promise<string>) | undefined
   /** A job was given up, and its message is left to come again: nothing behind it can be acknowledged any more. */
-  readonly abandoned: () => void
+  readonly abandoned: (job: Job) => void
   /** A job that had to be waited for is over, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
@@ -290,11 +290,14 @@ export class Runner {
     this.#abandon(job)
   }
 
-  // Not ended, and not to be: its message comes again. What stands behind it in its lane does too.
+  // Not ended, and not to be: its message comes again. What stands behind it in its lane does too, but for what is ours.
   #abandon(job: Job): void {
     job.stage = 'over'
     this.#open.remove(job)
-    this.#parts.abandoned()
+    if (job.hasLane) job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.isOurs)
+    const next = nextInLane(job)
+    this.#parts.abandoned(job)
+    if (next !== undefined) this.#launch(next)
     this.#parts.over()
   }
 

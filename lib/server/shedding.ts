@@ -81,14 +81,15 @@ export class Shedding<D> {
     const { policy } = ticket
     const pen = this.#penOf(ticket)
     const crowd = this.#crowdOf(policy)
-    if (policy.overflow === 'latest') this.#dropFirst(pen.entries, pen)
-    if (crowd.waiting >= policy.maxWaiting) {
+    let old = policy.overflow === 'latest' ? this.#firstOf(pen.entries) : undefined
+    if (old === undefined && crowd.waiting >= policy.maxWaiting) {
       if (policy.overflow === 'drop-newest') {
         this.#forget(pen)
         return this.#dropped(delivery)
       }
-      this.#dropFirst(crowd.entries, pen)
+      old = this.#firstOf(crowd.entries)
     }
+    if (old !== undefined) this.#leaveFor(pen, old)
     const entry = { delivery, ticket, gone: false }
     pen.entries.push(entry)
     crowd.entries.push(entry)
@@ -97,6 +98,8 @@ export class Shedding<D> {
     this.#size++
     if (policy.debounceMs > 0) this.#wait(pen, this.#clock.now() + policy.debounceMs)
     this.#queue(pen)
+    // Last, for whoever hears of it may ask for the next one at once, and end it.
+    if (old !== undefined) this.#dropped(old.delivery)
   }
 
   /** The next message that may start now; it counts as running then. */
@@ -201,12 +204,9 @@ export class Shedding<D> {
   }
 
   // The pen that one comes to keeps its turn.
-  #dropFirst(entries: Fifo<Entry<D>>, spared: Pen<D>): void {
-    const entry = this.#firstOf(entries)
-    if (entry === undefined) return
-    const pen = this.#leave(entry)
-    if (pen !== spared) this.#forget(pen)
-    this.#dropped(entry.delivery)
+  #leaveFor(coming: Pen<D>, old: Entry<D>): void {
+    const pen = this.#leave(old)
+    if (pen !== coming) this.#forget(pen)
   }
 
   #leave(entry: Entry<D>): Pen<D> {

@@ -13,16 +13,15 @@ export const CRASHES = 3
 
 /**
  * A message that ends the process is delivered again to the next one, and ends that too. Which it is can not be
- * known while many run; so after an unclean end the first ones, and all that the broker marks as sent before,
- * run alone. Each is noted before it runs: at the third crash it is known, and nobody else is blamed for it.
+ * known while many run; so after an unclean end the first ones, and all that the broker marks as sent before, run
+ * alone. Each is noted before it runs: at the third crash it is known, and nobody else is blamed for it.
  */
 export class Suspects {
   readonly #ledger: CrashLedger
   readonly #log: Logger
+  readonly #first: number
   // How many of the first messages are still to come.
-  #toCome: number
-  // Nothing but messages that were sent before has come so far.
-  #onlyRepeats = true
+  #toCome = 0
   #open = 0
   // The keys of those that were left to the broker: what is sent again before them is counted as well.
   readonly #left = new Set<string>()
@@ -32,13 +31,18 @@ export class Suspects {
   constructor(ledger: CrashLedger, first: number, log: Logger) {
     this.#ledger = ledger
     this.#log = log
-    this.#toCome = ledger.endedCleanly ? 0 : first
-    this.#onlyRepeats = !ledger.endedCleanly
-    if (this.#onlyRepeats) {
+    this.#first = first
+    this.connected()
+    if (!ledger.endedCleanly) {
       log.warn(
         `The last process did not end as it should: messages that it may have died of run one at a time. One that ${CRASHES} processes have died of becomes a dead letter.`,
       )
     }
+  }
+
+  /** All that was not acknowledged comes again, in front of the others. */
+  connected(): void {
+    if (!this.#ledger.endedCleanly) this.#toCome = this.#first
   }
 
   /** There is one, which runs or waits for its turn: nothing is to run beside it. */
@@ -48,23 +52,21 @@ export class Suspects {
 
   /** Whether this arrival is one; asked once for each, in the order they come. */
   suspects(message: SuspectMessage): boolean {
-    const { dup, qos } = message
     // QoS 0 does not come again, so no process dies of it twice.
-    if (qos === 0) return false
-    this.#onlyRepeats &&= dup
-    const wasLeft = this.#left.size > 0 && this.#left.delete(messageKey(message))
-    if (this.#toCome === 0 && !this.#onlyRepeats && !wasLeft) return false
-    this.#toCome = Math.max(0, this.#toCome - 1)
+    if (message.qos === 0 || !this.#mayBeOne(message)) return false
     this.#open++
     return true
   }
 
   /** How many processes have died with this message in hand. It counts as in hand from now on. */
   async begin(message: SuspectMessage): Promise<number> {
+    const { dup } = message
     try {
-      const crashes = await this.#ledger.begin(messageKey(message))
-      // The first process that died of it had not noted it: nothing was suspected then.
-      return crashes > 0 && message.dup ? crashes + 1 : crashes
+      // The first process that died of it had not noted it, for nothing was suspected then: it was in hand there
+      // if it has been sent before.
+      const deaths = await this.#ledger.begin(messageKey(message), dup ? 1 : 0)
+      // It has been sent before, and the broker does not say so: then it has not said so the first time either.
+      return deaths > 0 && !dup ? deaths + 1 : deaths
     } catch (error) {
       this.#failed(error)
       return 0
@@ -74,14 +76,34 @@ export class Suspects {
   /** A suspect has its end. */
   settled(message: SuspectMessage): void {
     this.#open--
+    this.forget(message)
+  }
+
+  /** Enough processes have died of it. It stays noted until `forget`: without its acknowledgement it comes again. */
+  quarantined(): void {
+    this.#open--
+  }
+
+  /** It does not come again. */
+  forget(message: SuspectMessage): void {
     this.#ledger.settled(messageKey(message)).catch((error: unknown) => this.#failed(error))
   }
 
   /** One that was not begun will come again, and is asked for again. */
   leftToTheBroker(message: SuspectMessage): void {
     this.#open--
-    this.#toCome++
     this.#left.add(messageKey(message))
+  }
+
+  #mayBeOne(message: SuspectMessage): boolean {
+    const wasLeft = this.#left.size > 0 && this.#left.delete(messageKey(message))
+    if (this.#toCome > 0) {
+      this.#toCome--
+      return true
+    }
+    if (wasLeft) return true
+    // Some brokers take their time, and send new ones first.
+    return message.dup && (!this.#ledger.endedCleanly || this.#ledger.knows(messageKey(message)))
   }
 
   #failed(error: unknown): void {

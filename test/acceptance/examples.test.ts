@@ -26,6 +26,7 @@ function recorder(): { readonly log: Logger; readonly said: string[] } {
 test('no example is forgotten here, and each one is in the README', (t) => {
   const seen = [
     'commands.ts',
+    'database',
     'greenhouse',
     'hello.test.ts',
     'hello.ts',

@@ -18,7 +18,8 @@ import {
 } from './code-blocks.ts'
 
 const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
-const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', ...docs.map((name) => `docs/${name}`)]
+const skill = 'skills/mqttasgi/SKILL.md'
+const pages = ['README.md', 'CONTRIBUTING.md', 'SECURITY.md', skill, ...docs.map((name) => `docs/${name}`)]
 const blocks = pages.flatMap(codeBlocks)
 const programs = blocks.filter(({ language }) => language === 'ts')
 
@@ -48,6 +49,7 @@ test('there is code to run on the pages that are about code', (t) => {
     'docs/testing.md',
     'docs/server.md',
     'docs/config.md',
+    skill,
   ]) {
     t.true(withCode.has(page), page)
   }

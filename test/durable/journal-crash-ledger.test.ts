@@ -117,3 +117,16 @@ test('a ledger that can not note that it runs is not opened', async (t) => {
   }
   await t.throwsAsync(open(disk), { instanceOf: MqttasgiError })
 })
+
+test('crashes before the first that was noted count with it, once, and what is known can be asked for', async (t) => {
+  const disk = new MemoryDisk()
+  const first = await open(disk)
+  t.false(first.knows('poison'))
+  t.is(await first.begin('poison', 1), 1)
+  const second = await open(killed(disk))
+  t.true(second.knows('poison'))
+  t.false(second.knows('other'))
+  t.is(await second.begin('poison', 1), 2)
+  await second.settled('poison')
+  t.false(second.knows('poison'))
+})

@@ -3,6 +3,7 @@ import test, { type ExecutionContext } from 'ava'
 import { ejabberdPath } from './ejabberd.ts'
 import { mosquittoPath } from './mosquitto.ts'
 import { natsPath } from './nats.ts'
+import { postgresPath } from './postgres.ts'
 import { rabbitmqPath } from './rabbitmq.ts'
 import { redisPath } from './redis.ts'
 
@@ -13,6 +14,7 @@ const servers = {
   'rabbitmq-server': { find: rabbitmqPath, install: 'apt-get install rabbitmq-server' },
   ejabberd: { find: ejabberdPath, install: 'apt-get install ejabberd' },
   'redis-server': { find: redisPath, install: 'apt-get install redis-server' },
+  postgres: { find: postgresPath, install: 'apt-get install postgresql' },
 } as const
 
 export type ServerName = keyof typeof servers

@@ -631,3 +631,42 @@ test('a stop handles what waits and what failed of a session that the broker has
   t.true(isDrained)
   t.deepEqual(stage.started, ['a', 'b', 'a', 'b', 'c'])
 })
+
+test('a stop handles what is ours also behind a message of its topic that is not tried again', async (t) => {
+  const { stage } = burying()
+  stage.dispatcher.arrived(arrival(0, 'x', { topic: 't' }))
+  stage.dispatcher.arrived(arrival(1, 'y', { topic: 't' }))
+  await stage.end('x', { outcome: failed })
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  t.deepEqual(stage.running, ['y'])
+  t.false(isDrained)
+  await stage.end('y')
+  t.true(isDrained)
+})
+
+test('a stop begins nothing that comes again behind a message of its topic that is not tried again', async (t) => {
+  const { stage } = burying()
+  for (const [id, payload] of ['x', 'y'].entries())
+    stage.dispatcher.arrived(arrival(id + 1, payload, { topic: 't' }))
+  await stage.end('x', { outcome: failed })
+  await stage.dispatcher.drain('drop')
+  t.deepEqual(stage.started, ['x'])
+  t.deepEqual(stage.acked, [])
+})
+
+test('a stop handles what is ours also where what is not tried again had the only place', async (t) => {
+  const { stage } = burying({ maxInFlight: 1 })
+  stage.dispatcher.arrived(arrival(0, 'x'))
+  stage.dispatcher.arrived(arrival(1, 'y'))
+  await stage.end('x', { outcome: failed })
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  t.deepEqual(stage.running, ['y'])
+  await stage.end('y')
+  t.true(isDrained)
+})

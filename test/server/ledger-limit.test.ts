@@ -13,6 +13,7 @@ function slowLedger(): CrashLedger & { answers: Deferred<number>[]; ended: boole
     endedCleanly: false,
     answers: [] as Deferred<number>[],
     ended: false,
+    knows: (key: string) => key === 'known',
     begin: () => {
       const answer = new Deferred<number>()
       ledger.answers.push(answer)
@@ -35,6 +36,7 @@ test('an answer in time is given on, also where it is a refusal, and leaves no t
   t.is(await asked[0], 2)
   await t.throwsAsync(asked[1]!, { message: 'no room' })
   t.is(clock.timers, 0)
+  t.deepEqual([limited.knows('known'), limited.knows('a')], [true, false])
   await limited.cleanEnd()
   await limited.settled('a')
   await limited.close()

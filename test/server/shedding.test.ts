@@ -318,3 +318,21 @@ test('a key whose newest message takes the place of the one before keeps its tur
   stage.offer('a1 b1 a2')
   t.is(stage.start(), 'a2 b1')
 })
+
+test('whoever hears that a message was dropped may end the one that ran before it at once', (t) => {
+  const clock = new FakeClock()
+  const policy = { name: 'a', overflow: 'latest', maxWaiting: 3, throttleMs: 0, debounceMs: 0 } as const
+  const shedding: Shedding<string> = new Shedding(
+    clock,
+    () => shedding.ended('1'),
+    () => {},
+  )
+  const offer = (delivery: string): void => shedding.offer(delivery, { policy, key: 'a', serial: true })
+  offer('1')
+  t.is(shedding.next(), '1')
+  offer('2')
+  offer('3')
+  t.is(shedding.nextFor('3'), '3')
+  shedding.ended('3')
+  t.is(shedding.keys, 0)
+})

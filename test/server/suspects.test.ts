@@ -2,7 +2,9 @@ import test from 'ava'
 import type { CrashLedger } from '../../lib/core/crash-ledger.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import type { QoS } from '../../lib/core/message.ts'
+import { messageKey } from '../../lib/server/message-key.ts'
 import { Suspects, type SuspectMessage } from '../../lib/server/suspects.ts'
+import { settled } from '../helpers/fake-clock.ts'
 import { arrival, Stage } from '../helpers/dispatcher-stage.ts'
 
 function message(payload: string, more: { dup?: boolean; qos?: QoS } = {}): SuspectMessage {
@@ -13,14 +15,18 @@ function message(payload: string, more: { dup?: boolean; qos?: QoS } = {}): Susp
 function ledgerOf(
   endedCleanly: boolean,
   crashes: (key: string) => number = () => 0,
-): CrashLedger & { open: Set<string> } {
+): CrashLedger & { open: Set<string>; unnoted: number[] } {
   const open = new Set<string>()
+  const unnoted: number[] = []
   return {
     name: 'in memory',
     endedCleanly,
     open,
-    begin: async (key) => {
+    unnoted,
+    knows: (key) => crashes(key) > 0,
+    begin: async (key, before = 0) => {
       open.add(key)
+      unnoted.push(before)
       return crashes(key)
     },
     settled: async (key) => void open.delete(key),
@@ -40,20 +46,32 @@ test('after a clean end nothing is suspected', (t) => {
   t.false(suspects.suspects(message('1', { dup: true })))
 })
 
-test('after an unclean end it is the first ones, and what was sent before', (t) => {
+test('after an unclean end it is the first ones, and what was sent before, whenever that comes', (t) => {
   const suspects = new Suspects(ledgerOf(false), 2, silentLog)
   t.false(suspects.suspects(message('0', { qos: 0 })))
   t.false(suspects.isInHand)
-  t.true(suspects.suspects(message('1', { dup: true })))
+  t.true(suspects.suspects(message('1')))
   t.true(suspects.suspects(message('2', { dup: true })))
-  t.true(suspects.suspects(message('3', { dup: true })))
-  t.false(suspects.suspects(message('4')))
-  t.false(suspects.suspects(message('5', { dup: true })))
-  for (const payload of ['1', '2', '3']) {
+  t.false(suspects.suspects(message('3')))
+  t.true(suspects.suspects(message('4', { dup: true })))
+  t.false(suspects.suspects(message('5')))
+  for (const payload of ['1', '2', '4']) {
     t.true(suspects.isInHand)
     suspects.settled(message(payload))
   }
   t.false(suspects.isInHand)
+})
+
+test('what a process has died of is a suspect when it is sent again after a clean end', (t) => {
+  const known = messageKey(message('poison'))
+  const suspects = new Suspects(
+    ledgerOf(true, (key) => (key === known ? 3 : 0)),
+    2,
+    silentLog,
+  )
+  t.false(suspects.suspects(message('other', { dup: true })))
+  t.false(suspects.suspects(message('poison')))
+  t.true(suspects.suspects(message('poison', { dup: true })))
 })
 
 test('one that is left to the broker is a suspect also when others that were done with come again before it', (t) => {
@@ -64,27 +82,37 @@ test('one that is left to the broker is a suspect also when others that were don
   suspects.leftToTheBroker(message('2'))
   t.true(suspects.suspects(message('1', { dup: true })))
   t.true(suspects.suspects(message('2', { dup: true })))
-  t.false(suspects.suspects(message('3', { dup: true })))
+  t.false(suspects.suspects(message('3')))
 })
 
-test('one that is left to the broker is waited for again', (t) => {
+test('on each connection it is the first ones again: a broker may not say that it has sent them before', (t) => {
   const suspects = new Suspects(ledgerOf(false), 1, silentLog)
   t.true(suspects.suspects(message('1')))
-  suspects.leftToTheBroker(message('1'))
-  t.false(suspects.isInHand)
-  t.true(suspects.suspects(message('1', { dup: true })))
+  t.false(suspects.suspects(message('2')))
+  suspects.connected()
+  t.true(suspects.suspects(message('2')))
+  t.false(suspects.suspects(message('3')))
+  const well = new Suspects(ledgerOf(true), 1, silentLog)
+  well.connected()
+  t.false(well.suspects(message('1')))
 })
 
 test('the crash that nobody had noted counts for what was sent before', async (t) => {
+  const ledger = ledgerOf(false)
+  const suspects = new Suspects(ledger, 9, silentLog)
+  t.is(await suspects.begin(message('1', { dup: true })), 0)
+  t.is(await suspects.begin(message('2')), 0)
+  t.deepEqual(ledger.unnoted, [1, 0])
+})
+
+test('it counts as well where a broker does not say that it has sent before what has been noted', async (t) => {
   const suspects = new Suspects(
     ledgerOf(false, () => 2),
     9,
     silentLog,
   )
-  t.is(await suspects.begin(message('1', { dup: true })), 3)
-  t.is(await suspects.begin(message('1')), 2)
-  const fresh = new Suspects(ledgerOf(false), 9, silentLog)
-  t.is(await fresh.begin(message('1', { dup: true })), 0)
+  t.is(await suspects.begin(message('1')), 3)
+  t.is(await suspects.begin(message('2', { dup: true })), 2)
 })
 
 test('a ledger that fails is said once, and nothing is held up', async (t) => {
@@ -120,7 +148,7 @@ test('suspects run one at a time, with nothing beside them, and are forgotten wh
 
 test('what three processes died of is kept as a dead letter without being run, and none of its neighbours', async (t) => {
   const keys = new Map<string, string>()
-  const ledger = ledgerOf(false, (key) => (keys.get('poison') === key ? 2 : 0))
+  const ledger = ledgerOf(false, (key) => (keys.get('poison') === key ? 3 : 0))
   const probe = new Suspects({ ...ledger, begin: async (key) => (keys.set('poison', key), 0) }, 1, silentLog)
   await probe.begin({ topic: 'poison', payload: Buffer.from('poison'), qos: 1, dup: true })
   const buried: string[] = []
@@ -153,20 +181,40 @@ test('a stop waits for a suspect that is being looked up', async (t) => {
   t.deepEqual(stage.acked, [1])
 })
 
-test('what was sent before is suspected also when nothing else is in hand, until something new comes', async (t) => {
+test('what was sent before is suspected also when nothing else is in hand, and behind new ones', async (t) => {
   const ledger = ledgerOf(false)
   const stage = new Stage({ maxInFlight: 1, suspects: new Suspects(ledger, 1, silentLog) })
-  for (const [i, payload] of ['1', '2'].entries()) {
-    stage.dispatcher.arrived(arrival(i + 1, payload, { dup: true }))
-    await stage.turn()
-    t.is(ledger.open.size, 1, payload)
-    await stage.end(payload)
-  }
-  stage.dispatcher.arrived(arrival(3, '3'))
-  stage.dispatcher.arrived(arrival(4, '4', { dup: true }))
+  stage.dispatcher.arrived(arrival(1, '1'))
+  await stage.turn()
+  t.is(ledger.open.size, 1)
+  await stage.end('1')
+  stage.dispatcher.arrived(arrival(2, '2'))
   await stage.turn()
   t.is(ledger.open.size, 0)
+  await stage.end('2')
+  stage.dispatcher.arrived(arrival(3, '3', { dup: true }))
+  await stage.turn()
+  t.is(ledger.open.size, 1)
   t.deepEqual(stage.running, ['3'])
+})
+
+test('what is kept for its crashes stays noted until its acknowledgement has been written', async (t) => {
+  const ledger = ledgerOf(false, () => 3)
+  const stage = new Stage({
+    suspects: new Suspects(ledger, 1, silentLog),
+    bury: () => Promise.resolve(),
+  })
+  stage.dispatcher.arrived(arrival(1, 'poison', { dup: true }))
+  await settled()
+  stage.dispatcher.disconnected()
+  await stage.turn()
+  t.is(ledger.open.size, 1)
+  stage.dispatcher.connected(true)
+  stage.dispatcher.arrived(arrival(2, 'poison', { dup: true }))
+  await stage.turn()
+  t.deepEqual(stage.acked, [2])
+  t.is(ledger.open.size, 0)
+  t.deepEqual(stage.started, [])
 })
 
 test('messages of QoS 0 run beside each other while suspects are waited for, and none of them beside one', async (t) => {

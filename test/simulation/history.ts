@@ -123,9 +123,9 @@ export class History {
   /** It is put away as what processes die of. */
   quarantined({ process, publication, receiver }: Course, { arrival }: Delivery): void {
     this.#started.set(`${receiver} ${publication.number}`, process)
-    if (publication.poison) return this.forgetPoison()
-    const key = messageKey(arrival)
-    const deaths = (this.#deaths.get(key) ?? 0) + (arrival.dup ? 1 : 0)
+    if (publication.poison) return
+    // One process may have died of it before any could note that.
+    const deaths = (this.#deaths.get(messageKey(arrival)) ?? 0) + 1
     if (deaths < CRASHES) fail(`${publication.number} is innocent, and put away after ${deaths} crashes`)
   }
 

@@ -25,7 +25,14 @@ async function one(seed: number): Promise<void> {
 
 async function many(first: number, seeds: number): Promise<void> {
   const began = performance.now()
+  let current = first
+  // What is thrown in a turn of its own is caught by nobody, and must name its seed as well.
+  process.on('uncaughtException', (error) => {
+    print(`npm run simulate -- --seed ${current} --trace\n${error.stack}`)
+    process.exit(1)
+  })
   const each = (seed: number): void => {
+    current = seed + 1
     if ((seed + 1) % 10_000 === 0) print(`${seed + 1 - first} seeds, ${seconds(began)} s`)
   }
   const { failure, tally } = await simulateSeeds({ first, seeds, each })

@@ -423,7 +423,7 @@ export class Process {
     const policy = plan.failurePolicy(undefined, publication.qos)
     if (number > policy.retry.attempts) fail(`attempt ${number} of ${what}, of ${policy.retry.attempts}`)
     if (task !== undefined) this.#checkAgain(task, policy)
-    const others = [...this.#tasks].filter(([other, tasks]) => other !== delivery && tasks.size > 0)
+    const others = [...this.#tasks].filter(([other, tasks]) => other !== delivery && isInHand(other, tasks))
     const most = this.#most(delivery)
     if (others.length + 1 > most) fail(`${others.length + 1} messages run, of ${most}, with ${what}`)
     const lane = laneOf(plan, publication.topic, publication.payload)
@@ -489,4 +489,10 @@ function failureOf(error: Error): Outcome {
 
 function name({ publication, receiver }: Pick<Task, 'publication' | 'receiver'>): string {
   return `${publication.number} at ${receiver}`
+}
+
+/** What is to come again is in hand as long as it runs at another receiver. */
+function isInHand({ isAbandoned }: Delivery, tasks: ReadonlyMap<number, Task>): boolean {
+  const open = [...tasks.values()]
+  return isAbandoned ? open.some(({ runs }) => runs.at(-1)?.job.stage !== 'over') : open.length > 0
 }

@@ -43,7 +43,9 @@ export function drawScenario(random: SeededRandom): Scenario {
   const payloads = isUnique ? undefined : 1 + random.below(3)
   // Where the broker does not say which messages it sends again, or sends them late, it can not be promised
   // that a process finds out what the one before it has died of.
-  const poison = isUnique && !habits.late && !habits.dropsDup && !habits.expires && random.chance(0.35)
+  // What does not say that it was sent before, and comes late or behind too many others, looks like anything new.
+  const canBeKnown = !habits.expires && !(habits.dropsDup && (habits.late || habits.ignoresWindow))
+  const poison = isUnique && canBeKnown && random.chance(0.35)
   const sheds = isUnique && !poison && random.chance(0.3)
   const receivers = Array.from({ length: 1 + random.below(3) }, (_, at) =>
     drawReceiver(random, { at, topics, sheds }),

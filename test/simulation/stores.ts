@@ -107,8 +107,9 @@ export class SimulatedLedger {
       endedCleanly,
       inHand,
       noted,
-      begin: async (key) => {
-        const deaths = left.get(key) ?? 0
+      knows: (key) => left.has(key),
+      begin: async (key, unnoted = 0) => {
+        const deaths = left.get(key) ?? unnoted
         inHand.set(key, (inHand.get(key) ?? 0) + 1)
         noted.add(key)
         await disk.write(() => this.#deaths.set(key, deaths + 1))
