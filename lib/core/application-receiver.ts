@@ -7,6 +7,7 @@ import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
+import { mountedClient } from './mounted-client.ts'
 import type {
   Attempt,
   Client,
@@ -17,18 +18,23 @@ import type {
   SessionInfo,
 } from './receiver.ts'
 import type { HostedReceiver, ReceiverIdentity } from './hosted.ts'
-import type { FlatRoute } from './router.ts'
+import { interestOf, type FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import { topicTree, type TopicIndex } from './topic-tree.ts'
 import { unattachedClient } from './unattached-client.ts'
+import { unattachedWorkforce } from './refusing-workforce.ts'
+import { withWorkforce, type ConnectClient, type Workforce } from './workforce.ts'
 
 /** What a receiver needs of the application behind it. */
 export interface ChainSource extends ApplicationHandle, PlanSource {
-  readonly connectHandlers: readonly ((client: Client, session: SessionInfo) => unknown)[]
+  readonly connectHandlers: readonly ((client: ConnectClient, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
+  checkKeysUnder(prefix: string): void
+  /** Says that a server runs it; returns the undo. */
+  attach(attachment: { ready(): Promise<void> }): () => void
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
 
@@ -45,6 +51,8 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
   readonly #listeners = new Set<() => void>()
   readonly #unmount: () => void
+  readonly #detach: () => void
+  readonly #workforce: Workforce
   #tree: TopicIndex<Layer> | undefined = undefined
   #interests: readonly Interest[] | undefined = undefined
   // Lists of the tree are shared by all topics that match the same layers, so a plan is made once for each.
@@ -52,10 +60,13 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   constructor(source: ChainSource, identity: ReceiverIdentity) {
     source.checkUnder(identity.mount)
+    source.checkKeysUnder(identity.mount)
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { scope, log, rules } = identity
+    const { log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    this.#workforce = workforce
+    this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
     this.#host = { app: source, scope, log, client: unattachedClient, rules }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,
@@ -65,18 +76,12 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
 
   interests(): readonly Interest[] {
-    this.#interests ??= this.#source.routes(this.mount).map(({ pattern, filter, options, delivery }) => ({
-      filter,
-      share: options.share,
-      qos: options.qos,
-      noLocal: options.noLocal,
-      retainHandling: options.retainHandling,
-      retainAsPublished: options.retainAsPublished,
-      strict: delivery.order === 'strict',
-      sheds: delivery.overflow !== 'block',
-      source: pattern,
-    }))
+    this.#interests ??= this.routes().map(interestOf)
     return this.#interests
+  }
+
+  routes(): readonly FlatRoute[] {
+    return this.#source.routes(this.mount)
   }
 
   onInterests(listener: () => void): () => void {
@@ -104,14 +109,15 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     return outcome
   }
 
-  /** What contexts publish and subscribe with from now on. */
-  useClient(client: Client): void {
-    this.#host.client = client
+  /** What contexts publish and subscribe with from now on, under the mount. */
+  useClient(client: Client): Client {
+    this.#host.client = mountedClient(client, this.mount)
+    return this.#host.client
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    this.useClient(client)
-    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(client, session))
+    const all = withWorkforce(this.useClient(client), this.#workforce)
+    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(all, session))
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
@@ -122,6 +128,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   release(): void {
     this.#host.client = unattachedClient
     this.#unmount()
+    this.#detach()
     this.#listeners.clear()
   }
 

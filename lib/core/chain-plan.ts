@@ -1,7 +1,7 @@
 // What will happen to a message at an application: its layers, how they are run, and the outcome they end in.
 import type { Ending } from './compose.ts'
 import type { Context, UnmatchedHandler } from './context.ts'
-import type { DeliveryOptions, ResolvedDelivery } from './delivery-options.ts'
+import { noSuchKey, type DeliveryOptions, type ResolvedDelivery } from './delivery-options.ts'
 import { MqttasgiError, toError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
 import { MessageContext, type Chain, type ContextHost } from './message-context.ts'
@@ -85,6 +85,7 @@ export class PlanFamily {
   #keyOf(routes: readonly MatchedRoute[]): (message: Message) => string {
     const { delivery, layer, name } = routes.find((route) => route.delivery.key !== undefined)!
     const key = delivery.key as NonNullable<DeliveryOptions['key']>
+    if (typeof key === 'string') return (message) => parameterOf(layer, key, message.topic)
     const chain: Chain = { layers: [layer], ending: endingOf([layer], 0) }
     return (message) => {
       const ctx = new MessageContext(this.#host, message, chain, notRunning)
@@ -92,6 +93,12 @@ export class PlanFamily {
       return textOnly(key(ctx), name)
     }
   }
+}
+
+function parameterOf({ pattern }: Layer, name: string, topic: string): string {
+  if (pattern === undefined || !pattern.names.includes(name)) throw noSuchKey(pattern?.text ?? '', name)
+  const value: unknown = Reflect.get(pattern.params(topic), name)
+  return Array.isArray(value) ? value.join('/') : String(value)
 }
 
 // An `async` key would put all messages into one line, for all promises have one text.

@@ -9,6 +9,9 @@ export type KeyContext<P extends object = object> = Pick<
   'topic' | 'params' | 'payload' | 'text' | 'json' | 'qos' | 'retain' | 'properties'
 >
 
+/** The name of a parameter. Where the compiler does not know which there are, any text. */
+export type KeyName<P extends object> = keyof P extends never ? string : keyof P & string
+
 /** How often and when a failed message is tried again. What is left out comes from the router, or is the default. */
 export interface RetryOptions {
   /** Starts of the chain in all, the first included; 1 tries nothing again. Default: 3. */
@@ -43,8 +46,8 @@ export interface DeliveryOptions<P extends object = object> {
    * receiver (`strict`, one unacknowledged message at a time on the whole connection), or `none`.
    */
   readonly order?: Order
-  /** The key of a message; gives `order: 'key'`. */
-  readonly key?: (ctx: KeyContext<P>) => string
+  /** The key of a message, or the parameter of the pattern that is the key; gives `order: 'key'`. */
+  readonly key?: ((ctx: KeyContext<P>) => string) | KeyName<P>
   /** How many messages of this route may run at one time, beside what order allows. */
   readonly concurrency?: number
   /** What to do with messages that can not start at once, when `maxWaiting` of this route wait already. Default: block. */
@@ -97,7 +100,10 @@ export const deliveryRules: Readonly<Record<keyof DeliveryOptions, Rule>> = {
   retry: ['an object such as { attempts: 5 }', isObject],
   deadLetter: ['true or false', (value) => typeof value === 'boolean'],
   order: ["'topic', 'key', 'strict' or 'none'", isOneOf('topic', 'key', 'strict', 'none')],
-  key: ['a function that returns a text', (value) => typeof value === 'function'],
+  key: [
+    'a function that returns a text, or the name of a parameter',
+    (value) => typeof value === 'function' || (typeof value === 'string' && value !== ''),
+  ],
   concurrency: ['a whole number, 1 or more', isWhole(1, 65_535)],
   overflow: [
     "'block', 'drop-oldest', 'drop-newest' or 'latest'",
@@ -122,7 +128,10 @@ export function checkDeliveryOptions(where: string, options: DeliveryOptions): v
   const { retry = {}, order, key, overflow, maxWaiting, throttleMs, debounceMs } = options
   checkByRules(`${where}retry.`, retry, retryRules)
   if (order === 'key' && key === undefined) {
-    throw routeOption(where, "order is 'key' without a key. Give key: (ctx) => a text.")
+    throw routeOption(
+      where,
+      "order is 'key' without a key. Give key: 'the name of a parameter', or key: (ctx) => a text.",
+    )
   }
   if (key !== undefined && order !== undefined && order !== 'key') {
     throw routeOption(where, `key does not go together with order '${order}'. Leave one of them out.`)
@@ -203,6 +212,11 @@ export function resolveDelivery(options: DeliveryOptions, own: DeliveryOptions):
 /** What is said of a wrong option; `where` names what it belongs to. */
 export function routeOption(where: string, what: string): MqttasgiError {
   return new MqttasgiError('ERR_ROUTE_OPTION', `${where}${what}`)
+}
+
+/** What is said of a route whose key is no parameter of its pattern. */
+export function noSuchKey(route: string, name: string): MqttasgiError {
+  return routeOption(`Route "${route}": `, `key is "${name}", and its pattern has no parameter of that name.`)
 }
 
 function retryOf(outer: DeliveryOptions, inner: DeliveryOptions): Pick<DeliveryOptions, 'retry'> {

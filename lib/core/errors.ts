@@ -93,6 +93,11 @@ export const errorCodes = {
     means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
     mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },
+  ERR_EVENT_INVALID: {
+    kind: 'program',
+    means: 'A raw application called receive() twice at once, or sent something that is no event.',
+    mend: 'See the events in docs/consumer.md.',
+  },
   ERR_NOT_ATTACHED: {
     kind: 'program',
     means: 'Something needs a server, and the receiver is attached to none.',
@@ -281,12 +286,69 @@ export const errorCodes = {
   ERR_APPLICATION_INVALID: {
     kind: 'config',
     means: 'What was given as an application is none.',
-    mend: 'Export what mqttasgi() or Router() returned, and install one copy of mqttasgi.',
+    mend: 'Export what mqttasgi() or Router() returned, or a class that extends MqttConsumer; install one copy of mqttasgi.',
   },
   ERR_RECEIVER_DUPLICATE: {
     kind: 'config',
     means: 'Two receivers of one server have the same id.',
     mend: 'Give each worker an id of its own.',
+  },
+  // --- workers ----------------------------------------------------------------------------------
+  ERR_WORKER_FORBIDDEN: {
+    kind: 'program',
+    means: 'A worker asked to spawn or end workers, which only the application itself may do.',
+    mend: 'Let the worker publish what it wants, and the application spawn.',
+  },
+  ERR_WORKER_OPTION: {
+    kind: 'config',
+    means: 'An option of a worker is unknown, has a wrong value, or contradicts another.',
+    mend: 'See the list of options in docs/workers.md.',
+  },
+  ERR_WORKER_APPLICATION: {
+    kind: 'config',
+    means: 'What was named as the application of a worker is none that can be run there.',
+    mend: "Name it './file.ts#name'; without thread, the application itself will do.",
+  },
+  ERR_WORKER_START: {
+    kind: 'program',
+    means: 'A worker could not be started: its application failed before it was ready.',
+    mend: 'The message and the cause say what it threw.',
+  },
+  ERR_WORKER_UNKNOWN: {
+    kind: 'program',
+    means: 'There is no worker with this id.',
+    mend: 'workers() lists the ids there are.',
+  },
+  ERR_WORKER_MASTER: {
+    kind: 'program',
+    means: 'The application itself was to be ended as if it were a worker.',
+    mend: 'Stop the server instead: server.stop().',
+  },
+  ERR_WORKER_CRASHED: {
+    kind: 'delivery',
+    means: 'A worker ended with a message in hand, which is tried again on the next one.',
+    mend: 'See the reason in the message; what ends the worker each time becomes a dead letter.',
+  },
+  ERR_WORKER_UNRESPONSIVE: {
+    kind: 'delivery',
+    means: 'A thread did not answer any more, most likely in a loop without end, and was ended.',
+    mend: 'Look at what its handlers, timers and connect() compute without letting go.',
+  },
+  ERR_WORKER_MEMORY: {
+    kind: 'delivery',
+    means: 'A thread took more memory than memoryMb, and was ended.',
+    mend: 'Raise memoryMb, or keep less in memory: buffers count as the heap does.',
+  },
+  ERR_WORKER_STOPPED: {
+    kind: 'delivery',
+    final: true,
+    means: 'A worker has failed too often and is not started again; its messages become dead letters.',
+    mend: 'Mend what it fails with, then kill(id) and spawn it again, and replay the dead letters.',
+  },
+  ERR_WORKER_THREAD_KEY: {
+    kind: 'program',
+    means: 'A route in a thread has a key function, which can not cross to where order is kept.',
+    mend: "Name a parameter of the pattern instead: key: 'room'.",
   },
   // --- publications and requests to the broker --------------------------------------------------
   ERR_NOT_CONNECTED: {
@@ -385,6 +447,32 @@ export const errorCodes = {
     means: 'Something is no dead letter, or one that a later version of mqttasgi has written.',
     mend: 'Read it with the version that wrote it.',
   },
+  // --- channels ---------------------------------------------------------------------------------
+  ERR_CHANNEL_NAME: {
+    kind: 'program',
+    means: 'The name of a channel, of a group or of a prefix is not one a channel layer allows.',
+    mend: 'Use fewer than 100 letters of ASCII, digits, hyphens, underscores and periods.',
+  },
+  ERR_CHANNEL_EVENT: {
+    kind: 'program',
+    means: 'What was to be sent over a channel layer is no event: it has no type, or is not plain data.',
+    mend: 'Send an object with a type such as alarm.raised, of texts, numbers, booleans, null, bytes, lists and objects.',
+  },
+  ERR_CHANNEL_FULL: {
+    kind: 'delivery',
+    means: 'A channel has as many unread events as it may have, and has not got this one.',
+    mend: 'Look at why nobody receives from the channels that the error names, or raise channels.capacity.',
+  },
+  ERR_CHANNEL_LAYER: {
+    kind: 'delivery',
+    means: 'There is no channel layer, or what is behind it has not answered in time.',
+    mend: 'Look at the server that the message names; it may still have taken the event.',
+  },
+  ERR_CHANNEL_CLOSED: {
+    kind: 'program',
+    means: 'A channel layer was used after it was closed.',
+    mend: 'Close it when nobody sends or receives any more, or open another one.',
+  },
   // --- embedded broker --------------------------------------------------------------------------
   ERR_PEER_MISSING: {
     kind: 'config',
@@ -406,6 +494,12 @@ export const errorCodes = {
     means: 'The embedded broker was used after it was closed.',
     mend: 'Publish before close(), or start another one.',
   },
+  // --- testing ----------------------------------------------------------------------------------
+  ERR_COMMUNICATOR_TIMEOUT: {
+    kind: 'delivery',
+    means: 'A consumer under test did not do in time what the test waited for. It goes on.',
+    mend: 'Look at what it does instead, or give more time.',
+  },
 } as const
 
 /** One of the codes of `errorCodes`. */
@@ -418,6 +512,8 @@ export interface ErrorDetails {
   readonly cause?: unknown
   readonly topic?: string
   readonly receiver?: string
+  /** Those that were full. */
+  readonly channels?: readonly string[]
 }
 
 /**
@@ -433,12 +529,15 @@ export class MqttasgiError extends Error {
   readonly code: ErrorCode
   readonly topic: string | undefined
   readonly receiver: string | undefined
+  /** With `ERR_CHANNEL_FULL`: the channels that have not got the event. */
+  readonly channels: readonly string[] | undefined
 
   constructor(code: ErrorCode, message: string, details: ErrorDetails = {}) {
     super(shortened(message, details.topic), 'cause' in details ? { cause: details.cause } : undefined)
     this.code = code
     this.topic = details.topic
     this.receiver = details.receiver
+    this.channels = details.channels
   }
 
   /** The kind of mistake or event behind the code. */

@@ -1,8 +1,10 @@
 // The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
 import type { ChannelLayer } from './channel-layer.ts'
+import type { Clock } from './clock.ts'
 import type { Logger } from './log.ts'
 import type { PublishRules } from './message-context.ts'
 import type { Receiver } from './receiver.ts'
+import type { FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import type { Workforce } from './workforce.ts'
 
@@ -17,12 +19,20 @@ export interface ReceiverIdentity {
   /** Left out where there is none. */
   readonly channels?: ChannelLayer | undefined
   readonly workforce?: Workforce | undefined
+  /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
+  readonly ready?: (() => Promise<void>) | undefined
+  /** How many of its kind share its messages on this server. Default: 1. */
+  readonly instances?: number | undefined
+  /** Default: that of the machine. */
+  readonly clock?: Clock | undefined
 }
 
 /** A receiver that was made for a server, and is let go of with it. */
 export interface HostedReceiver extends Receiver {
   /** Resolves when it has ended by itself: with what it failed with, or with undefined. Left out where it never does. */
   readonly ended?: Promise<Error | undefined>
+  /** Its routes as they stand under its mount. Left out where it has none that are known beforehand. */
+  routes?(): readonly FlatRoute[]
   release(): void
 }
 

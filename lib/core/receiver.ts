@@ -108,6 +108,10 @@ export interface Attempt {
   extend(ms: number): void
   /** Set by the receiver when what it returned is a promise. */
   chain: RunningChain | undefined
+  /** Set by a receiver that can not begin yet: until `begins()` only `holdMs` limits it. */
+  isWaiting?: boolean
+  /** It begins now, after so many milliseconds that do not count for `timeoutMs`. */
+  begins?(afterMs: number): void
 }
 
 /** How an attempt ended. Only `server/settlement` decides what follows from it. */

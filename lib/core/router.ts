@@ -3,6 +3,7 @@ import type { ErrorHandler, Handler } from './context.ts'
 import {
   checkDeliveryOptions,
   inheritDelivery,
+  noSuchKey,
   resolveDelivery,
   type DeliveryOptions,
   type ResolvedDelivery,
@@ -11,6 +12,7 @@ import { MqttasgiError } from './errors.ts'
 import { Layer, type Owner } from './layer.ts'
 import { warnOfLeadingSlash } from './leading-slash.ts'
 import { joinPatterns, pattern, type Pattern, type TopicParams } from './pattern.ts'
+import type { Interest } from './receiver.ts'
 import { resolveRouteOptions, type ResolvedRouteOptions, type RouteOptions } from './route.ts'
 
 declare const requires: unique symbol
@@ -85,6 +87,22 @@ export interface FlatRoute {
   readonly handlers: readonly string[]
 }
 
+/** What a route asks the broker for. */
+export function interestOf({ pattern, filter, options, delivery }: FlatRoute): Interest {
+  const { noLocal, qos, retainAsPublished, retainHandling, share } = options
+  return {
+    filter,
+    share,
+    qos,
+    noLocal,
+    retainHandling,
+    retainAsPublished,
+    strict: delivery.order === 'strict',
+    sheds: delivery.overflow !== 'block',
+    source: pattern,
+  }
+}
+
 /** Where a router is mounted: under `prefix` of something that itself stands under `prefixes()`. */
 interface Mount {
   readonly prefix: string
@@ -108,6 +126,7 @@ export class RouterNode implements Router, Owner {
   readonly #options: DeliveryOptions
   readonly #entries: Entry[] = []
   readonly #mounts = new Set<Mount>()
+  readonly #unmounts: (() => void)[] = []
 
   /** `what` begins the message about an option that is wrong. */
   constructor(what: string, options: DeliveryOptions) {
@@ -128,11 +147,12 @@ export class RouterNode implements Router, Owner {
     for (const entry of entries) {
       this.#entries.push(entry)
       if (entry.type === 'mount') {
-        entry.router.mountedIn({
+        const unmount = entry.router.mountedIn({
           prefix,
           prefixes: () => this.prefixes(),
           changed: () => this.changed(),
         })
+        this.#unmounts.push(unmount)
       }
     }
     this.changed()
@@ -149,6 +169,7 @@ export class RouterNode implements Router, Owner {
     const [share, inner] = splitShare(text)
     const options = resolveRouteOptions(text, hasOptions ? (args[0] as RouteOptions) : {}, share)
     this.#check([], [inner])
+    for (const outer of this.prefixes()) checkKey(joinPatterns(outer, inner), options.delivery)
     warnOfLeadingSlash(inner)
     this.#entries.push({ type: 'topic', text: inner, options, handlers: handlers as Handler[] })
     this.changed()
@@ -165,6 +186,11 @@ export class RouterNode implements Router, Owner {
   mountedIn(mount: Mount): () => void {
     this.#mounts.add(mount)
     return () => this.#mounts.delete(mount)
+  }
+
+  /** Lets go of the routers mounted here: what is registered with them from now on is no longer noticed. */
+  letGo(): void {
+    for (const unmount of this.#unmounts.splice(0)) unmount()
   }
 
   /** Every layer below, in registration order, as it stands under `prefix` with the options around it. */
@@ -205,6 +231,11 @@ export class RouterNode implements Router, Owner {
     const below = this.#texts()
     for (const text of [...below.prefixes, ...below.routes]) under(prefix, text)
     return below
+  }
+
+  /** Throws when a route below has a key that its pattern under `prefix` does not have. */
+  checkKeysUnder(prefix: string): void {
+    for (const { pattern: text, delivery } of this.routes(prefix)) checkKey(text, delivery)
   }
 
   /** Every prefix this router stands under; none as long as it is not mounted in an application. */
@@ -262,6 +293,10 @@ export class RouterNode implements Router, Owner {
 
 function deliveryOf(around: DeliveryOptions, { delivery }: ResolvedRouteOptions): ResolvedDelivery {
   return resolveDelivery(inheritDelivery(around, delivery), delivery)
+}
+
+function checkKey(text: string, { key }: Pick<ResolvedDelivery, 'key'> | Pick<DeliveryOptions, 'key'>): void {
+  if (typeof key === 'string' && !pattern(text).names.includes(key)) throw noSuchKey(text, key)
 }
 
 function useEntry(prefix: string, item: unknown): Entry {

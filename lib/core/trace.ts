@@ -38,3 +38,20 @@ export function traceSettled(
 ): void {
   if (settled.hasSubscribers) settled.publish({ receiver, message, routes, result } satisfies SettledEvent)
 }
+
+/** What is published on the diagnostics channel `mqttasgi:channel-loss` when an event of a channel layer reaches nobody. */
+export interface ChannelLossEvent {
+  /** The name of the layer. */
+  readonly layer: string
+  readonly channel: string
+  /** There was no room, nobody received it in time, or what came is no event. */
+  readonly reason: 'full' | 'expired' | 'unreadable'
+  readonly count: number
+}
+
+const channelLoss = channel('mqttasgi:channel-loss')
+
+/** Says that events of a channel reached nobody. */
+export function traceChannelLoss(event: ChannelLossEvent): void {
+  if (channelLoss.hasSubscribers) channelLoss.publish(event)
+}

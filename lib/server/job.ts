@@ -93,7 +93,11 @@ export class Job implements Attempt, Member {
   isParked = false
   /** Among the jobs that are not over. */
   place = 0
+  /** Its receiver can not begin it yet. */
+  isWaiting = false
   #extraMs = 0
+  // Of the time for one attempt, before it was limited by `holdUntil`.
+  #until = 0
   #controller: AbortController | undefined = undefined
   #aborted: MqttasgiError | undefined = undefined
 
@@ -138,7 +142,8 @@ export class Job implements Attempt, Member {
       if (holdMs > 0) this.holdUntil = whole + holdMs
     }
     if (this.holdUntil > 0) this.holdUntil += this.#extraMs
-    this.deadline = timeoutMs > 0 ? whole + timeoutMs + this.#extraMs : 0
+    this.#until = timeoutMs > 0 ? whole + timeoutMs + this.#extraMs : 0
+    this.deadline = this.#until
     this.#limitByHold()
   }
 
@@ -147,6 +152,22 @@ export class Job implements Attempt, Member {
     if (this.stage !== 'running') return
     if (this.holdUntil > 0) this.holdUntil += ms
     if (this.deadline > 0) this.deadline += ms
+    this.#limitByHold()
+  }
+
+  /** Its time is over, and it has not begun: it goes on waiting, unless it is held too long. */
+  waitsOn(now: number): boolean {
+    const { holdUntil, plan } = this
+    if (!this.isWaiting || (holdUntil > 0 && holdUntil <= now + 1)) return false
+    this.deadline = Math.floor(now) + plan.timeoutMs
+    this.#limitByHold()
+    return true
+  }
+
+  begins(afterMs: number): void {
+    this.isWaiting = false
+    if (this.#until === 0) return
+    this.deadline = this.#until + Math.ceil(afterMs)
     this.#limitByHold()
   }
 

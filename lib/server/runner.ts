@@ -183,6 +183,7 @@ export class Runner {
   #expired(job: Job): void {
     if (job.isParked) return this.#givenUp ? undefined : this.#heldParked(job)
     if (job.stage !== 'running') return
+    if (job.waitsOn(this.#parts.clock.now())) return this.#deadlines.watch(job.deadline)
     job.stage = 'expired'
     const error = this.#expiry(job)
     job.abort(error)

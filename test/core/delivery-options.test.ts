@@ -5,8 +5,10 @@ import {
   resolveDelivery,
   type DeliveryOptions,
 } from '../../lib/core/delivery-options.ts'
+import { asApplication } from '../../lib/core/application.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { mqttasgi, Router } from '../../lib/index.ts'
+import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 
 test('nothing said, every option has its default', (t) => {
   t.deepEqual(resolveDelivery({}, {}), {
@@ -95,3 +97,28 @@ for (const [options, words] of wrong) {
     t.regex(t.throws(() => mqttasgi(options))?.message ?? '', /^mqttasgi\(\): /)
   })
 }
+
+test('a key may be the name of a parameter, and is then what stands at its place in the topic', (t) => {
+  const app = mqttasgi()
+  app.topic('rooms/+room/+what', { key: 'room' }, () => {})
+  app.topic('logs/#rest', { key: 'rest' }, () => {})
+  const receiver = asApplication(app, 'app').receiver()
+  const keyOf = (topic: string): unknown => {
+    const arrived = memoryArrival(topic, Buffer.alloc(0), {})
+    return receiver.plan(arrived).keyOf?.(arrived)
+  }
+  t.is(keyOf('rooms/hall/temp'), 'hall')
+  t.is(keyOf('logs/a/b'), 'a/b')
+})
+
+test('a key that is no parameter is said where the route is registered, or where its server starts', (t) => {
+  const app = mqttasgi()
+  const expected = { code: 'ERR_ROUTE_OPTION', message: /key is "flat".* no parameter/ }
+  const options = { key: 'flat' } as object
+  t.throws(() => app.topic('rooms/+room', options, () => {}), expected)
+  const router = Router(options)
+  router.topic('rooms/+room', () => {})
+  app.use('floors/+floor', router)
+  t.throws(() => asApplication(app, 'app').receiver(), expected)
+  t.notThrows(() => asApplication(mqttasgi().use('+flat', router), 'app').receiver())
+})

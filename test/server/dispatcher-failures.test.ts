@@ -464,6 +464,36 @@ test('a handler that asks for more time at once has it', async (t) => {
   t.true(stage.run('a').attempt.signal.aborted)
 })
 
+test('an attempt that its receiver can not begin has its whole time when it begins', async (t) => {
+  const { stage } = burying({
+    plan: plan({ timeoutMs: 50, holdMs: 1_000 }),
+    begun: (attempt) => (attempt.isWaiting = true),
+  })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.clock.advance(120)
+  const { attempt } = stage.run('a')
+  t.false(attempt.signal.aborted)
+  attempt.begins?.(120)
+  stage.clock.advance(49)
+  t.false(attempt.signal.aborted)
+  stage.clock.advance(1)
+  t.true(attempt.signal.aborted)
+})
+
+test('an attempt that its receiver never begins is held no longer than its message may be', async (t) => {
+  const { buried, stage } = burying({
+    plan: plan({ timeoutMs: 50, holdMs: 130 }),
+    begun: (attempt) => (attempt.isWaiting = true),
+  })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.clock.advance(129)
+  t.false(stage.run('a').attempt.signal.aborted)
+  stage.clock.advance(1)
+  t.true(stage.run('a').attempt.signal.aborted)
+  await stage.turn()
+  t.deepEqual(buried, [['a', 'held']])
+})
+
 test('a stop that waits for nobody takes back what was to be tried again', async (t) => {
   const { stage } = burying()
   stage.dispatcher.arrived(arrival(1, 'a'))

@@ -1,0 +1,112 @@
+// The channel of one consumer: its name, the groups it is in, and the events that come.
+import { ChannelIntake, type ChannelIntakeCounters } from '../core/channel-intake.ts'
+import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+
+/** A handler that is bound to its consumer. */
+export type BoundChannelHandler = (event: ChannelEvent) => unknown
+
+/** What it works with. */
+export interface ConsumerChannelsParts {
+  readonly layer: ChannelLayer | undefined
+  readonly handlers: ReadonlyMap<string, BoundChannelHandler>
+  /** Runs a handler in the consumer's line. */
+  readonly run: (handler: BoundChannelHandler, event: ChannelEvent) => unknown
+  readonly log: Logger
+  readonly clock: Pick<Clock, 'after'>
+}
+
+export class ConsumerChannels {
+  readonly #parts: ConsumerChannelsParts
+  readonly #groups = new Set<string>()
+  #opening: Promise<string> | undefined = undefined
+  #channel: string | undefined = undefined
+  #intake: ChannelIntake<BoundChannelHandler> | undefined = undefined
+  #isOver = false
+
+  constructor(parts: ConsumerChannelsParts) {
+    this.#parts = parts
+  }
+
+  get layer(): ChannelLayer {
+    const { layer } = this.#parts
+    if (layer === undefined) {
+      throw new MqttasgiError(
+        'ERR_CHANNEL_LAYER',
+        'This server has no channel layer. Give it one with the option channels.',
+      )
+    }
+    return layer
+  }
+
+  get channel(): string {
+    if (this.#channel !== undefined) return this.#channel
+    void this.layer
+    throw new MqttasgiError(
+      'ERR_CHANNEL_LAYER',
+      'This consumer has no channel yet: it gets one before connect() where it declares static channelHandlers, else with its first groupAdd().',
+    )
+  }
+
+  get counters(): Readonly<ChannelIntakeCounters> {
+    return this.#intake?.counters ?? { handled: 0, failed: 0, dropped: 0 }
+  }
+
+  /** Opens the channel where there is something to do with what comes. */
+  async begin(): Promise<void> {
+    if (this.#parts.handlers.size > 0 && this.#parts.layer !== undefined) await this.#open()
+  }
+
+  async groupAdd(group: string): Promise<void> {
+    const channel = await this.#open()
+    await this.layer.groupAdd(group, channel)
+    this.#groups.add(group)
+    // It has ended meanwhile, and nobody would take it out again.
+    if (this.#isOver) await this.#leave()
+  }
+
+  async groupDiscard(group: string): Promise<void> {
+    this.#groups.delete(group)
+    await this.layer.groupDiscard(group, await this.#open())
+  }
+
+  /** Receives nothing more, and leaves all groups. */
+  async end(): Promise<void> {
+    this.#isOver = true
+    this.#intake?.stop()
+    await this.#leave()
+  }
+
+  #open(): Promise<string> {
+    this.#opening ??= this.#openChannel().catch((error: unknown) => {
+      this.#opening = undefined
+      throw error
+    })
+    return this.#opening
+  }
+
+  async #openChannel(): Promise<string> {
+    const { clock, handlers, log, run } = this.#parts
+    const { layer } = this
+    const channel = await layer.newChannel()
+    this.#channel = channel
+    this.#intake = new ChannelIntake({ layer, channel, handlers, run, log, clock })
+    if (!this.#isOver) this.#intake.start()
+    return channel
+  }
+
+  async #leave(): Promise<void> {
+    const channel = this.#channel
+    const groups = [...this.#groups]
+    this.#groups.clear()
+    if (channel === undefined) return
+    const left = groups.map((group) => this.layer.groupDiscard(group, channel))
+    for (const result of await Promise.allSettled(left)) {
+      if (result.status === 'fulfilled') continue
+      const { message } = toError(result.reason)
+      this.#parts.log.warn(`A group still holds a channel that nobody receives from: ${message}`)
+    }
+  }
+}

@@ -1,0 +1,141 @@
+// Which handlers of a consumer a message goes to: its routes, or where none matches its `receive`.
+import { ApplicationNode } from '../core/application.ts'
+import type { ApplicationReceiver } from '../core/application-receiver.ts'
+import { PlanFamily, type ChainPlan } from '../core/chain-plan.ts'
+import type { Next } from '../core/compose.ts'
+import type { Context, Handler } from '../core/context.ts'
+import { resolveDelivery, type DeliveryOptions } from '../core/delivery-options.ts'
+import type { ReceiverIdentity } from '../core/hosted.ts'
+import { Layer } from '../core/layer.ts'
+import type { Message } from '../core/message.ts'
+import { pattern } from '../core/pattern.ts'
+import type { Plan } from '../core/receiver.ts'
+import { resolveRouteOptions, type ResolvedRouteOptions, type RouteOptions } from '../core/route.ts'
+import type { FlatRoute, Mountable } from '../core/router.ts'
+import { unattachedClient } from '../core/unattached-client.ts'
+import type { Subscribed } from './held-subscriptions.ts'
+
+/** What the plans are made of. */
+export interface ConsumerPlansParts {
+  readonly identity: ReceiverIdentity
+  readonly options: DeliveryOptions
+  readonly routes: Mountable<never> | undefined
+  /** What a message goes to that no route matches. */
+  readonly receive: Handler
+  /** The subscribed pattern through which a topic comes. */
+  readonly patternOf: (topic: string) => string | undefined
+}
+
+export class ConsumerPlans {
+  /** The routes as an application under the consumer's mount. */
+  readonly application: ApplicationReceiver
+  readonly #parts: ConsumerPlansParts
+  readonly #node: ApplicationNode
+  readonly #mount: string
+  // A pattern that is registered again goes to its newest handler.
+  readonly #handlers = new Map<string, Handler>()
+  readonly #rest = new WeakMap<ChainPlan, Map<string, ChainPlan>>()
+  readonly #inLine = new WeakMap<ChainPlan, ChainPlan>()
+
+  constructor(parts: ConsumerPlansParts) {
+    this.#parts = parts
+    const { identity, options, routes } = parts
+    this.#node = new ApplicationNode('static options: ', options)
+    if (routes !== undefined) this.#node.use(routes)
+    this.application = this.#node.receiver(identity)
+    this.#mount = identity.mount === '' ? '#' : `${identity.mount}/#`
+  }
+
+  topic(text: string, options: RouteOptions, handler: Handler): void {
+    const isKnown = this.#handlers.has(text)
+    this.#handlers.set(text, handler)
+    if (isKnown) return
+    const newest = (ctx: Context, next: Next): unknown => this.#handlers.get(text)?.(ctx, next)
+    try {
+      this.#node.topic(text, options, Object.defineProperty(newest, 'name', { value: handler.name }))
+    } catch (error) {
+      this.#handlers.delete(text)
+      throw error
+    }
+  }
+
+  plan(message: Message): ChainPlan {
+    const routed = this.application.plan(message)
+    return this.#lined(routed.routes.length > 0 ? routed : this.#restOf(message))
+  }
+
+  /** All routes, and those that the subscriptions are. */
+  routes(subscribed: readonly Subscribed[]): readonly FlatRoute[] {
+    const delivery = this.#delivery
+    const received = subscribed.map(({ pattern: text, share }) => {
+      const { filter } = pattern<string>(text)
+      return { pattern: text, filter, options: plainOptions(text, share), delivery, handlers: ['receive'] }
+    })
+    return [...this.#node.routes(this.#parts.identity.mount), ...received].map((route) =>
+      this.#linedRoute(route),
+    )
+  }
+
+  release(): void {
+    this.application.release()
+    this.#node.letGo()
+  }
+
+  get #isAlone(): boolean {
+    return (this.#parts.identity.instances ?? 1) === 1
+  }
+
+  get #delivery(): ReturnType<typeof resolveDelivery> {
+    const { options } = this.#parts
+    return resolveDelivery(options, options)
+  }
+
+  // One thing at a time, in the order of arrival. It is a lane of this receiver only: nothing is said to the broker.
+  // What sheds needs a line for each topic to tell what is newer, and instances share by topic.
+  #lined(plan: ChainPlan): ChainPlan {
+    if (!this.#isAlone || plan.order !== 'topic' || plan.shedding !== undefined) return plan
+    let lined = this.#inLine.get(plan)
+    if (lined === undefined) this.#inLine.set(plan, (lined = { ...plan, order: 'strict' } satisfies Plan))
+    return lined
+  }
+
+  #linedRoute(route: FlatRoute): FlatRoute {
+    const { delivery } = route
+    if (!this.#isAlone || delivery.order !== 'topic' || delivery.overflow !== 'block') return route
+    return { ...route, delivery: { ...delivery, order: 'strict' } }
+  }
+
+  #restOf({ dup, payload, properties, qos, retain, topic }: Message): ChainPlan {
+    // Of a message without a group all middleware is known.
+    const around = this.application.plan({ dup, payload, properties, qos, retain, topic })
+    const text = this.#parts.patternOf(topic) ?? this.#mount
+    let known = this.#rest.get(around)
+    if (known === undefined) this.#rest.set(around, (known = new Map<string, ChainPlan>()))
+    let plan = known.get(text)
+    if (plan === undefined) known.set(text, (plan = this.#restPlan(around, text)))
+    return plan
+  }
+
+  #restPlan({ layers, routes }: ChainPlan, text: string): ChainPlan {
+    // Where no route matches, the last layer stands for that.
+    const middleware = (routes.length === 0 ? layers.slice(0, -1) : layers).filter(
+      ({ route }) => route === undefined,
+    )
+    const whole = pattern<string>(text)
+    const layer = new Layer({
+      handler: this.#parts.receive,
+      pattern: whole,
+      filter: whole.filter,
+      route: plainOptions(text),
+      delivery: this.#delivery,
+      owners: [this.#node],
+    })
+    const { log, scope } = this.#parts.identity
+    const host = { app: this.#node, scope, log, client: unattachedClient }
+    return new PlanFamily([...middleware, layer], this.#node, host).of(undefined)
+  }
+}
+
+function plainOptions(text: string, share?: string): ResolvedRouteOptions {
+  return resolveRouteOptions(text, {}, share)
+}

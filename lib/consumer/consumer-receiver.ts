@@ -1,0 +1,251 @@
+// A consumer as the server sees it: everything that happens to it goes through its line.
+import { channelHandlers } from '../core/channel-intake.ts'
+import type { ChannelEvent } from '../core/channel-layer.ts'
+import type { ChainPlan } from '../core/chain-plan.ts'
+import type { Clock } from '../core/clock.ts'
+import type { Context } from '../core/context.ts'
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
+import type { Message } from '../core/message.ts'
+import type { Attempt, Client, DisconnectReason, Interest, Outcome, SessionInfo } from '../core/receiver.ts'
+import type { FlatRoute } from '../core/router.ts'
+import { unattachedClient } from '../core/unattached-client.ts'
+import { ConsumerChannels, type BoundChannelHandler } from './consumer-channels.ts'
+import { ConsumerPlans } from './consumer-plans.ts'
+import { attachSession, ConsumerSession } from './consumer-session.ts'
+import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
+import { HeldSubscriptions } from './held-subscriptions.ts'
+import { Line } from './line.ts'
+import { machineClock } from './machine-clock.ts'
+
+/** What of a consumer's class counts besides the object itself. */
+export type ConsumerStatics = Pick<ConsumerClass, 'options' | 'routes' | 'channelHandlers'>
+
+export class ConsumerReceiver implements HostedReceiver {
+  readonly id: string
+  readonly #consumer: MqttConsumer<object>
+  readonly #session: ConsumerSession
+  readonly #line = new Line()
+  readonly #clock: Clock
+  readonly #ended = new Deferred<Error | undefined>()
+  readonly #listeners = new Set<() => void>()
+  readonly #stopListening: () => void
+  #hasEnded = false
+  #everConnected = false
+  // The one whose message is being handled.
+  #attempt: Attempt | undefined = undefined
+
+  /** Throws what the class throws that makes the consumer, and what is wrong in its statics. */
+  constructor(consumer: MqttConsumer<object>, statics: ConsumerStatics, identity: ReceiverIdentity) {
+    this.id = identity.id
+    this.#consumer = consumer
+    this.#clock = identity.clock ?? machineClock
+    const subscriptions = new HeldSubscriptions({
+      mount: identity.mount,
+      client: () => this.#session.client,
+      log: identity.log,
+      changed: () => this.#changed(),
+    })
+    const plans = new ConsumerPlans({
+      identity,
+      options: statics.options,
+      routes: statics.routes,
+      receive: receiveOf(consumer),
+      patternOf: (topic) => subscriptions.patternOf(topic),
+    })
+    const channels = new ConsumerChannels({
+      layer: identity.channels,
+      handlers: boundHandlers(consumer, statics.channelHandlers),
+      run: (handler, event) => this.#line.run(() => (this.#hasEnded ? undefined : handler(event))),
+      log: identity.log,
+      clock: this.#clock,
+    })
+    this.#session = new ConsumerSession({ identity, subscriptions, plans, channels })
+    attachSession(consumer, this.#session)
+    this.#stopListening = plans.application.onInterests(() => this.#changed())
+  }
+
+  /** Resolves when the consumer has ended by itself. */
+  get ended(): Promise<Error | undefined> {
+    return this.#ended.promise
+  }
+
+  interests(): readonly Interest[] {
+    return this.#session.plans.application.interests()
+  }
+
+  onInterests(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  routes(): readonly FlatRoute[] {
+    const { plans, subscriptions } = this.#session
+    return plans.routes(subscriptions.all)
+  }
+
+  plan(message: Message): ChainPlan {
+    return this.#session.plans.plan(message)
+  }
+
+  receive(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
+    if (this.#line.isFree) return this.#line.run(() => this.#handle(message, plan, attempt))
+    // What it waits for here is not its own doing: it gets that time back.
+    const since = this.#clock.now()
+    let givenUp: Outcome | undefined
+    attempt.isWaiting = true
+    attempt.chain = {
+      giveUp: async (error) => {
+        givenUp = { type: 'failed', error, route: plan.routes[0] }
+        if (this.#isStuck) void this.end(this.#stuck(error))
+        return givenUp
+      },
+    }
+    return this.#line.run(() => {
+      if (givenUp !== undefined) return givenUp
+      if (attempt.signal.aborted)
+        return { type: 'failed', error: toError(attempt.signal.reason), route: plan.routes[0] }
+      attempt.chain = undefined
+      begin(attempt, this.#clock.now() - since)
+      return this.#handle(message, plan, attempt)
+    })
+  }
+
+  async connected(client: Client, session: SessionInfo): Promise<void> {
+    this.#everConnected = true
+    this.#session.client = client
+    this.#session.plans.application.useClient(client)
+    await this.#line.open(() => this.#connect(session))
+  }
+
+  async disconnected(reason: DisconnectReason): Promise<void> {
+    if (reason.type === 'lost') {
+      if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
+      return
+    }
+    // What does not heed that nobody waits for it must not keep the rest from its end.
+    await (this.#isStuck ? this.#leave(reason) : this.#line.open(() => this.#leave(reason)))
+  }
+
+  /** It ends, and will take nothing more; without an error it has done its work. */
+  async end(error?: Error): Promise<void> {
+    if (this.#hasEnded) return
+    if (error !== undefined) {
+      this.#session.identity.log.error(`"${this.id}" has failed: ${error.message}`, { error })
+    }
+    const farewell = this.#leave(error === undefined ? { type: 'stopped' } : { type: 'failed', error })
+    this.#ended.resolve(error)
+    await farewell
+  }
+
+  release(): void {
+    // A server that stops while there is no connection tells nobody.
+    if (this.#everConnected) void this.#line.run(() => this.#leave({ type: 'stopped' }))
+    else void this.#session.channels.end()
+    this.#session.client = unattachedClient
+    this.#stopListening()
+    this.#session.plans.release()
+    this.#listeners.clear()
+  }
+
+  async #connect(session: SessionInfo): Promise<void> {
+    if (this.#hasEnded) return
+    const { channels, subscriptions } = this.#session
+    subscriptions.connected()
+    try {
+      await channels.begin()
+      await this.#consumer.connect(session)
+    } catch (thrown) {
+      return this.end(toError(thrown))
+    }
+    void subscriptions.confirm()
+  }
+
+  #handle(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
+    if (this.#hasEnded) return this.#notHere(plan)
+    const session = this.#session
+    session.message = message
+    this.#attempt = attempt
+    const over = (): void => {
+      session.message = undefined
+      this.#attempt = undefined
+    }
+    const outcome = session.plans.application.receive(message, plan, attempt)
+    if (outcome instanceof Promise) void outcome.then(over)
+    else over()
+    return outcome
+  }
+
+  /** Nobody waits any more for what it does, and it does not end. */
+  get #isStuck(): boolean {
+    return this.#attempt?.signal.aborted === true
+  }
+
+  #stuck(cause: Error): MqttasgiError {
+    return new MqttasgiError(
+      'ERR_HANDLER_TIMEOUT',
+      `A handler of "${this.id}" has not ended, long after its time was over, and others wait behind it. Heed message.signal in it.`,
+      { cause, receiver: this.id },
+    )
+  }
+
+  // Whoever takes the consumer's place gets the message.
+  #notHere(plan: ChainPlan): Outcome {
+    const error = new MqttasgiError('ERR_STOPPED', `"${this.id}" has ended and takes no message any more.`, {
+      receiver: this.id,
+    })
+    return { type: 'retry', afterMs: undefined, error, route: plan.routes[0] }
+  }
+
+  async #leave(reason: DisconnectReason): Promise<void> {
+    if (this.#hasEnded) return
+    this.#hasEnded = true
+    if (this.#everConnected) await this.#guarded('disconnect', reason)
+    await this.#session.channels.end()
+  }
+
+  async #guarded(method: 'disconnect' | 'connectionLost', reason: DisconnectReason): Promise<void> {
+    try {
+      await this.#consumer[method](reason)
+    } catch (thrown) {
+      const error = toError(thrown)
+      this.#session.identity.log.error(`${method}() of "${this.id}" failed: ${error.message}`, { error })
+    }
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+}
+
+function begin(attempt: Attempt, afterMs: number): void {
+  attempt.isWaiting = false
+  if (attempt.begins === undefined) attempt.extend(Math.ceil(afterMs))
+  else attempt.begins(afterMs)
+}
+
+function receiveOf(consumer: MqttConsumer<object>): (ctx: Context) => unknown {
+  return function receive(ctx) {
+    // Params are made of the topic: the compiler only does not know their names.
+    return consumer.receive(ctx as ConsumerMessage)
+  }
+}
+
+function boundHandlers(
+  consumer: MqttConsumer<object>,
+  table: Readonly<Record<string, unknown>>,
+): ReadonlyMap<string, BoundChannelHandler> {
+  const handlers = new Map<string, BoundChannelHandler>()
+  for (const [type, named] of channelHandlers(table)) {
+    const handler: unknown = typeof named === 'string' ? Reflect.get(consumer, named) : named
+    if (typeof handler !== 'function') {
+      throw new MqttasgiError(
+        'ERR_HANDLER_INVALID',
+        `channelHandlers of ${consumer.constructor.name}: "${type}" is expected to name a method or to be a function, and ${typeof named === 'string' ? `there is no method "${named}"` : `is a value of type ${typeof named}`}.`,
+      )
+    }
+    handlers.set(type, (event: ChannelEvent): unknown => Reflect.apply(handler, consumer, [event]))
+  }
+  return handlers
+}

@@ -1,0 +1,147 @@
+// What one consumer has subscribed to, and what the broker has granted of it.
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
+import { mountedFilter } from '../core/mounted-client.ts'
+import { joinPatterns, pattern } from '../core/pattern.ts'
+import type { Client } from '../core/receiver.ts'
+import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
+import { resolveRouteOptions } from '../core/route.ts'
+
+/** One pattern that is subscribed to: under the mount, with its names, without its share group. */
+export interface Subscribed {
+  readonly pattern: string
+  readonly share: string | undefined
+}
+
+interface Held extends Subscribed {
+  /** As the broker is told it. */
+  readonly filter: string
+  readonly options: SubscribeOptions
+  /** Undefined as long as nothing is granted. */
+  qos: QoS | undefined
+  /** In which connection it was asked for last. */
+  asked: number
+}
+
+/** What it works with. */
+export interface HeldSubscriptionsParts {
+  readonly mount: string
+  readonly client: () => Client
+  readonly log: Logger
+  /** Which patterns there are has changed. */
+  readonly changed: () => void
+}
+
+export class HeldSubscriptions {
+  readonly #parts: HeldSubscriptionsParts
+  readonly #held = new Map<string, Held>()
+  #tree: TopicIndex<string> | undefined = undefined
+  #connection = 0
+
+  constructor(parts: HeldSubscriptionsParts) {
+    this.#parts = parts
+  }
+
+  /** The filters as they were asked for, with the QoS that the broker has granted. */
+  get granted(): ReadonlyMap<string, QoS> {
+    return new Map(
+      [...this.#held].flatMap(([text, { qos }]) => (qos === undefined ? [] : [[text, qos] as const])),
+    )
+  }
+
+  /** What is subscribed to, granted or on the way. */
+  get all(): readonly Subscribed[] {
+    return [...this.#held.values()]
+  }
+
+  /** The pattern through which a topic comes; undefined where it is none of these. */
+  patternOf(topic: string): string | undefined {
+    this.#tree ??= topicTree(
+      this.all.map((one) => ({ filter: pattern<string>(one.pattern).filter, value: one.pattern })),
+    )
+    return this.#tree.match(topic)[0]
+  }
+
+  async subscribe(text: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
+    const wanted = this.#wanted(text, options)
+    const before = this.#held.get(text)
+    // Messages may come before the answer does.
+    this.#set(text, { ...wanted, qos: before?.qos })
+    try {
+      const { qos } = await this.#parts.client().subscribe(wanted.filter, options)
+      this.#grant(text, wanted.filter, qos)
+      return { filter: text, qos }
+    } catch (error) {
+      if (isRefused(error) || before === undefined) this.#delete(text)
+      else this.#set(text, before)
+      throw error
+    }
+  }
+
+  async unsubscribe(text: string): Promise<void> {
+    const filter = mountedFilter(this.#parts.mount, text)
+    this.#delete(text)
+    await this.#parts.client().unsubscribe(filter)
+  }
+
+  /** A new connection: what is not asked for again is `confirm()`ed. */
+  connected(): void {
+    this.#connection++
+  }
+
+  /** Asks again for what was granted on an older connection: it costs no packet, and tells what was refused since. */
+  async confirm(): Promise<void> {
+    const older = [...this.#held].filter(
+      ([, { asked, qos }]) => asked < this.#connection && qos !== undefined,
+    )
+    await Promise.all(older.map(([text, { options }]) => this.#confirm(text, options)))
+  }
+
+  async #confirm(text: string, options: SubscribeOptions): Promise<void> {
+    try {
+      await this.subscribe(text, options)
+    } catch (error) {
+      if (!isRefused(error)) return
+      this.#parts.log.warn(`The subscription "${text}" is gone: ${toError(error).message}`)
+    }
+  }
+
+  #wanted(text: string, options: SubscribeOptions): Held {
+    const whole = joinPatterns(this.#parts.mount, text)
+    const { filter, share, text: written } = pattern<string>(whole)
+    resolveRouteOptions(text, options, share)
+    return {
+      filter: share === undefined ? filter : `$share/${share}/${filter}`,
+      share,
+      pattern: share === undefined ? written : written.slice(`$share/${share}/`.length),
+      options,
+      qos: undefined,
+      asked: this.#connection,
+    }
+  }
+
+  #grant(text: string, filter: string, qos: QoS): void {
+    const held = this.#held.get(text)
+    if (held !== undefined && held.filter === filter) held.qos = qos
+  }
+
+  #set(text: string, held: Held): void {
+    const known = this.#held.has(text)
+    this.#held.set(text, held)
+    if (!known) this.#changed()
+  }
+
+  #delete(text: string): void {
+    if (this.#held.delete(text)) this.#changed()
+  }
+
+  #changed(): void {
+    this.#tree = undefined
+    this.#parts.changed()
+  }
+}
+
+function isRefused(error: unknown): boolean {
+  return error instanceof MqttasgiError && error.code === 'ERR_SUBSCRIBE_REFUSED'
+}

@@ -1,0 +1,43 @@
+// Makes a receiver's maker of everything that can be run: an application, a router, a consumer class, a raw application.
+import { asApplication } from '../core/application.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import type { Hostable } from '../core/hosted.ts'
+import { RouterNode } from '../core/router.ts'
+import { ConsumerReceiver } from './consumer-receiver.ts'
+import type { RawApplication } from './events.ts'
+import { rawReceiver } from './raw.ts'
+import { isConsumerClass, MqttConsumer } from './consumer.ts'
+
+/**
+ * Throws `ERR_APPLICATION_INVALID` for what can not be run; `what` begins the message.
+ *
+ * @example
+ * const receiver = asHostable(Meter, 'The application').receiver({ id: 'meter', mount: '', scope, log })
+ */
+export function asHostable(value: unknown, what: string): Hostable {
+  if (value instanceof RouterNode) return asApplication(value, what)
+  if (isConsumerClass(value)) {
+    return { receiver: (identity) => new ConsumerReceiver(new value(), value, identity) }
+  }
+  if (isRawApplication(value)) return { receiver: (identity) => rawReceiver(value, identity) }
+  throw new MqttasgiError(
+    'ERR_APPLICATION_INVALID',
+    `${what} is expected to be made by mqttasgi() or Router(), to be a class that extends MqttConsumer, or an application (scope, receive, send) => …, and is ${inWords(value)}. If it looks right, two copies of mqttasgi may be in use: installed twice, or loaded once by import and once by require (then npm pkg set type=module helps).`,
+  )
+}
+
+function inWords(value: unknown): string {
+  if (value === null) return 'null'
+  if (value instanceof MqttConsumer) return 'a consumer itself: give its class, the server makes the object'
+  if (typeof value !== 'function') return `a value of type ${typeof value}`
+  return isClass(value) ? 'another class' : `a function with ${value.length} parameters`
+}
+
+function isRawApplication(value: unknown): value is RawApplication {
+  return typeof value === 'function' && value.length === 3 && !isClass(value)
+}
+
+// The prototype of a class can not be replaced.
+function isClass(value: object): boolean {
+  return Object.getOwnPropertyDescriptor(value, 'prototype')?.writable === false
+}
