@@ -20,6 +20,30 @@ export {
   type Handler,
   type UnmatchedHandler,
 } from './core/context.ts'
+export {
+  MqttConsumer,
+  type ChannelHandlers,
+  type ConsumerHandler,
+  type ConsumerMessage,
+  type ConsumerScope,
+} from './consumer/consumer.ts'
+export {
+  type IncomingEvent,
+  type MqttConnectEvent,
+  type MqttDisconnectEvent,
+  type MqttMessageEvent,
+  type MqttPublishEvent,
+  type MqttSubscribeEvent,
+  type MqttUnsubscribeEvent,
+  type OutgoingEvent,
+  type RawApplication,
+  type RawReceive,
+  type RawScope,
+  type RawSend,
+  type SendResults,
+  type WorkerKillEvent,
+  type WorkerSpawnEvent,
+} from './consumer/events.ts'
 export { type DeliveryOptions, type KeyContext, type RetryOptions } from './core/delivery-options.ts'
 export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './core/errors.ts'
 export { type JsonLimits } from './core/json-guard.ts'
