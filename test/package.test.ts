@@ -145,6 +145,14 @@ const face: Readonly<
       'Transport',
     ],
   },
+  './channels/mqtt': {
+    values: ['MqttChannelLayer'],
+    types: ['MqttChannelLayerOptions'],
+  },
+  './redis': {
+    values: ['RedisChannelLayer'],
+    types: ['RedisChannelLayerOptions'],
+  },
   './broker': {
     values: ['startBroker'],
     types: ['BrokerOptions', 'BrokerPublishOptions', 'EmbeddedBroker'],

@@ -89,8 +89,31 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
   }
 }
 
-function workerInWords({ id, mount, application }: WorkerSettings): string {
-  return `${id}${mount === '' ? '' : ` at ${mount}`}: ${inWords(application)}`
+function workerInWords({ id, mount, application, ...options }: WorkerSettings): string {
+  const about = [...placeWords(options), ...restartWords(options)]
+  const details = about.length === 0 ? '' : ` (${about.join(', ')})`
+  return `${id}${mount === '' ? '' : ` at ${mount}`}: ${inWords(application)}${details}`
+}
+
+type WorkerOptionSettings = Omit<WorkerSettings, 'id' | 'mount' | 'application'>
+
+function placeWords({ instances, memoryMb, share, thread }: WorkerOptionSettings): string[] {
+  const many = thread ? `in ${instances} threads` : `${instances} instances`
+  return [
+    ...(instances > 1 ? [many] : thread ? ['in a thread'] : []),
+    ...(memoryMb === undefined ? [] : [`${memoryMb} MB`]),
+    ...(share === undefined ? [] : [`shared as ${share}`]),
+  ]
+}
+
+// What is not as it is unless told otherwise.
+function restartWords({ escalation, maxRestarts, restart, withinSeconds }: WorkerOptionSettings): string[] {
+  const isUsual = maxRestarts === 5 && withinSeconds === 60
+  return [
+    ...(restart === 'permanent' ? [] : [restart]),
+    ...(isUsual ? [] : [`${maxRestarts} restarts in ${withinSeconds} s`]),
+    ...(escalation === 'exit' ? ['then exit'] : []),
+  ]
 }
 
 function inWords(application: object | string): string {

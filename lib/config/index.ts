@@ -6,6 +6,7 @@ export {
   type ConfigContext,
   type ConfigExport,
   type ConfigInput,
+  type ConsumerLike,
   type OutboxInput,
   defineConfig,
   type ServeInput,

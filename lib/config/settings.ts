@@ -1,6 +1,7 @@
 // The resolved configuration: everything decided, nothing left to read, and where each value came from.
 import type { TextSource } from './value.ts'
 import type { Secret } from './secret.ts'
+import type { ResolvedWorkerOptions } from './worker.ts'
 
 /** TLS as `tls.connect` wants it: PEM texts, already read and checked. */
 export interface TlsSettings {
@@ -73,13 +74,10 @@ export interface OutboxSettings {
 }
 
 /** One worker: a second receiver with an id. */
-export interface WorkerSettings {
+export interface WorkerSettings extends ResolvedWorkerOptions {
   readonly id: string
-  /** The pattern under which its routes lie; empty for none. */
-  readonly mount: string
-  /** An application, or `/absolute/file.ts#export` to be loaded. */
+  /** Whatever can be run, or `/absolute/file.ts#export` to be loaded. */
   readonly application: object | string
-  readonly params: Readonly<Record<string, unknown>>
 }
 
 /** Everything decided. */

@@ -66,8 +66,8 @@ export type ConsumerHandler<C, P extends object> = (this: C, ctx: Context<P>, ne
  *   async connect() {
  *     await this.subscribe('meters/+meter')
  *   }
- *   async receive(message: ConsumerMessage) {
- *     await this.publish(`units/${message.params['meter']}`, `${message.text()} ${this.scope.params.unit}`)
+ *   async receive(message: Context<{ meter: string }>) {
+ *     await this.publish(`units/${message.params.meter}`, `${message.text()} ${this.scope.params.unit}`)
  *   }
  * }
  */
