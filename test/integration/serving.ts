@@ -7,20 +7,40 @@ import { serve, type Application, type Logger, type ServeOptions, type Server } 
 export class KeptLog implements Logger {
   readonly lines: string[] = []
 
+  readonly #watchers = new Set<() => void>()
+
   debug(message: string): void {
-    this.lines.push(`debug ${message}`)
+    this.#add(`debug ${message}`)
   }
 
   info(message: string): void {
-    this.lines.push(`info ${message}`)
+    this.#add(`info ${message}`)
   }
 
   warn(message: string): void {
-    this.lines.push(`warn ${message}`)
+    this.#add(`warn ${message}`)
   }
 
   error(message: string): void {
-    this.lines.push(`error ${message}`)
+    this.#add(`error ${message}`)
+  }
+
+  /** Resolves when a line matches. */
+  said(pattern: RegExp): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!this.lines.some((line) => pattern.test(line))) return
+        this.#watchers.delete(look)
+        resolve()
+      }
+      this.#watchers.add(look)
+      look()
+    })
+  }
+
+  #add(line: string): void {
+    this.lines.push(line)
+    for (const look of this.#watchers) look()
   }
 }
 
