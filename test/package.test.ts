@@ -25,6 +25,7 @@ const face: Readonly<
       'Reject',
       'Retry',
       'Router',
+      'channelLayer',
       'decodeTopic',
       'errorCodes',
       'isFilter',
@@ -42,6 +43,7 @@ const face: Readonly<
       'ChannelCounters',
       'ChannelEvent',
       'ChannelLayer',
+      'ChannelLayerOptions',
       'ChannelLimits',
       'Client',
       'Closed',
@@ -95,6 +97,7 @@ const face: Readonly<
     types: [
       'ApplicationLike',
       'BrokerInput',
+      'ChannelsInput',
       'ConfigContext',
       'ConfigExport',
       'ConfigInput',

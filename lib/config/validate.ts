@@ -21,7 +21,7 @@ export interface GivenConfig {
 }
 
 const inFile = options.filter(isInFile)
-const topLevelGroups = ['broker', 'deadLetter', 'outbox', 'application', 'workers']
+const topLevelGroups = ['broker', 'deadLetter', 'outbox', 'channels', 'application', 'workers']
 const workerKeys = ['id', 'mount', 'application', 'params']
 
 /**
