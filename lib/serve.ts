@@ -7,11 +7,13 @@ import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { MqttasgiError, toError } from './core/errors.ts'
 import { unfailing, type Logger } from './core/log.ts'
+import type { Receiver } from './core/receiver.ts'
 import type { Router } from './core/router.ts'
 import type { Scope } from './core/scope.ts'
 import { librariesTrace } from './core/trace.ts'
 import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
+import { layerFor } from './channel-layer.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { OutboxSettings, Settings } from './config/settings.ts'
@@ -100,12 +102,15 @@ export async function createServer(
   const release = (): void => {
     for (const receiver of receivers) receiver.release()
   }
+  const channels = layerFor(settings, log)
   let stores: Stores | undefined
   let server: Server
   try {
     const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
     for (const { application, identity } of hosted) {
-      receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
+      receivers.push(
+        receiverOf({ application, identity: { log, rules, channels: channels.layer, ...identity } }),
+      )
     }
     refuseDuplicates(receivers)
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
@@ -113,15 +118,19 @@ export async function createServer(
     const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
     const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
     server = new Server({
-      ...partsOf(receivers, settings, log, connection),
+      ...partsOf([...receivers, ...channels.receivers], settings, log, connection),
       durableOutbox,
       crashLedger,
       filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
-      release: () => opened.close(),
+      release: async () => {
+        await channels.layer.close()
+        await opened.close()
+      },
     })
   } catch (error) {
     release()
+    await channels.layer.close()
     await stores?.exchanges?.close()
     await stores?.durableOutbox?.store.close()
     await stores?.close()
@@ -153,7 +162,7 @@ function receiverOf({ application, identity }: HostedApplication): ApplicationRe
 }
 
 function partsOf(
-  receivers: readonly ApplicationReceiver[],
+  receivers: readonly Receiver[],
   settings: Settings,
   log: Logger,
   transport: Transport,
