@@ -122,6 +122,7 @@ const face: Readonly<
       'OutboxInput',
       'ServeInput',
       'TlsInput',
+      'WillInput',
       'WorkerInput',
     ],
   },

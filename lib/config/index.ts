@@ -11,5 +11,6 @@ export {
   defineConfig,
   type ServeInput,
   type TlsInput,
+  type WillInput,
   type WorkerInput,
 } from './input.ts'
