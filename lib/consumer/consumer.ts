@@ -1,4 +1,4 @@
-// The class that users extend: one object with what it remembers, whose methods run one at a time; long for its docstrings.
+// The class that users extend: one object with what it remembers, whose methods run one at a time.
 import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Next } from '../core/compose.ts'
 import type { Context, Handler } from '../core/context.ts'
