@@ -59,10 +59,11 @@ export class ThreadSide {
     this.#bytes = bytes
     this.#limitBytes = order.memoryMb === undefined ? Number.POSITIVE_INFINITY : order.memoryMb * 1_048_576
     this.#asking = new Asking(line)
-    const { hasChannels, id, mount, rules, scope } = order
+    const { hasChannels, id, instances, mount, rules, scope } = order
     this.#receiver = hostable.receiver({
       id,
       mount,
+      instances,
       scope,
       rules,
       log: this.#log(),

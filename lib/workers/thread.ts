@@ -194,8 +194,8 @@ class RunningThread implements Incarnation {
 }
 
 function orderOf({ application, identity, memoryMb }: ThreadParts): ThreadOrder {
-  const { channels, id, mount, rules, scope } = identity
-  return { id, application, mount, scope, rules, memoryMb, hasChannels: channels !== undefined }
+  const { channels, id, instances, mount, rules, scope } = identity
+  return { id, application, mount, scope, rules, memoryMb, instances, hasChannels: channels !== undefined }
 }
 
 function fieldsOf(fields: WireFields): Record<string, unknown> {

@@ -16,6 +16,7 @@ export interface ThreadOrder {
   readonly scope: Scope
   readonly rules: PublishRules | undefined
   readonly hasChannels: boolean
+  readonly instances: number | undefined
   readonly memoryMb: number | undefined
 }
 

@@ -26,11 +26,12 @@ export async function workerHost(
   order: WorkerOrder,
   { asHostable, clock, identity: common, loader, threadEntry }: WorkerSurroundings,
 ): Promise<WorkerHost> {
-  const { application, id, memoryMb, mount, params, thread } = order
+  const { application, id, instances, memoryMb, mount, params, thread } = order
   const identity: ReceiverIdentity = {
     ...common,
     id,
     mount,
+    instances,
     scope: { type: 'mqtt', appId: id, instanceType: 'worker', params },
     workforce: forbiddingWorkforce(id),
   }

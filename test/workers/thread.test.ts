@@ -3,6 +3,10 @@ import type { Outcome } from '../../lib/core/receiver.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import type { Incarnation } from '../../lib/workers/host.ts'
 import type { PulseTimes } from '../../lib/workers/pulse.ts'
+import { InMemoryChannelLayer } from '../../lib/channels/memory.ts'
+import { Asking } from '../../lib/workers/asking.ts'
+import { wireError } from '../../lib/workers/wire-error.ts'
+import type { FromThread } from '../../lib/workers/wire.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { hand, PlainAttempt, session } from '../helpers/worker-place.ts'
 import { threadHost, threadStage } from '../helpers/thread-stage.ts'
@@ -281,4 +285,59 @@ test.serial('a thread that is let go of leaves nothing', async (t) => {
   await thread.close()
   t.truthy(await thread.ended)
   await t.notThrowsAsync(thread.receiver.connected({} as never, session))
+})
+
+test.serial(
+  'channels of the server are those of its threads: groups, events, and what is left when one is lost',
+  async (t) => {
+    const channels = new InMemoryChannelLayer()
+    t.teardown(() => channels.close())
+    const { asked, client, thread } = await threadStage(t, {
+      application: `${programs}contract.ts#Listener`,
+      identity: { channels },
+    })
+    await channels.groupSend('alarms', { type: 'alarm.raised', text: 'from outside' })
+    await asked(2)
+    t.deepEqual(client.asked.at(-1)?.slice(0, 3), ['publish', 'heard', 'from outside'])
+    await hand(thread.receiver, 'tell', 'from inside')
+    await asked(3)
+    t.deepEqual(client.asked.at(-1)?.slice(0, 3), ['publish', 'heard', 'from inside'])
+    await thread.close()
+    // Its channel is in no group any more, so nothing is left to fill up.
+    for (let i = 0; i < 200; i++) await channels.groupSend('alarms', { type: 'alarm.raised', text: 'nobody' })
+    t.is(channels.counters.full, 0)
+  },
+)
+
+test.serial('an event that a thread has asked for and takes back is not lost', async (t) => {
+  const posted: FromThread[] = []
+  const asking = new Asking({ post: (news) => void posted.push(news) })
+  const controller = new AbortController()
+  const receiving = asking.channels.receive('mine', controller.signal)
+  controller.abort(new Error('enough'))
+  t.deepEqual(
+    posted.map(({ type }) => type),
+    ['call', 'cancel'],
+  )
+  // It was on its way already.
+  asking.answered(1, { type: 'late' })
+  t.deepEqual(await receiving, { type: 'late' })
+  await t.throwsAsync(asking.channels.receive('mine', controller.signal), { message: 'enough' })
+  const other = new AbortController()
+  const again = asking.channels.receive('mine', other.signal)
+  other.abort(new Error('enough'))
+  asking.refused(2, wireError(new Error('The thread waits no longer.')))
+  await t.throwsAsync(again, { message: 'enough' })
+})
+
+test('an event that can not cross is refused as one that is no plain data', async (t) => {
+  const { port1, port2 } = new MessageChannel()
+  t.teardown(() => {
+    port1.close()
+    port2.close()
+  })
+  const asking = new Asking({ post: (news) => port1.postMessage(news) })
+  await t.throwsAsync(asking.channels.send('mine', { type: 'x', run: () => {} }), {
+    code: 'ERR_CHANNEL_EVENT',
+  })
 })
