@@ -28,6 +28,7 @@ export function connectionTo(
     credentials: () => currentCredentials(broker, secret),
     keepaliveSeconds: broker.keepaliveSeconds,
     sessionExpirySeconds: broker.sessionExpirySeconds,
+    will: broker.will,
     receiveMaximum: isStrict ? 1 : maxInFlight,
     maxPacketBytes,
     connectTimeoutMs: broker.connectTimeoutMs,

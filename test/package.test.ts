@@ -125,6 +125,7 @@ const face: Readonly<
       'OutboxInput',
       'ServeInput',
       'TlsInput',
+      'WillInput',
       'WorkerInput',
     ],
   },

@@ -1,7 +1,7 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { serve, type Application, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
+import { serve, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
 /** What was logged, a line each: `warn The broker …`. */
 export class KeptLog implements Logger {
@@ -44,8 +44,11 @@ export class KeptLog implements Logger {
   }
 }
 
+/** What can be served. */
+export type Served = Parameters<typeof serve>[0]
+
 /** `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. */
-export async function serving(t: ExecutionContext, app: Application, options: ServeOptions): Promise<Server> {
+export async function serving(t: ExecutionContext, app: Served, options: ServeOptions): Promise<Server> {
   const server = await serve(app, { log: new KeptLog(), stateDir: temporaryFolder(t), ...options })
   t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
   return server

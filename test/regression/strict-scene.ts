@@ -1,15 +1,15 @@
 // Findings as tests: each has a server of ours on a broker that forgives nothing, and must not have broken a rule of MQTT.
 import test, { type ExecutionContext } from 'ava'
-import type { Application, ServeOptions, Server } from '../../lib/index.ts'
+import type { ServeOptions, Server } from '../../lib/index.ts'
 import { startStrictBroker, type StrictBroker, type StrictOptions } from '../brokers/strict/broker.ts'
-import { newClientId, serving } from '../integration/serving.ts'
+import { newClientId, serving, type Served } from '../integration/serving.ts'
 import { within } from '../integration/tally.ts'
 
 export interface StrictScene {
   readonly broker: StrictBroker
   readonly clientId: string
   /** In a session that lasts. */
-  readonly serve: (app: Application, options?: ServeOptions) => Promise<Server>
+  readonly serve: (app: Served, options?: ServeOptions) => Promise<Server>
 }
 
 async function scene(t: ExecutionContext, options: StrictOptions = {}): Promise<StrictScene> {
