@@ -293,6 +293,11 @@ export const errorCodes = {
     means: 'Two receivers of one server have the same id.',
     mend: 'Give each worker an id of its own.',
   },
+  ERR_RECEIVER_DETACHED: {
+    kind: 'delivery',
+    means: 'A receiver was detached from its server before it was done with a message.',
+    mend: 'Give it more time when it is detached (drainTimeoutMs), or let its handlers heed ctx.signal.',
+  },
   // --- workers ----------------------------------------------------------------------------------
   ERR_WORKER_FORBIDDEN: {
     kind: 'program',

@@ -31,6 +31,11 @@ export class AckQueue<O extends Owed> {
     return this.#queue.peek()
   }
 
+  /** Whether this is so of some unacknowledged message. */
+  has(isSo: (owed: O) => boolean): boolean {
+    return this.#queue.items().some(isSo)
+  }
+
   /** The unacknowledged message with this packet id: a PUBLISH with it is the same message again. */
   find(packetId: number): O | undefined {
     return this.#pages[Math.trunc(packetId / PAGE)]?.[packetId % PAGE]

@@ -6,6 +6,11 @@ import type { CopyVerdict } from './copies.ts'
 import type { Counters } from './counters.ts'
 import { messageKey } from './message-key.ts'
 
+/** A receiver, as far as it is looked at here. */
+export interface Named {
+  readonly receiver: { readonly id: string }
+}
+
 /** What it is decided by. */
 export interface AdmissionParts {
   readonly copies: { judge(arrival: Arrival): CopyVerdict | { readonly type: 'probe' } }
@@ -14,6 +19,10 @@ export interface AdmissionParts {
   readonly maxTopicLevels?: number | undefined
   /** Retain may stand on what is published now as well: some subscription has `retainAsPublished` (3.8.3.1). */
   readonly keepsRetain?: () => boolean
+  /** Of those who want a retained message, the ones for whom it was brought. */
+  readonly newcomers?:
+    | { of<N extends Named>(arrival: Arrival, slots: readonly N[]): readonly N[] }
+    | undefined
   readonly log: Logger
 }
 
@@ -51,15 +60,21 @@ export class Admission {
     this.#refused.add(`${messageKey(arrival)} ${receiver}`)
   }
 
-  /** Of these, the ones that have not refused it before, where it is the same retained message again. */
-  wanting<S extends { readonly receiver: { readonly id: string } }>(
-    arrival: Arrival,
-    slots: readonly S[],
-  ): readonly S[] {
-    if (!arrival.retain || this.#refused.size === 0 || this.#parts.keepsRetain?.() === true) return slots
+  /** Nothing is remembered of this receiver any more. */
+  forget(receiver: string): void {
+    for (const name of this.#refused) if (name.endsWith(` ${receiver}`)) this.#refused.delete(name)
+  }
+
+  /** Of these, the ones that have not had it before, nor refused it, where it is a retained message that comes again. */
+  wanting<N extends Named>(arrival: Arrival, slots: readonly N[]): readonly N[] {
+    if (!arrival.retain || slots.length === 0) return slots
+    const { counters, keepsRetain, newcomers } = this.#parts
+    const brought = newcomers?.of(arrival, slots) ?? slots
+    if (brought.length === 0) counters.copies++
+    if (brought.length === 0 || this.#refused.size === 0 || keepsRetain?.() === true) return brought
     const key = messageKey(arrival)
-    const wanting = slots.filter(({ receiver }) => !this.#refused.has(`${key} ${receiver.id}`))
-    if (wanting.length === 0) this.#parts.counters.refusedAgain++
+    const wanting = brought.filter(({ receiver }) => !this.#refused.has(`${key} ${receiver.id}`))
+    if (wanting.length === 0) counters.refusedAgain++
     return wanting
   }
 

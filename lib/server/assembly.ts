@@ -12,9 +12,11 @@ import { DeadLetters } from './dead-letters.ts'
 import { Dispatcher, type DispatcherParts } from './dispatcher.ts'
 import type { Slot } from './job.ts'
 import { withLedgerLimit } from './ledger-limit.ts'
+import { Newcomers } from './newcomers.ts'
 import { Outbox } from './outbox.ts'
 import { Recipients } from './recipients.ts'
 import { Requests, type AskedBroker } from './requests.ts'
+import type { Roster } from './roster.ts'
 import type { ServerParts } from './server-parts.ts'
 import { settlementLine } from './settlement.ts'
 import { ShareCheck } from './share-check.ts'
@@ -29,7 +31,7 @@ const LEDGER_LIMIT_MS = 5_000
 
 /** What the server itself brings. */
 export interface Frame {
-  readonly slots: readonly Slot[]
+  readonly roster: Roster
   readonly clock: Clock
   readonly counters: Counters
   /** The broker does not answer a request. */
@@ -39,24 +41,32 @@ export interface Frame {
 /** What does the work. */
 export interface Workings {
   readonly subscriber: Subscriber
+  readonly newcomers: Newcomers
   readonly dispatcher: Dispatcher
   readonly outbox: Outbox
   readonly deadLetters: DeadLetters | undefined
 }
 
 /** Throws what the receivers' subscriptions contradict each other in. */
-export function assemble(parts: ServerParts, { clock, counters, slots, unanswered }: Frame): Workings {
+export function assemble(parts: ServerParts, { clock, counters, roster, unanswered }: Frame): Workings {
   const { log } = parts
-  const recipients = new Recipients<Slot>()
+  const recipients = new Recipients<Slot>(() => roster.wishes)
+  roster.onChange(() => recipients.changed())
   const copies = new Copies()
   const deadLetters = deadLettersOf(parts, clock)
   const stale = new StaleFilters({ memory: parts.filterMemory, log, now: () => clock.now(), counters })
   const requests = new Requests(parts.transport, () => dispatcher.relieve())
   const asked = requests.broker
   const probe = shareProbeOf(parts, asked, clock)
-  const dispatcher = new Dispatcher({
-    port: portOf(parts.transport, () => requests.areAwaited(subscriber.isWaitedFor)),
+  const newcomers = new Newcomers({
+    now: () => clock.now(),
+    holdsRetained: () => dispatcher.holdsRetained,
+  })
+  const dispatcher: Dispatcher = new Dispatcher({
+    port: portOf(parts.transport, () => requests.areAwaited(subscriber.isWaitedFor || dispatcher.holdsBack)),
     recipients,
+    isOwn: ({ topic }) => topic === parts.shareProbeTopic,
+    newcomers,
     copies: { judge: judgeOf(copies, probe, stale) },
     counters,
     limits: parts.window,
@@ -79,9 +89,9 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
       late: unanswered,
     }),
     waitedFor: () => dispatcher.relieve(),
-    slots,
-    recipients,
+    roster,
     copies,
+    newcomers,
     log,
     overlap: parts.overlap,
     highestQoS: parts.highestQoS,
@@ -97,7 +107,7 @@ export function assemble(parts: ServerParts, { clock, counters, slots, unanswere
     durable: parts.durableOutbox,
     wallNow: Date.now,
   })
-  return { subscriber, dispatcher, outbox, deadLetters }
+  return { subscriber, newcomers, dispatcher, outbox, deadLetters }
 }
 
 function portOf(transport: Transport, areAwaited: () => boolean): DispatcherParts['port'] {

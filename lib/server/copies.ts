@@ -1,6 +1,7 @@
 // Copies: where filters overlap a broker may send one publication several times; one copy runs the chain.
 import type { QoS } from '../core/message.ts'
 import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
+import { stemOf } from './subscription-identifier.ts'
 import type { Subscription } from './subscriptions.ts'
 import type { Arrival, SubscriptionRequest } from '../transport/transport.ts'
 
@@ -44,7 +45,8 @@ interface Age {
  */
 export class Copies {
   #tree: TopicIndex<Subscription> = topicTree<Subscription>([])
-  #byIdentifier: ReadonlyMap<number, Subscription> = new Map()
+  #byStem: ReadonlyMap<number, Subscription> = new Map()
+  // Stems of those that are wanted no more.
   readonly #retired = new Set<number>()
   // What is wanted, where some filter brings more than that.
   #wanted: TopicIndex<true> | undefined = undefined
@@ -67,9 +69,9 @@ export class Copies {
   /** The subscriptions have changed. */
   update(subscriptions: readonly Subscription[]): void {
     this.#tree = topicTree(subscriptions.map((value) => ({ filter: value.filter, value })))
-    for (const identifier of this.#byIdentifier.keys()) this.#retire(identifier)
-    for (const { request } of subscriptions) this.#retired.delete(request.identifier ?? 0)
-    this.#byIdentifier = new Map(subscriptions.map((value) => [value.request.identifier ?? 0, value]))
+    for (const stem of this.#byStem.keys()) this.#retire(stem)
+    this.#byStem = new Map(subscriptions.map((value) => [stemOf(value.request.identifier ?? 0), value]))
+    for (const stem of this.#byStem.keys()) this.#retired.delete(stem)
     this.#wanted = subscriptions.some(({ widened }) => widened) ? wantedBy(subscriptions) : undefined
     this.#anyShared = subscriptions.some(({ share }) => share !== undefined)
     this.#matching = new WeakMap()
@@ -113,7 +115,9 @@ export class Copies {
   }: Pick<CopyArrival, 'subscriptionIdentifiers' | 'topic'>): boolean {
     if (this.#isOwnSession) return false
     if (subscriptionIdentifiers.length === 0) return this.#lookUp(topic).firsts.size === 0
-    return subscriptionIdentifiers.some((id) => !this.#byIdentifier.has(id) && !this.#retired.has(id))
+    return subscriptionIdentifiers.some(
+      (id) => !this.#byStem.has(stemOf(id)) && !this.#retired.has(stemOf(id)),
+    )
   }
 
   judge(arrival: CopyArrival): CopyVerdict {
@@ -138,9 +142,9 @@ export class Copies {
   }
 
   // The youngest last; the oldest are forgotten, for what they brought has long been read.
-  #retire(identifier: number): void {
-    this.#retired.delete(identifier)
-    this.#retired.add(identifier)
+  #retire(stem: number): void {
+    this.#retired.delete(stem)
+    this.#retired.add(stem)
     const [oldest] = this.#retired
     if (this.#retired.size > MOST_RETIRED) this.#retired.delete(oldest!)
   }
@@ -149,19 +153,34 @@ export class Copies {
     return this.#tree.match(topic).some(({ widened }) => widened)
   }
 
-  #isCopy(subscription: Subscription, { firsts }: Matching, { qos, retain }: CopyArrival): boolean {
-    const first = firsts.get(subscription.share)
+  #isCopy(subscription: Subscription, { firsts }: Matching, { qos, retain, topic }: CopyArrival): boolean {
+    const bringsRetained = retain && subscription.request.retainHandling !== 2
+    const first = bringsRetained ? this.#firstOfBatch(subscription, topic) : firsts.get(subscription.share)
     if (first === undefined || first === subscription) return false
     // What was queued before a younger one was asked for did not come with it; behind that, it does.
     const isYounger = this.#since(first) > this.#since(subscription)
-    if (!this.#proved(first, isYounger ? bitOf(qos) : bitOf(qos) | GRANTED)) return false
-    return !(retain && this.#bringsRetainedAlone(subscription, first))
+    return this.#proved(first, isYounger ? bitOf(qos) : bitOf(qos) | GRANTED)
+  }
+
+  // A retained message comes for each new subscription on its own, so its copies are those of the filters that were
+  // asked for together.
+  #firstOfBatch(subscription: Subscription, topic: string): Subscription | undefined {
+    const last = this.#last(subscription)
+    let first: Subscription | undefined
+    for (const other of this.#tree.match(topic)) {
+      const { retainHandling } = other.request
+      if (other.share !== subscription.share || this.#last(other) !== last || retainHandling === 2) continue
+      // In the session of an older process it may be no new subscription, and bring nothing at all (3.8.3.1).
+      if (other !== subscription && retainHandling === 1 && !this.#proved(other, GRANTED)) continue
+      if (first === undefined || this.#goesBefore(other, first)) first = other
+    }
+    return first
   }
 
   // It came over a filter that is wanted no more. If that was ours its copy may be the one that runs. One of an
   // older process, whose filter is not known, is a copy when the first of our own brings all there is.
   #mayBeAlone({ qos, subscriptionIdentifiers }: CopyArrival, { firsts }: Matching): boolean {
-    const ours = subscriptionIdentifiers.some((id) => this.#retired.has(id))
+    const ours = subscriptionIdentifiers.some((id) => this.#retired.has(stemOf(id)))
     return ours || !this.#proved(firsts.get(undefined), bitOf(qos))
   }
 
@@ -169,16 +188,12 @@ export class Copies {
     return first !== undefined && (this.#provenOf(first) & by) !== 0
   }
 
-  // A retained message comes for each new subscription on its own: the first filter had it earlier, or never.
-  #bringsRetainedAlone({ request }: Subscription, first: Subscription): boolean {
-    if (first.request.retainHandling === 2) return request.retainHandling !== 2
-    // In the session of an older process it may be no new subscription, and bring nothing at all (3.8.3.1).
-    if (first.request.retainHandling === 1 && !this.#proved(first, GRANTED)) return true
-    return (this.#ageOf(request.filter)?.last ?? 0) > (this.#ageOf(first.request.filter)?.last ?? 0)
-  }
-
   #provenOf({ request }: Subscription): number {
     return this.#proven.get(request.filter) ?? 0
+  }
+
+  #last({ request }: Subscription): number {
+    return this.#ageOf(request.filter)?.last ?? 0
   }
 
   #ageOf(filter: string): Age | undefined {
@@ -188,7 +203,7 @@ export class Copies {
   #carried({ qos, subscriptionIdentifiers }: CopyArrival): Subscription[] {
     const carried: Subscription[] = []
     for (const identifier of subscriptionIdentifiers) {
-      const subscription = this.#byIdentifier.get(identifier)
+      const subscription = this.#byStem.get(stemOf(identifier))
       if (subscription === undefined) continue
       this.#proven.set(subscription.request.filter, this.#provenOf(subscription) | bitOf(qos))
       carried.push(subscription)

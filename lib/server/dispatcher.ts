@@ -5,12 +5,13 @@ import { MqttasgiError } from '../core/errors.ts'
 import { inLog } from '../core/log.ts'
 import type { Arrival, SkippedPacket, Transport } from '../transport/transport.ts'
 import { AckQueue } from './acks.ts'
+import { Backlog } from './backlog.ts'
 import { Admission, type AdmissionParts } from './admission.ts'
 import { Entrance } from './entrance.ts'
 import { Delivery, type Job, type Slot } from './job.ts'
 import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
-import { Runner } from './runner.ts'
+import { detached, Runner } from './runner.ts'
 import { reasonOf, type Burial, type Settlement } from './settlement.ts'
 import { skippedArrival } from './skipped-arrival.ts'
 import { CRASHES, type Suspects } from './suspects.ts'
@@ -20,6 +21,8 @@ import { Window, type WindowLimits } from './window.ts'
 export interface DispatcherParts extends AdmissionParts {
   readonly port: Pick<Transport, 'settled' | 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
   readonly recipients: Recipients<Slot>
+  /** It is the server's own, and no receiver's. */
+  readonly isOwn?: (arrival: Arrival) => boolean
   readonly limits: WindowLimits
   readonly clock: Clock
   readonly random: Random
@@ -38,6 +41,7 @@ export class Dispatcher {
   readonly #acks = new AckQueue<Delivery>()
   readonly #window: Window
   readonly #redeliveries = new Redeliveries<Delivery, Arrival>()
+  readonly #backlog: Backlog
   readonly #entrance: Entrance
   readonly #runner: Runner
   readonly #admission: Admission
@@ -59,6 +63,15 @@ export class Dispatcher {
     this.#parts = parts
     this.#window = new Window(parts.limits)
     this.#admission = new Admission(parts)
+    this.#backlog = new Backlog({
+      clock: parts.clock,
+      window: this.#window,
+      isWanted: (arrival) => parts.isOwn?.(arrival) === true || parts.recipients.wants(arrival.topic),
+      released: (deliveries) => {
+        for (const delivery of deliveries) this.#admit(delivery)
+        this.#balance()
+      },
+    })
     this.#entrance = new Entrance({
       clock: parts.clock,
       window: this.#window,
@@ -106,7 +119,65 @@ export class Dispatcher {
 
   /** Messages that are in hand: handed out, or waiting for their turn. */
   get inHand(): number {
-    return this.#window.open + this.#entrance.size
+    return this.#window.open + this.#entrance.size + this.#backlog.size
+  }
+
+  /** Something waits for receivers that are still connecting, so what they ask for must be answered. */
+  get holdsBack(): boolean {
+    return this.#backlog.size > 0
+  }
+
+  /** A retained message is unacknowledged: more of them may stand behind it. */
+  get holdsRetained(): boolean {
+    return this.#acks.has(({ arrival }) => arrival.retain)
+  }
+
+  /** Receivers are connecting from now on, and what nobody wants yet waits for them; or none is any more. */
+  expect(areConnecting: boolean): void {
+    if (this.#draining !== 'no') return
+    if (areConnecting) this.#backlog.open()
+    else this.#backlog.release()
+  }
+
+  /** Resolves when nothing is begun at this receiver, and nothing stands in its lanes. */
+  idle(slot: Slot): Promise<void> {
+    return new Promise((resolve) => {
+      slot.idle = resolve
+      tellIdle(slot)
+    })
+  }
+
+  /**
+   * Waits no longer for this receiver. What heeds its signal may still end within this turn; the rest waits for a
+   * successor, or has no end but to be kept. Resolves with how many messages that are.
+   */
+  async letGo(slot: Slot): Promise<number> {
+    const error = detached(slot.receiver.id)
+    this.#runner.abort(slot, error)
+    await new Promise<void>((resolve) => this.#parts.defer(resolve))
+    const unsettled = this.#runner.letGo(slot, error)
+    this.#wake()
+    return unsettled
+  }
+
+  /** From now on messages for this place wait for whoever comes to it; `before` had it last. */
+  waitFor(slot: Slot, before?: Slot): void {
+    this.#runner.waitFor(slot, before)
+  }
+
+  /** What waits for whoever comes in this place is begun there now. */
+  takeUp(slot: Slot): void {
+    this.#runner.takeUp(slot)
+  }
+
+  /** Nobody will come in this place: what waits is kept as dead letters. Returns how many messages that are. */
+  giveUpWaiting(slot: Slot): number {
+    return this.#runner.giveUpWaiting(slot)
+  }
+
+  /** A receiver has gone for good. */
+  forget(slot: Slot): void {
+    this.#admission.forget(slot.receiver.id)
   }
 
   /** A connection is up. What an older one left comes again if the session was resumed, else never. */
@@ -122,6 +193,7 @@ export class Dispatcher {
   disconnected(): void {
     const left = [...this.#released, ...this.#acks.abandon()]
     this.#released = []
+    this.#backlog.stop()
     for (const delivery of left) {
       delivery.current = false
       if (delivery.settled) this.#leaveWindow(delivery)
@@ -137,13 +209,8 @@ export class Dispatcher {
     if (this.#draining !== 'no') return
     const delivery = new Delivery(arrival)
     if (arrival.packetId !== 0) this.#owe(delivery)
-    if (!this.#admission.admits(arrival)) return this.#settled(delivery)
-    this.#suspect(delivery)
-    if (this.#entrance.passes(delivery)) return this.#handOut(delivery)
-    this.#pump()
-    // Only what comes on top can be too much, and only where stopping to read is no way out.
-    if (this.#window.overflows && this.#parts.port.awaiting) this.#overflow()
-    else this.#balance()
+    if (this.#backlog.isOpen && this.#backlog.takes(delivery)) return this.#press()
+    this.#admit(delivery)
   }
 
   /** A message was too large to be kept: it is gone, and acknowledged in its turn so that it stays gone. */
@@ -180,9 +247,12 @@ export class Dispatcher {
     if (waiting === 'drop') {
       const upToBegun = this.#acks.upToLast(({ begun, settled }) => begun || settled)
       const isNeeded = (delivery: Delivery): boolean => delivery.isOurs || upToBegun.has(delivery)
-      this.#entrance.takeOut((delivery) => !isNeeded(delivery))
+      const isOver = (delivery: Delivery): boolean => !isNeeded(delivery)
+      this.#backlog.takeOut(isOver)
+      this.#entrance.takeOut(isOver)
       this.#runner.end('leave', isNeeded)
     } else this.#runner.end('hurry', () => true)
+    this.#backlog.release()
     this.#entrance.hurry()
     this.#pump()
     this.#balance()
@@ -201,6 +271,7 @@ export class Dispatcher {
 
   /** Hears no more of what still runs. Returns how many handlers that are. */
   leave(): number {
+    this.#backlog.stop()
     this.#entrance.stop()
     return this.#runner.leave()
   }
@@ -218,7 +289,22 @@ export class Dispatcher {
     this.#released = []
   }
 
+  #admit(delivery: Delivery): void {
+    if (!this.#admission.admits(delivery.arrival)) return this.#settled(delivery)
+    this.#suspect(delivery)
+    if (this.#entrance.passes(delivery)) return this.#handOut(delivery)
+    this.#pump()
+    this.#press()
+  }
+
+  // Only what comes on top can be too much, and only where stopping to read is no way out.
+  #press(): void {
+    if (this.#window.overflows && this.#parts.port.awaiting) this.#overflow()
+    else this.#balance()
+  }
+
   #dropWaiting(): void {
+    this.#backlog.takeOut(() => true)
     this.#entrance.takeOut(() => true)
     this.#runner.dropWaiting()
     this.#balance()
@@ -228,7 +314,8 @@ export class Dispatcher {
   // never stand behind what can only be acknowledged after it. What the broker does not have is ours alone.
   #leaveToTheBroker(): void {
     const expected = new Set(this.#redeliveries.clear())
-    for (const delivery of this.#entrance.takeOut((one) => expected.has(one))) {
+    const isExpected = (one: Delivery): boolean => expected.has(one)
+    for (const delivery of [...this.#backlog.takeOut(isExpected), ...this.#entrance.takeOut(isExpected)]) {
       delivery.isLeft = true
       if (delivery.suspect) this.#parts.suspects?.leftToTheBroker(delivery.arrival)
     }
@@ -286,6 +373,7 @@ export class Dispatcher {
     const slots = this.#admission.wanting(arrival, this.#parts.recipients.of(arrival.topic, arrival.share))
     if (slots.length === 0) return this.#settled(delivery)
     delivery.remaining = slots.length
+    for (const slot of slots) slot.inFlight++
     if (delivery.suspect) void this.#question(delivery, slots)
     else for (const slot of slots) this.#runner.start(delivery, slot)
   }
@@ -325,6 +413,8 @@ export class Dispatcher {
     if (settlement.type === 'deadLettered' && delivery.arrival.retain)
       this.#admission.refuse(delivery.arrival, job.slot.receiver.id)
     this.#parts.report(job, settlement)
+    job.slot.inFlight--
+    if (job.slot.idle !== undefined) tellIdle(job.slot)
     this.#doneAtOne(delivery)
   }
 
@@ -434,7 +524,13 @@ export class Dispatcher {
   }
 
   #overflow(): void {
-    const { port, counters, limits } = this.#parts
+    const { port, counters, limits, log } = this.#parts
+    if (this.#backlog.size > 0) {
+      log.warn(
+        `${this.#window.waitingBytes} bytes came before the receivers had subscribed, more than four times the limit of ${limits.maxWaitingBytes}: they wait no longer, and what nobody wants yet is only acknowledged.`,
+      )
+      return this.#backlog.release()
+    }
     counters.overflows++
     port.cut({
       type: 'overflow',
@@ -447,6 +543,13 @@ export class Dispatcher {
     if (this.#draining === 'no' || open > 0) return
     for (const resolve of this.#idle.splice(0)) resolve()
   }
+}
+
+function tellIdle(slot: Slot): void {
+  if (slot.idle === undefined || slot.inFlight > (slot.waiting?.size ?? 0)) return
+  const tell = slot.idle
+  slot.idle = undefined
+  tell()
 }
 
 function crashBurial(topic: string, crashes: number): Burial {

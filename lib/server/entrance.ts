@@ -103,6 +103,8 @@ export class Entrance {
   // Only where every receiver can do without it.
   #ticketOf(arrival: Arrival): Ticket | undefined {
     const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
+    // For whoever comes in the place of another it waits as it is.
+    if (slots.some(({ waiting }) => waiting !== undefined)) return undefined
     const plans = slots.map(({ receiver }) => receiver.plan(arrival))
     const [first] = plans
     if (first?.shedding === undefined || plans.some(({ shedding }) => shedding === undefined))

@@ -13,6 +13,8 @@ export interface HealthFacts {
   readonly exchangeFault: Error | undefined
   /** Milliseconds since the oldest message in hand was begun; undefined when there is none. */
   readonly oldestMs: number | undefined
+  /** What others than the server itself have to say against it. */
+  readonly faults?: readonly string[] | undefined
 }
 
 /** `ready`: messages come and are dealt with. `reasons`: why not, a sentence each. */
@@ -36,6 +38,7 @@ const states: Readonly<Record<HealthFacts['state'], string | undefined>> = {
 export function healthOf({
   deadLetterFault,
   exchangeFault,
+  faults = [],
   isSubscribed,
   oldestMs,
   outboxFault,
@@ -54,5 +57,6 @@ export function healthOf({
     reasons.push(`No message of QoS 2 can be acknowledged: ${exchangeFault.message}`)
   if (oldestMs !== undefined && oldestMs > LONG_MS)
     reasons.push(`A message has been in hand for ${Math.round(oldestMs / 1_000)} s.`)
+  reasons.push(...faults)
   return { ready: reasons.length === 0, reasons }
 }

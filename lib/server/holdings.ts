@@ -1,6 +1,7 @@
 // What the broker holds for us in this session, as far as it has told us: granted, to be confirmed, given up.
 import { sharedFilter } from '../core/topic.ts'
 import type { QoS } from '../core/message.ts'
+import { nextIdentifier } from './subscription-identifier.ts'
 import { difference, sameOptions, type Subscription } from './subscriptions.ts'
 import type { ConnectionInfo, SubscriptionRequest } from '../transport/transport.ts'
 
@@ -10,6 +11,8 @@ export class Holdings {
   readonly #granted = new Map<string, SubscriptionRequest>()
   // Granted on an older connection of a session that goes on.
   #unconfirmed = new Set<string>()
+  // To be asked for again for the sake of the retained messages that this brings.
+  readonly #renewed = new Set<string>()
   // How often each was given up in this session.
   readonly #lives = new Map<string, number>()
 
@@ -24,6 +27,7 @@ export class Holdings {
   }
 
   connected({ protocolVersion, sessionPresent }: ConnectionInfo): void {
+    this.#renewed.clear()
     if (!sessionPresent) {
       this.#granted.clear()
       this.#lives.clear()
@@ -42,7 +46,9 @@ export class Holdings {
 
   /** What is to be asked for, in this order, so that all that is wanted is held. */
   missing(wanted: readonly Subscription[]): SubscriptionRequest[] {
-    const confirmed = [...this.#granted].filter(([filter]) => !this.#unconfirmed.has(filter))
+    const confirmed = [...this.#granted].filter(
+      ([filter]) => !this.#unconfirmed.has(filter) && !this.#renewed.has(filter),
+    )
     const { subscribe } = difference(wanted, new Map(confirmed))
     return subscribe.toSorted((one, other) => this.#rank(one) - this.#rank(other))
   }
@@ -52,14 +58,28 @@ export class Holdings {
     return difference(wanted, this.#granted).unsubscribe
   }
 
+  /**
+   * What is held like this is asked for once more, and brings what is retained; under another identifier, so that
+   * this can be told from what it has brought before. False when it is not held like this, and is asked for anyway.
+   */
+  renew(request: SubscriptionRequest): boolean {
+    const granted = this.#granted.get(request.filter)
+    if (granted === undefined || !sameOptions(granted, request)) return false
+    this.#renewed.add(request.filter)
+    this.#granted.set(request.filter, { ...granted, identifier: nextIdentifier(granted.identifier ?? 0) })
+    return true
+  }
+
   /** What the broker has already does so only when it is asked for anew, with Retain Handling 0 (3.8.3.1). */
   bringsRetained(request: SubscriptionRequest): boolean {
     const { filter, retainHandling } = request
+    if (this.#renewed.has(filter)) return true
     return !this.#granted.has(filter) || (retainHandling === 0 && !this.#isKnown(request))
   }
 
   /** As it is told to the broker: what that still knows brings nothing retained a second time (3.8.3.1). */
   told(request: SubscriptionRequest): SubscriptionRequest {
+    if (this.#renewed.has(request.filter)) return { ...request, retainHandling: 0 }
     if (!this.#isKnown(request) || request.retainHandling !== 0) return request
     return { ...request, retainHandling: 1 }
   }
@@ -67,6 +87,7 @@ export class Holdings {
   /** SUBACK came, with this code. */
   answered(request: SubscriptionRequest, code: number): void {
     this.#unconfirmed.delete(request.filter)
+    this.#renewed.delete(request.filter)
     if (code >= 0x80) return
     // Noted as it is, so that it is asked for again when less was granted.
     this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
@@ -75,6 +96,7 @@ export class Holdings {
   /** UNSUBACK came. */
   gaveUp(filter: string): void {
     this.#granted.delete(filter)
+    this.#renewed.delete(filter)
     const lives = (this.#lives.get(filter) ?? 0) + 1
     // The youngest last; the oldest are forgotten, for what they brought has long been read.
     this.#lives.delete(filter)

@@ -1,8 +1,9 @@
 // A delivery, and the work it is for each receiver that gets it.
 import type { MqttasgiError } from '../core/errors.ts'
-import type { Attempt, Plan, Receiver, RunningChain } from '../core/receiver.ts'
+import type { Attempt, Interest, Plan, Receiver, RunningChain } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
 import type { Member } from './crowd.ts'
+import type { Fifo } from './fifo.ts'
 import { Lanes } from './lanes.ts'
 import { Limits } from './limits.ts'
 import type { Burial } from './settlement.ts'
@@ -46,15 +47,43 @@ export class Delivery implements Owed {
   }
 }
 
-/** A receiver with what keeps order and limits for it. */
+/** A receiver with what keeps order and limits for it, and how it stands with the server. */
 export interface Slot {
   readonly receiver: Receiver
   readonly lanes: Lanes<Job>
   readonly limits: Limits<Job>
+  /** Subscriptions that it has asked for by hand, by the filter on the wire. */
+  readonly added: Map<string, Interest>
+  /** Messages that were handed to it and have no end. */
+  inFlight: number
+  /** Called when it has nothing any more that was begun or stands in its lanes. */
+  idle: (() => void) | undefined
+  /** It is about to go: nothing new is begun at it. */
+  isLeaving: boolean
+  /** It has gone, and nothing of its place is left, or another one has it. */
+  isGone: boolean
+  /** It has gone, and left its place to whoever comes with the same id. */
+  isVacant: boolean
+  /** What waits for that one; undefined where messages are begun. */
+  waiting: Fifo<Delivery> | undefined
+  /** The filters that were kept for that one. */
+  kept: readonly Interest[]
 }
 
 export function slotOf(receiver: Receiver): Slot {
-  return { receiver, lanes: new Lanes<Job>(), limits: new Limits<Job>() }
+  return {
+    receiver,
+    lanes: new Lanes<Job>(),
+    limits: new Limits<Job>(),
+    added: new Map<string, Interest>(),
+    inFlight: 0,
+    idle: undefined,
+    isLeaving: false,
+    isGone: false,
+    isVacant: false,
+    waiting: undefined,
+    kept: [],
+  }
 }
 
 /**

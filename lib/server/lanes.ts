@@ -61,6 +61,14 @@ export class Lanes<J> {
     for (const { waiting } of this.#lanes()) waiting?.drop(isOver)
   }
 
+  /** Takes out all jobs, those of each key in their order, the running ones first. */
+  clear(): J[] {
+    const jobs = this.#lanes().flatMap(({ running, waiting }) => [running, ...(waiting?.items() ?? [])])
+    this.#buckets.fill(undefined)
+    this.#size = 0
+    return jobs
+  }
+
   /** The jobs that have a lane now. */
   running(): J[] {
     return this.#lanes().map((lane) => lane.running)

@@ -32,6 +32,11 @@ export class Limits<J> {
     return next
   }
 
+  /** Takes out the waiting jobs. */
+  clear(): J[] {
+    return [...this.#gates.values()].flatMap(({ waiting }) => waiting.clear())
+  }
+
   /** Drops the waiting jobs of which this is so; those inside go on. */
   dropWaiting(isOver: (job: J) => boolean): void {
     for (const { waiting } of this.#gates.values()) waiting.drop(isOver)

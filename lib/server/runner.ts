@@ -2,7 +2,7 @@
 import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { Outcome, Plan } from '../core/receiver.ts'
+import type { Outcome, Plan, RetryPolicy } from '../core/receiver.ts'
 import type { Arrival } from '../transport/transport.ts'
 import { Crowd } from './crowd.ts'
 import { Deadlines } from './deadlines.ts'
@@ -36,6 +36,8 @@ export class Runner {
   readonly #open = new Crowd<Job>()
   readonly #deadlines: Deadlines<Job>
   readonly #launching = new Fifo<Job>()
+  /** Places that somebody has left, in which messages wait. */
+  readonly #vacancies = new Set<Slot>()
   #isLaunching = false
   #last: Plan | undefined = undefined
   #ending: Ending = 'no'
@@ -67,6 +69,8 @@ export class Runner {
   /** Runs a delivery at one receiver: now, or when its lane is free. */
   start(delivery: Delivery, slot: Slot): void {
     const { arrival } = delivery
+    if (slot.isGone) return this.#release(delivery, slot)
+    if (slot.waiting !== undefined) return this.#wait(delivery, slot, slot.waiting)
     const plan = slot.receiver.plan(arrival)
     const job = new Job(delivery, slot, plan)
     setKey(job, plan, arrival)
@@ -80,10 +84,66 @@ export class Runner {
 
   /** Keeps a message as a dead letter without running it. */
   bury(delivery: Delivery, slot: Slot, burial: Burial): void {
-    const job = new Job(delivery, slot, slot.receiver.plan(delivery.arrival))
+    const job = new Job(delivery, slot, slot.isVacant ? VACANT : slot.receiver.plan(delivery.arrival))
     job.heldSince = Math.floor(this.#parts.clock.now())
     this.#open.add(job)
     this.#follow(job, { type: 'bury', burial })
+  }
+
+  /** From now on messages for this place wait for whoever comes to it; `before` had it last. */
+  waitFor(slot: Slot, before?: Slot): void {
+    slot.waiting ??= new Fifo<Delivery>()
+    this.#vacancies.add(slot)
+    if (before !== undefined) this.#vacancies.delete(before)
+  }
+
+  /** Whoever was waited for is here: what waited is run. */
+  takeUp(slot: Slot): void {
+    const { waiting } = slot
+    slot.waiting = undefined
+    this.#vacancies.delete(slot)
+    for (const delivery of waiting?.clear() ?? []) this.start(delivery, slot)
+  }
+
+  /** Nobody will come: what waited is over. Returns how many messages that are. */
+  giveUpWaiting(slot: Slot): number {
+    const left = slot.waiting?.clear() ?? []
+    this.#vacancies.delete(slot)
+    for (const delivery of left) this.#release(delivery, slot)
+    return left.length
+  }
+
+  /** Tells what runs at this receiver that nobody waits for it any more, and tries nothing of it again. */
+  abort(slot: Slot, reason: MqttasgiError): void {
+    for (const job of this.#open) {
+      if (job.slot !== slot) continue
+      job.retry?.cancel()
+      if (job.handlerRuns) job.abort(reason)
+    }
+  }
+
+  /**
+   * Hears no more of what runs and waits at this receiver. It waits for a successor where there is to be one; else it
+   * is kept as a dead letter, or has failed. Returns how many messages that are.
+   */
+  letGo(slot: Slot, reason: MqttasgiError): number {
+    const open = [...this.#open].filter((job) => job.slot === slot && job.stage !== 'burying')
+    const jobs = new Set([...slot.lanes.clear(), ...open, ...slot.limits.clear()])
+    for (const job of jobs) if (job.stage === 'burying') jobs.delete(job)
+    const isOpen = new Set(open)
+    for (const job of jobs) {
+      job.retry?.cancel()
+      job.stage = 'over'
+      job.hasLane = false
+      if (isOpen.has(job)) this.#open.remove(job)
+    }
+    if (slot.waiting === undefined) for (const job of jobs) this.#leaveBehind(job, reason)
+    else {
+      const later = slot.waiting.clear()
+      for (const { delivery } of jobs) this.#wait(delivery, slot, slot.waiting)
+      for (const delivery of later) slot.waiting.push(delivery)
+    }
+    return jobs.size
   }
 
   /**
@@ -92,6 +152,7 @@ export class Runner {
    */
   end(ending: 'hurry' | 'leave', needed: (delivery: Delivery) => boolean): void {
     this.#ending = ending
+    for (const slot of this.#vacancies) this.#endWaiting(slot)
     for (const job of this.#open) {
       const { retry } = job
       if (retry === undefined) continue
@@ -126,7 +187,39 @@ export class Runner {
     this.#left = true
     this.#deadlines.stop()
     for (const job of this.#open) job.retry?.cancel()
-    return this.#open.size
+    let waiting = 0
+    for (const slot of this.#vacancies) waiting += slot.waiting?.size ?? 0
+    return this.#open.size + waiting
+  }
+
+  // Where nobody will send it again it can not wait beyond the end.
+  #wait(delivery: Delivery, slot: Slot, waiting: Fifo<Delivery>): void {
+    if (this.#isLost(delivery)) return this.#release(delivery, slot)
+    waiting.push(delivery)
+    this.#vacancies.add(slot)
+  }
+
+  #endWaiting(slot: Slot): void {
+    const waiting = slot.waiting?.clear() ?? []
+    for (const delivery of waiting) this.#wait(delivery, slot, slot.waiting!)
+  }
+
+  #isLost({ isOurs }: Delivery): boolean {
+    return this.#ending === 'hurry' || (this.#ending === 'leave' && isOurs)
+  }
+
+  #release(delivery: Delivery, slot: Slot): void {
+    const job = new Job(delivery, slot, VACANT)
+    job.heldSince = Math.floor(this.#parts.clock.now())
+    this.#leaveBehind(job, detached(slot.receiver.id))
+  }
+
+  #leaveBehind(job: Job, error: MqttasgiError): void {
+    const { delivery, plan } = job
+    const route = plan.routes[0]
+    this.#open.add(job)
+    const burial: Burial = { cause: 'failed', error, route, reasonCode: 0 }
+    this.#follow(job, burialOrFailure(burial, plan.failurePolicy(route, delivery.arrival.qos)))
   }
 
   // A job, and as long as they need not be waited for, those behind it in its lane.
@@ -272,7 +365,7 @@ export class Runner {
   }
 
   #again(job: Job, burial: Burial): void {
-    if (this.#left || this.#givenUp) return
+    if (this.#left || this.#givenUp || job.stage !== 'waiting') return
     job.retry = undefined
     // It did not heed its signal. To start it beside itself could do its work twice at once.
     if (job.handlerRuns) {
@@ -346,6 +439,29 @@ export class Runner {
       slot.limits.dropWaiting(isOver)
     }
   }
+}
+
+const NO_RETRY: RetryPolicy = { attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] }
+
+// Of a receiver that is not here any more nobody can say what it would have done.
+const VACANT: Plan = {
+  routes: [],
+  order: 'none',
+  keyOf: undefined,
+  limits: [],
+  shedding: undefined,
+  timeoutMs: 0,
+  holdMs: 0,
+  failurePolicy: (_route, qos) => ({ retry: NO_RETRY, deadLetter: qos > 0 }),
+}
+
+/** What becomes of messages that a receiver leaves behind. */
+export function detached(id: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_RECEIVER_DETACHED',
+    `"${id}" was detached from its server before it was done with this message.`,
+    { receiver: id },
+  )
 }
 
 function takeLane(job: Job): void {

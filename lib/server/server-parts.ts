@@ -46,6 +46,8 @@ export interface ServerParts {
   readonly clientId?: string | undefined
   /** By which a message that kills the process is found out. Left out: it comes again each time. */
   readonly crashLedger?: CrashLedger | undefined
+  /** Further reasons why the server is not ready, a sentence each; asked for each time its health is. */
+  readonly faults?: (() => readonly string[]) | undefined
   /** Called last, when nothing is asked of the stores any more. */
   readonly release?: (() => Promise<void>) | undefined
   /** Milliseconds that a stop waits for handlers and publications. */

@@ -13,17 +13,21 @@ import type {
 import { encodePayload } from '../core/payload.ts'
 import { loopError } from '../core/hops.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
-import type { Client, DisconnectReason } from '../core/receiver.ts'
+import type { DetachOptions, DetachResult, ReceiverHost } from '../core/receiver-host.ts'
+import type { Client, DisconnectReason, Receiver } from '../core/receiver.ts'
 import { assertPublishTopic } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
 import { assemble } from './assembly.ts'
+import { Attachments } from './attachments.ts'
 import { ConnectionPolicy } from './connection-policy.ts'
 import { zeroCounters, type Counters } from './counters.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import { healthOf, type Health } from './health.ts'
-import { slotOf, type Slot } from './job.ts'
+import { Introductions } from './introductions.ts'
+import type { Slot } from './job.ts'
 import type { Outbox } from './outbox.ts'
+import { Roster } from './roster.ts'
 import type { Closed, ServerParts, StopOptions, StopResult } from './server-parts.ts'
 import { Session, sessionLost } from './session.ts'
 import type { Subscriber } from './subscriber.ts'
@@ -41,19 +45,20 @@ const QUIET_MS = 500
 // More than this many publications under way to the broker would only fill its memory instead of ours.
 const PUBLICATIONS_UNDER_WAY = 1_000
 
-export class Server implements Client {
+export class Server implements Client, ReceiverHost {
   readonly counters: Readonly<Counters>
   readonly #counters: Counters
   readonly #parts: ServerParts
   readonly #clock: Clock
-  readonly #slots: readonly Slot[]
+  readonly #roster: Roster
   readonly #policy: ConnectionPolicy
   readonly #session: Session
   readonly #dispatcher: Dispatcher
   readonly #subscriber: Subscriber
   readonly #outbox: Outbox
   readonly #deadLetters: DeadLetters | undefined
-  readonly #stopSurvey: readonly (() => void)[]
+  readonly #introductions: Introductions
+  readonly #attachments: Attachments
   readonly #closed = new Deferred<Closed>()
   #state: State = 'idle'
   #error: MqttasgiError | undefined = undefined
@@ -64,8 +69,6 @@ export class Server implements Client {
   #everReady = false
   // A connection is up on which nothing is asked of the broker yet.
   #beginning: { readonly begin: () => void; readonly cancel: () => void } | undefined = undefined
-  // The receivers were told of a connection, and not yet of its end.
-  #receiversConnected = false
   #onlyOutboxIsLeft = false
 
   /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
@@ -73,11 +76,11 @@ export class Server implements Client {
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
     this.counters = this.#counters = zeroCounters()
-    this.#slots = parts.receivers.map(slotOf)
+    this.#roster = new Roster(parts.receivers)
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
     this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })
     const workings = assemble(parts, {
-      slots: this.#slots,
+      roster: this.#roster,
       clock: this.#clock,
       counters: this.#counters,
       unanswered: (error) => this.#unanswered(error),
@@ -86,8 +89,23 @@ export class Server implements Client {
     this.#dispatcher = workings.dispatcher
     this.#outbox = workings.outbox
     this.#deadLetters = workings.deadLetters
+    this.#introductions = new Introductions({
+      slots: () => this.#roster.slots,
+      clientOf: (slot) => this.#clientOf(slot),
+      answered: () => this.#subscriber.started(),
+      expect: (areConnecting) => this.#dispatcher.expect(areConnecting),
+      log: parts.log,
+    })
+    this.#attachments = new Attachments({
+      ...workings,
+      roster: this.#roster,
+      introductions: this.#introductions,
+      clock: this.#clock,
+      drainTimeoutMs: parts.drainTimeoutMs,
+      isClosed: () => this.#state === 'closed',
+    })
     this.#survey()
-    this.#stopSurvey = this.#slots.map(({ receiver }) => receiver.onInterests(() => this.#survey()))
+    this.#roster.onChange(() => this.#survey())
   }
 
   /**
@@ -106,6 +124,7 @@ export class Server implements Client {
       outboxFault: this.#outbox.storeFault,
       exchangeFault: this.#parts.transport.fault,
       oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
+      faults: this.#parts.faults?.(),
     })
   }
 
@@ -177,6 +196,31 @@ export class Server implements Client {
   }
 
   /**
+   * Adds a receiver while the server runs. Resolves when its `connected()` has, and the broker has granted all that
+   * it wants; waits for a connection where there is none. Where the place of one with its id was kept, it takes that
+   * and what waits there. Rejects with `ERR_RECEIVER_DUPLICATE`, `ERR_SUBSCRIBE_REFUSED`,
+   * `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_STOPPED`, or what its `connected()` rejects with; it is not attached then.
+   */
+  attach(receiver: Receiver): Promise<void> {
+    return this.#attachments.attach(receiver)
+  }
+
+  /**
+   * Takes a receiver out while the server runs. Nothing new is begun at it; what it has in hand ends, at most within
+   * `drainTimeoutMs`; it hears `disconnected()`, and what nobody else wants is unsubscribed. `unsettled` messages had
+   * no end by then: they are kept as dead letters (`ERR_RECEIVER_DETACHED`), or wait for a successor with
+   * `keepSubscriptions`. One that is not attached is left alone; one whose place was kept gives it up.
+   */
+  detach(receiver: Receiver, options: DetachOptions = {}): Promise<DetachResult> {
+    return this.#attachments.detach(receiver, options)
+  }
+
+  /** Messages that were handed to this receiver, or wait for its successor, and have no end. */
+  inFlight(receiver: Receiver): number {
+    return this.#attachments.inFlight(receiver)
+  }
+
+  /**
    * Stops: begins nothing new, waits for the handlers that run and for publications under way, at most
    * `drainTimeoutMs`, then disconnects. A second call gives the first one's promise.
    *
@@ -196,7 +240,7 @@ export class Server implements Client {
   }
 
   get #application(): Slot {
-    const [slot] = this.#slots
+    const [slot] = this.#roster.slots
     if (slot === undefined) throw new MqttasgiError('ERR_NOT_ATTACHED', 'This server has no receiver.')
     return slot
   }
@@ -219,6 +263,7 @@ export class Server implements Client {
     for (const { level, text } of notices) this.#parts.log[level](text)
     // Messages of the session may be on their way already.
     this.#dispatcher.connected(info.sessionPresent)
+    this.#dispatcher.expect(true)
     if (lost) this.#counters.sessionsLost++
     if (lost && this.#parts.onSessionLoss === 'stop') return this.#fail(sessionLost())
     const begin = (): void => this.#begin(info, lost)
@@ -236,10 +281,7 @@ export class Server implements Client {
       maximumPacketSize: info.maximumPacketSize,
       ...info.limits,
     })
-    this.#receiversConnected = true
-    for (const slot of this.#slots) {
-      void slot.receiver.connected(this.#clientOf(slot), { present: info.sessionPresent, lost })
-    }
+    this.#introductions.connected({ present: info.sessionPresent, lost })
   }
 
   #disconnected(failure: ConnectionFailure): void {
@@ -253,18 +295,12 @@ export class Server implements Client {
     this.#state = 'waiting'
     const verdict = this.#policy.failed(failure)
     trace('closed (%s), verdict %s', failure.type, verdict.type)
-    void this.#tellDisconnected({ type: 'lost', error: new Error(failure.message) })
+    void this.#introductions.disconnected({ type: 'lost', error: new Error(failure.message) })
     if (verdict.type === 'stop') return this.#fail(verdict.error)
     this.#parts.log.warn(
       `${failure.message}${verdict.hint ?? ''} Next try in ${Math.round(verdict.afterMs)} ms.`,
     )
     this.#cancelRetry = this.#clock.after(verdict.afterMs, () => this.#connect())
-  }
-
-  async #tellDisconnected(reason: DisconnectReason): Promise<void> {
-    if (!this.#receiversConnected) return
-    this.#receiversConnected = false
-    await Promise.all(this.#slots.map(({ receiver }) => receiver.disconnected(reason)))
   }
 
   // The end that nobody asked for.
@@ -281,6 +317,7 @@ export class Server implements Client {
     // Whoever waits for the connection to begin is to have it while we drain.
     this.#beginning?.begin()
     this.#state = 'stopping'
+    this.#attachments.close(error)
     this.#cancelRetry?.()
     if (!hadConnection) this.#letGo()
     const deadline = new Deadline(this.#clock, drainTimeoutMs)
@@ -290,7 +327,7 @@ export class Server implements Client {
     if (deadline.isOver) {
       await this.#abort()
       // The application hears of it all the same, while it can still publish; it is not waited for any more.
-      void this.#tellDisconnected(this.#endReason)
+      void this.#introductions.disconnected(this.#endReason)
     }
     const unsettled = this.#dispatcher.leave()
     this.#deadLetters?.stop()
@@ -304,7 +341,7 @@ export class Server implements Client {
     this.#outbox.close(error)
     const isNothingLost = await this.#closeStores()
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
-    for (const stop of this.#stopSurvey) stop()
+    this.#roster.close()
     this.#state = 'closed'
     this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
     return stop
@@ -357,7 +394,7 @@ export class Server implements Client {
     if (deadline.isOver) return
     await this.#dispatcher.drain(this.#parts.sessionLasts && !leaves ? 'drop' : 'finish')
     this.#dispatcher.flush()
-    await this.#tellDisconnected(this.#endReason)
+    await this.#introductions.disconnected(this.#endReason)
     // Replies of the last handlers must be with the broker before we go, or on disk.
     this.#onlyOutboxIsLeft = true
     await this.#outbox.idle()
@@ -375,7 +412,9 @@ export class Server implements Client {
   }
 
   #survey(): void {
-    const interests = this.#slots.flatMap(({ receiver }) => receiver.interests())
+    const interests = this.#roster.slots.flatMap(({ isVacant, receiver }) =>
+      isVacant ? [] : receiver.interests(),
+    )
     this.#dispatcher.survey({
       isStrict: interests.some(({ strict }) => strict === true),
       sheds: interests.some(({ sheds }) => sheds === true),

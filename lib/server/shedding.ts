@@ -91,10 +91,7 @@ export class Shedding<D> {
     }
     if (old !== undefined) this.#leaveFor(pen, old)
     const entry = { delivery, ticket, gone: false }
-    pen.entries.push(entry)
-    crowd.entries.push(entry)
-    pen.waiting++
-    crowd.waiting++
+    this.#join(entry, pen)
     this.#size++
     if (policy.debounceMs > 0) this.#wait(pen, this.#clock.now() + policy.debounceMs)
     this.#queue(pen)
@@ -209,6 +206,14 @@ export class Shedding<D> {
     if (pen !== coming) this.#forget(pen)
   }
 
+  // The crowd anew: with the last one that left it, it was forgotten.
+  #join(entry: Entry<D>, pen: Pen<D>): void {
+    for (const queue of [this.#crowdOf(entry.ticket.policy), pen]) {
+      queue.entries.push(entry)
+      queue.waiting++
+    }
+  }
+
   #leave(entry: Entry<D>): Pen<D> {
     entry.gone = true
     this.#size--
@@ -219,6 +224,8 @@ export class Shedding<D> {
       queue.waiting--
       if (queue.entries.size > 2 * queue.waiting + SPENT) queue.entries.drop(({ gone }) => gone)
     }
+    // Receivers come and go, and their policies with them.
+    if (crowd.waiting === 0) this.#crowds.delete(entry.ticket.policy.name)
     return pen
   }
 

@@ -113,6 +113,8 @@ export class StaleFilters {
   }
 
   async #remember(memory: FilterMemory, wanted: readonly string[], isStart: boolean): Promise<void> {
+    const isWanted = new Set(wanted)
+    for (const filter of this.#since.keys()) if (!isWanted.has(filter)) this.#since.delete(filter)
     for (const filter of wanted) {
       if (isStart || !this.#since.has(filter)) this.#since.set(filter, isStart ? 'start' : 'later')
     }

@@ -4,7 +4,7 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import { covers } from '../core/filter-cover.ts'
 import type { Logger } from '../core/log.ts'
 import type { SubscribeOptions, SubscribeResult } from '../core/message.ts'
-import type { Interest } from '../core/receiver.ts'
+import type { Interest, Receiver } from '../core/receiver.ts'
 import { resolveRouteOptions } from '../core/route.ts'
 import { assertFilter, sharedFilter } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
@@ -12,7 +12,9 @@ import type { Copies } from './copies.ts'
 import { Holdings } from './holdings.ts'
 import type { Slot } from './job.ts'
 import { reasonText } from '../transport/reason-codes.ts'
-import type { Recipients } from './recipients.ts'
+import type { Newcomers } from './newcomers.ts'
+import type { Wish } from './recipients.ts'
+import { interestsOf, type Roster } from './roster.ts'
 import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
 import type { StaleFilters } from './stale-filters.ts'
 import type { ShareCheck } from './share-check.ts'
@@ -24,9 +26,9 @@ import type { ConnectionInfo, SubscriptionRequest, Transport } from '../transpor
 /** What the subscriber works with. */
 export interface SubscriberParts {
   readonly broker: Pick<Transport, 'subscribe' | 'unsubscribe'>
-  readonly slots: readonly Slot[]
-  readonly recipients: Recipients<Slot>
+  readonly roster: Roster
   readonly copies: Copies
+  readonly newcomers: Newcomers
   readonly log: Logger
   /** What to do where filters overlap and copies can not be told apart; undefined where nobody said. */
   readonly overlap?: Overlap | undefined
@@ -47,10 +49,9 @@ const FILTERS_AT_ONCE = 100
 
 export class Subscriber {
   readonly #parts: SubscriberParts
-  // Subscriptions that were asked for by hand, by receiver and filter.
-  readonly #added = new Map<Slot, Map<string, Interest>>()
   readonly #holdings = new Holdings()
-  readonly #stopListening: (() => void)[]
+  readonly #stopListening: () => void
+  #wishes: readonly Wish<Slot>[] = []
   #wanted: readonly Subscription[] = []
   #connection: ConnectionInfo | undefined = undefined
   // In a session that another process began, older filters may still bring messages.
@@ -67,12 +68,13 @@ export class Subscriber {
   #syncing = false
   #closed = false
   #ready = new Deferred()
-  readonly #saidNotices = new Set<string>()
+  #told: Promise<void> = Promise.resolve()
+  #saidNotices = new Set<string>()
 
   /** Throws `ERR_SUBSCRIBE_OPTIONS_DIFFER` when the receivers contradict each other. */
   constructor(parts: SubscriberParts) {
     this.#parts = parts
-    this.#stopListening = parts.slots.map((slot) => slot.receiver.onInterests(() => this.#onChange()))
+    this.#stopListening = parts.roster.onChange(() => this.#onChange())
     this.#plan()
   }
 
@@ -90,6 +92,26 @@ export class Subscriber {
   /** The same for the start of the server, which no handler waits for. */
   started(): Promise<void> {
     return this.#ready.promise
+  }
+
+  /** Resolves when all that one receiver wants is granted, whatever was refused to others. */
+  async granted(slot: Slot): Promise<void> {
+    try {
+      await this.ready()
+    } catch (error) {
+      if (this.#closed || !interestsOf(slot).every((interest) => this.#holds(interest))) throw error
+    }
+  }
+
+  /** Resolves when the broker has answered all that it is asked now, or the connection has ended. Never rejects. */
+  async told(): Promise<void> {
+    await this.#told
+  }
+
+  /** Throws what a receiver would contradict the others in, if it came. */
+  refuseContradictions(receiver: Receiver): void {
+    const others = this.#parts.roster.slots.filter((slot) => slot.receiver.id !== receiver.id)
+    this.#planFor([...others.flatMap(interestsOf), ...receiver.interests()])
   }
 
   /** Somebody waits for it who may hold up a handler meanwhile. */
@@ -122,6 +144,7 @@ export class Subscriber {
   connected(info: ConnectionInfo): void {
     this.#connection = info
     this.#holdings.connected(info)
+    this.#parts.newcomers.connected(info.sessionPresent)
     if (!info.sessionPresent) {
       this.#ownSession = true
       this.#freshSession = true
@@ -142,7 +165,7 @@ export class Subscriber {
   /** Ends all waiting with this error, and listens to no receiver any more. */
   close(error: MqttasgiError): void {
     this.#connection = undefined
-    for (const stop of this.#stopListening) stop()
+    this.#stopListening()
     this.#renew()
     this.#ready.reject(error)
     this.#closed = true
@@ -151,17 +174,18 @@ export class Subscriber {
   /** Adds a subscription for a receiver. Rejects, and takes it back, when the broker refuses it. */
   async add(slot: Slot, text: string, options: SubscribeOptions): Promise<SubscribeResult> {
     const interest = interestOf(text, options)
-    const added = this.#addedBy(slot)
+    const { added, isGone, isVacant, receiver } = slot
+    if (isGone || isVacant) throw gone(receiver.id)
     const before = added.get(text)
     added.set(text, interest)
     try {
-      this.#onChange()
+      this.#parts.roster.changed()
       await this.ready()
     } catch (error) {
       if (!isRefusal(error) || !this.#holds(interest)) {
         if (before === undefined) added.delete(text)
         else added.set(text, before)
-        this.#onChange()
+        this.#parts.roster.changed()
         throw error
       }
     }
@@ -170,8 +194,8 @@ export class Subscriber {
 
   async remove(slot: Slot, text: string): Promise<void> {
     assertFilter(text)
-    if (!this.#addedBy(slot).delete(text) && this.#parts.stale?.release(text) !== true) return
-    this.#onChange()
+    if (!slot.added.delete(text) && this.#parts.stale?.release(text) !== true) return
+    this.#parts.roster.changed()
     try {
       await this.ready()
     } catch (error) {
@@ -186,19 +210,13 @@ export class Subscriber {
     return granted.some((wanted) => wanted.share === share && covers(wanted.filter, filter))
   }
 
-  #addedBy(slot: Slot): Map<string, Interest> {
-    let added = this.#added.get(slot)
-    if (added === undefined) this.#added.set(slot, (added = new Map<string, Interest>()))
-    return added
-  }
-
   // Several registrations of one turn become one SUBSCRIBE.
   #onChange(): void {
     this.#changed = true
     this.#renew()
     if (this.#syncing || this.#isLeaving || this.#connection === undefined) return
     this.#syncing = true
-    queueMicrotask(() => void this.#sync())
+    this.#told = Promise.resolve().then(() => this.#sync())
   }
 
   // A promise that has settled speaks of what was wanted then.
@@ -208,13 +226,13 @@ export class Subscriber {
   }
 
   #plan(): void {
-    const { slots, recipients, copies } = this.#parts
-    const wishes = slots.map((slot) => ({
-      recipient: slot,
-      interests: [...slot.receiver.interests(), ...(this.#added.get(slot)?.values() ?? [])],
-    }))
-    this.#wanted = this.#planFor(wishes.flatMap(({ interests }) => interests))
-    recipients.update(wishes)
+    const { copies, newcomers, roster } = this.#parts
+    const wishes = roster.slots.map((slot) => ({ recipient: slot, interests: interestsOf(slot) }))
+    const interests = wishes.flatMap((wish) => wish.interests)
+    const wanted = this.#planFor(interests)
+    this.#wishes = wishes
+    const renewed = newcomers.among(wishes, wanted).filter(({ request }) => this.#holdings.renew(request))
+    this.#wanted = renewed.length === 0 ? wanted : this.#planFor(interests)
     copies.update(this.#wanted)
   }
 
@@ -286,12 +304,10 @@ export class Subscriber {
       const code = unavailable(filter, connection)
       return code === undefined ? [] : `"${filter}" (${reasonText(code)})`
     })
-    this.#parts.copies.asked(
-      subscribe.filter((request) => this.#holdings.bringsRetained(request)),
-      this.#freshSession,
-    )
-    this.#freshSession = false
+    this.#asking(subscribe, connection)
     for (const some of portions(subscribe)) refused.push(...(await this.#subscribe(some, connection)))
+    const held = this.#wanted.filter(({ request }) => this.#holdings.granted.has(request.filter))
+    this.#parts.newcomers.granted(this.#wishes, held, refused.length === 0)
     // Unsubscribing last leaves no gap where one filter takes the place of others.
     for (const some of portions(unsubscribe)) {
       await this.#parts.broker.unsubscribe(some)
@@ -301,6 +317,17 @@ export class Subscriber {
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
+  }
+
+  #asking(requests: readonly SubscriptionRequest[], { protocolVersion }: ConnectionInfo): void {
+    const { copies, newcomers } = this.#parts
+    const brings = requests.filter((request) => this.#holdings.bringsRetained(request))
+    copies.asked(brings, this.#freshSession)
+    this.#freshSession = false
+    // MQTT 3.1.1 has no way to ask for a filter anew without it.
+    const asked = new Set(protocolVersion === 4 ? requests : brings)
+    const bringing = this.#wanted.filter(({ request, share }) => share === undefined && asked.has(request))
+    newcomers.asked(this.#wishes, bringing, protocolVersion)
   }
 
   get #wireFilters(): string[] {
@@ -338,14 +365,12 @@ export class Subscriber {
   }
 
   #sayNotices(connection: ConnectionInfo): void {
-    const interests = this.#parts.slots.flatMap((slot) => slot.receiver.interests())
-    const { highestQoS, overlap } = this.#parts
-    const terms = { ...connection, overlap, highestQoS }
-    for (const notice of subscriptionNotices(interests, this.#wanted, terms)) {
-      if (this.#saidNotices.has(notice)) continue
-      this.#saidNotices.add(notice)
-      this.#parts.log.warn(notice)
-    }
+    const { highestQoS, overlap, roster } = this.#parts
+    const interests = roster.slots.flatMap(({ isVacant, receiver }) => (isVacant ? [] : receiver.interests()))
+    const notices = subscriptionNotices(interests, this.#wanted, { ...connection, overlap, highestQoS })
+    for (const notice of notices) if (!this.#saidNotices.has(notice)) this.#parts.log.warn(notice)
+    // What is not so any more is said again when it is so again: else each receiver that ever came would be remembered.
+    this.#saidNotices = new Set(notices)
   }
 }
 
@@ -366,6 +391,14 @@ function interestOf(text: string, options: SubscribeOptions): Interest {
   const { noLocal, qos, retainAsPublished, retainHandling, share } = resolved
   const filter = shared?.filter ?? text
   return { filter, share, qos, noLocal, retainHandling, retainAsPublished, source: text }
+}
+
+function gone(id: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_NOT_ATTACHED',
+    `"${id}" has been detached from its server: it can not subscribe to anything any more.`,
+    { receiver: id },
+  )
 }
 
 function isRefusal(error: unknown): boolean {

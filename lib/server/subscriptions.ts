@@ -4,7 +4,7 @@ import type { QoS } from '../core/message.ts'
 import type { Interest } from '../core/receiver.ts'
 import { coveringFilters } from '../core/filter-cover.ts'
 import { mergeOverlapping, OverlapIndex } from '../core/filter-overlap.ts'
-import { subscriptionIdentifier } from './subscription-identifier.ts'
+import { stemOf, subscriptionIdentifier } from './subscription-identifier.ts'
 import type { SubscriptionRequest } from '../transport/transport.ts'
 
 /** A subscription that the server wants to hold at the broker. */
@@ -50,9 +50,8 @@ interface Draft {
 /**
  * The subscriptions for these interests. Identical filters become one with the highest QoS; a filter
  * that another one covers is left out where both are subscribed alike, unless it is `held` already: to put
- * one in the place of the other would bring each message twice meanwhile, or not at all. What is held keeps
- * its QoS at least, for what is queued already. Filters that overlap get the best QoS that is wanted among
- * them, because some brokers send one copy for all, with the QoS of any.
+ * one in the place of the other would bring each message twice meanwhile, or not at all. Filters that overlap
+ * get the best QoS that is wanted among them, because some brokers send one copy for all, with the QoS of any.
  *
  * Codes: `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_OVERLAP_TOO_WIDE`.
  */
@@ -69,14 +68,14 @@ export function planSubscriptions(
   const told = protocolVersion === 5 ? interests : interests.map(withoutOptions)
   const covering = mergeContained(mergeIdentical(told, highestQoS), held)
   const drafts = superset ? mergeOverlaps(covering, told) : covering
-  const taken = new Set(drafts.flatMap(({ interest }) => held.get(wireFilter(interest))?.identifier ?? []))
+  const taken = new Set(drafts.map(({ interest }) => stemOf(held.get(wireFilter(interest))?.identifier ?? 0)))
   const raised = raisers(drafts)
   return drafts.map(({ interest, qos, serves, widened }, at) => {
     const { filter, noLocal, retainAsPublished, retainHandling, share } = interest
     const wire = wireFilter(interest)
     const identifier = held.get(wire)?.identifier ?? subscriptionIdentifier(wire, taken, lives.get(wire))
-    taken.add(identifier)
-    const asked = bestOf(qos, raised[at]?.qos ?? 0, held.get(wire)?.qos ?? 0)
+    taken.add(stemOf(identifier))
+    const asked = bestOf(qos, raised[at]?.qos ?? 0)
     const request = { filter: wire, qos: asked, noLocal, retainHandling, retainAsPublished, identifier }
     const served = serves.map((place) => interests[place]!)
     return { filter, share, request, serves: served, widened, raisedBy: raised[at]?.filter }

@@ -5,8 +5,8 @@ import { silentLog } from '../../lib/core/log.ts'
 import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { matches } from '../../lib/core/topic.ts'
 import { Copies, type CopyArrival } from '../../lib/server/copies.ts'
-import { slotOf, type Slot } from '../../lib/server/job.ts'
-import { Recipients } from '../../lib/server/recipients.ts'
+import { Newcomers } from '../../lib/server/newcomers.ts'
+import { Roster } from '../../lib/server/roster.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { planSubscriptions, type Subscription } from '../../lib/server/subscriptions.ts'
 import { unlimited } from '../../lib/transport/broker-limits.ts'
@@ -272,8 +272,6 @@ class World {
   async #start(sessionPresent: boolean): Promise<void> {
     this.#copies = new Copies()
     this.#listeners.clear()
-    const recipients = new Recipients<Slot>()
-    const slot = slotOf(this.#receiver())
     this.#subscriber?.disconnected()
     // Changes that were under way are the next process's, from its start on.
     this.#settledAt = this.#changes
@@ -286,8 +284,8 @@ class World {
         subscribe: (requests) => asked(() => this.#broker.subscribe(requests)),
         unsubscribe: (filters) => asked(() => this.#broker.unsubscribe(filters)),
       },
-      slots: [slot],
-      recipients,
+      roster: new Roster([this.#receiver()]),
+      newcomers: new Newcomers({ now: () => 0, holdsRetained: () => false }),
       copies: this.#copies,
       log: silentLog,
     })

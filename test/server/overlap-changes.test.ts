@@ -5,9 +5,9 @@ import { silentLog } from '../../lib/core/log.ts'
 import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { matches } from '../../lib/core/topic.ts'
 import { Copies } from '../../lib/server/copies.ts'
-import { slotOf, type Slot } from '../../lib/server/job.ts'
+import { Newcomers } from '../../lib/server/newcomers.ts'
 import type { Overlap } from '../../lib/server/overlaps.ts'
-import { Recipients } from '../../lib/server/recipients.ts'
+import { Roster } from '../../lib/server/roster.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { interest } from '../helpers/interest.ts'
@@ -45,16 +45,14 @@ class World {
     this.#random = new SeededRandom(seed)
     this.#overlap = this.#random.chance(0.5) ? 'superset' : 'accept'
     this.#sendsOne = this.#random.chance(0.5)
-    const slot = slotOf(
-      receiverOf(
-        () => this.#interests,
-        (listener) => (this.#changed = listener),
-      ),
+    const receiver = receiverOf(
+      () => this.#interests,
+      (listener) => (this.#changed = listener),
     )
     this.#subscriber = new Subscriber({
       broker: this.#transport,
-      slots: [slot],
-      recipients: new Recipients<Slot>(),
+      roster: new Roster([receiver]),
+      newcomers: new Newcomers({ now: () => 0, holdsRetained: () => false }),
       copies: this.#copies,
       log: silentLog,
       overlap: this.#overlap,
@@ -173,8 +171,8 @@ test('while a superset takes the place of what it covers there is no moment with
   )
   const subscriber = new Subscriber({
     broker: transport,
-    slots: [slotOf(receiver)],
-    recipients: new Recipients<Slot>(),
+    roster: new Roster([receiver]),
+    newcomers: new Newcomers({ now: () => 0, holdsRetained: () => false }),
     copies: new Copies(),
     log: silentLog,
     overlap: 'superset',

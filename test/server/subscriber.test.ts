@@ -3,9 +3,10 @@ import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import { silentLog, type Logger } from '../../lib/core/log.ts'
 import type { Interest, Receiver } from '../../lib/core/receiver.ts'
 import { Copies } from '../../lib/server/copies.ts'
-import { slotOf, type Slot } from '../../lib/server/job.ts'
+import type { Slot } from '../../lib/server/job.ts'
+import { Newcomers } from '../../lib/server/newcomers.ts'
 import type { Overlap } from '../../lib/server/overlaps.ts'
-import { Recipients } from '../../lib/server/recipients.ts'
+import { Roster } from '../../lib/server/roster.ts'
 import { Subscriber } from '../../lib/server/subscriber.ts'
 import { unlimited } from '../../lib/transport/broker-limits.ts'
 import type { ConnectionInfo } from '../../lib/transport/transport.ts'
@@ -30,6 +31,7 @@ const info: ConnectionInfo = {
 class Desk {
   readonly transport = new MemoryTransport()
   readonly subscriber: Subscriber
+  readonly roster: Roster
   readonly slot: Slot
   readonly lines: string[] = []
   overlap: Overlap | undefined = undefined
@@ -40,19 +42,19 @@ class Desk {
 
   constructor(...interests: Interest[]) {
     this.#interests = interests
-    this.slot = slotOf(this.#receiver())
+    this.roster = new Roster([this.#receiver()])
+    this.slot = this.roster.slots[0]!
     const line = (text: string): void => void this.lines.push(text)
     const log: Logger = { ...silentLog, warn: line, error: line }
     const { transport } = this
-    const recipients = new Recipients<Slot>()
     const copies = new Copies()
     // As the configuration says it; here before the connection is made.
     const overlap = (): Overlap | undefined => this.overlap
     const highestQoS = (): 1 | 2 => this.highestQoS
     this.subscriber = new Subscriber({
       broker: transport,
-      slots: [this.slot],
-      recipients,
+      roster: this.roster,
+      newcomers: new Newcomers({ now: () => 0, holdsRetained: () => false }),
       copies,
       log,
       get overlap() {
@@ -444,6 +446,7 @@ test('the end rejects all who wait, and all who come later, and listens to nobod
   const waiting = [desk.subscriber.ready(), desk.subscriber.add(desk.slot, 'x', {})]
   t.is(desk.listeners, 1)
   desk.subscriber.close(STOPPED)
+  desk.roster.close()
   for (const one of waiting) await rejectsWith(t, one, 'ERR_STOPPED')
   desk.subscriber.disconnected()
   await rejectsWith(t, desk.subscriber.ready(), 'ERR_STOPPED')

@@ -4,7 +4,7 @@ import { MqttasgiError } from '../../lib/core/errors.ts'
 import { covers } from '../../lib/core/filter-cover.ts'
 import { overlaps } from '../../lib/core/filter-overlap.ts'
 import type { Interest } from '../../lib/core/receiver.ts'
-import { subscriptionIdentifier } from '../../lib/server/subscription-identifier.ts'
+import { nextIdentifier, stemOf, subscriptionIdentifier } from '../../lib/server/subscription-identifier.ts'
 import { difference, planSubscriptions, wireFilter } from '../../lib/server/subscriptions.ts'
 import type { SubscriptionRequest } from '../../lib/transport/transport.ts'
 import { interest } from '../helpers/interest.ts'
@@ -56,7 +56,7 @@ test('only what is subscribed alike stands for one another', (t) => {
   ])
 })
 
-test('what is held stays, with its quality of service at least', (t) => {
+test('what is held stays beside what covers it, and is raised as any other', (t) => {
   const [held] = planSubscriptions([interest('a/b')])
   const holding = new Map([['a/b', held?.request as SubscriptionRequest]])
   const plan = planSubscriptions([interest('a/#'), interest('a/b', { qos: 0 })], { held: holding })
@@ -79,13 +79,13 @@ test('filters that overlap are asked for with the best quality of service that i
   t.is(other?.raisedBy, undefined)
 })
 
-test('what is held and was raised raises no others', (t) => {
+test('what is held and was raised is lowered when nobody wants it so any more', (t) => {
   const plan = planSubscriptions([interest('a/+/x', { qos: 0 }), interest('a/b/+', { qos: 0 })], {
     held: new Map([['a/b/+', { ...requestFor('a/b/+'), qos: 1 }]]),
   })
   t.deepEqual(
     plan.map(({ request }) => `${request.filter} ${request.qos}`),
-    ['a/+/x 0', 'a/b/+ 1'],
+    ['a/+/x 0', 'a/b/+ 0'],
   )
 })
 
@@ -251,12 +251,23 @@ test('over any interests every one is covered by what is subscribed, as well and
 })
 
 test('an identifier means the same filter in every process', (t) => {
-  t.is(subscriptionIdentifier('a/+', new Set()), 26_084_070)
-  t.is(subscriptionIdentifier('a/+', new Set([26_084_070])), 26_084_071)
+  t.is(subscriptionIdentifier('a/+', new Set()), 26_084_175)
+  t.is(subscriptionIdentifier('a/+', new Set([26_084_175])), 26_084_176)
+})
+
+test('a filter that is asked for while it is held has another identifier of the same stem, within the bounds', (t) => {
+  for (const text of ['a/+', '#', '']) {
+    const all = [subscriptionIdentifier(text, new Set())]
+    for (let i = 0; i < 8; i++) all.push(nextIdentifier(all.at(-1)!))
+    t.is(new Set(all).size, 8)
+    t.is(all[8], all[0])
+    t.true(all.every((one) => one >= 1 && one <= 268_435_455))
+    t.is(new Set(all.map(stemOf)).size, 1)
+  }
 })
 
 test('an identifier is within the bounds of the standard, and another one than those that are taken', (t) => {
-  const largest = 268_435_455
+  const largest = 2 ** 25 - 1
   fc.assert(
     fc.property(fc.string(), (text) => {
       const identifier = subscriptionIdentifier(text, new Set())
