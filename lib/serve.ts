@@ -109,6 +109,7 @@ export async function createServer(
   const identity = {
     log,
     channels: channels.layer,
+    clock: systemClock,
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
   }
@@ -144,7 +145,7 @@ export async function createServer(
       faults: () => crew.faults,
       release: async () => void (await Promise.all([crew.close(), channels.layer.close(), opened.close()])),
     }
-    server = new Workplace(parts, crew)
+    server = new Workplace(parts, crew, channels.layer)
   } catch (error) {
     master.release()
     await crew.close()
