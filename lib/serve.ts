@@ -24,6 +24,7 @@ import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import { Server } from './server/server.ts'
 import type { ServerParts } from './server/server-parts.ts'
+import { systemClock } from './server/system-clock.ts'
 import { probeTopic } from './server/share-probe.ts'
 import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
@@ -109,7 +110,10 @@ export async function createServer(
     const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
     for (const { application, identity } of hosted) {
       receivers.push(
-        receiverOf({ application, identity: { log, rules, channels: channels.layer, ...identity } }),
+        receiverOf({
+          application,
+          identity: { log, rules, channels: channels.layer, clock: systemClock, ...identity },
+        }),
       )
     }
     refuseDuplicates(receivers)

@@ -35,6 +35,7 @@ export interface InMemoryChannelLayerOptions extends ChannelLimits {
 export class InMemoryChannelLayer implements ChannelLayer {
   readonly name = 'memory'
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #client = randomBytes(9).toString('base64url')
   readonly #room: MemoryRoom
   readonly #leave: () => void
@@ -47,6 +48,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
     this.#room = shared?.room ?? new MemoryRoom(limits, clock)
     this.#leave = shared?.leave ?? (() => {})
     this.counters = this.#room.counters
+    this.groupExpiry = this.#room.groupExpiry
   }
 
   async send(channel: string, event: ChannelEvent): Promise<void> {

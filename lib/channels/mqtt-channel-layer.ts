@@ -64,6 +64,7 @@ const MOST_SAID = 100
 export class MqttChannelLayer implements ChannelLayer {
   readonly name: string
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #counters: ChannelCounters
   readonly #process = randomBytes(9).toString('base64url')
   readonly #limits: DecidedLimits
@@ -98,6 +99,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#log = log
     this.#ended = ended
     this.#limits = decidedLimits(limits)
+    this.groupExpiry = this.#limits.groupExpiryMs / 1_000
     this.#topics = new MqttTopics(prefix, this.#process)
     this.#mailboxes = new Mailboxes({ ...this.#limits, layer: this.name, counters: this.#counters, clock })
     this.#groups = new Groups(clock, this.#limits.groupExpiryMs)
@@ -323,7 +325,7 @@ export class MqttChannelLayer implements ChannelLayer {
   #failure(thrown: unknown): MqttasgiError {
     if (this.#isClosed) return channelsClosed(this.name)
     const cause = toError(thrown)
-    if (cause instanceof MqttasgiError && /^ERR_CHANNEL_/.test(cause.code)) return cause
+    if (cause instanceof MqttasgiError && cause.code.startsWith('ERR_CHANNEL_')) return cause
     const message = `The broker has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
   }

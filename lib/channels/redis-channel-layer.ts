@@ -50,6 +50,7 @@ const CHANNELS_AT_ONCE = 100
 export class RedisChannelLayer implements ChannelLayer {
   readonly name: string
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #counters: ChannelCounters
   readonly #client = randomBytes(9).toString('base64url')
   readonly #limits: DecidedLimits
@@ -71,7 +72,8 @@ export class RedisChannelLayer implements ChannelLayer {
     const address = redisAddress(url)
     this.name = `redis ${address}`
     this.counters = this.#counters = zeroChannelCounters()
-    this.#limits = decidedLimits({ ...limits })
+    this.#limits = decidedLimits(limits)
+    this.groupExpiry = this.#limits.groupExpiryMs / 1_000
     const keys = (this.#keys = new RedisKeys(prefix))
     const link = (this.#link = new RedisLink({
       url,

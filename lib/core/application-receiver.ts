@@ -1,4 +1,7 @@
 // An application as the server sees it: which filters it wants, and how one message goes through it.
+import { ApplicationChannels } from './application-channels.ts'
+import type { ChannelHandlers } from './channel-handlers.ts'
+import type { ChannelLayer } from './channel-layer.ts'
 import { PlanFamily, type ChainPlan, type PlanSource } from './chain-plan.ts'
 import { run } from './compose.ts'
 import type { ApplicationHandle } from './context.ts'
@@ -27,6 +30,7 @@ import { unattachedClient } from './unattached-client.ts'
 export interface ChainSource extends ApplicationHandle, PlanSource {
   readonly connectHandlers: readonly ((client: Client, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
+  readonly channelHandlers: ChannelHandlers
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
@@ -44,7 +48,9 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     log: Logger
     client: Client
     rules: PublishRules | undefined
+    channels: ChannelLayer | undefined
   }
+  readonly #channels: ApplicationChannels | undefined
   readonly #listeners = new Set<() => void>()
   readonly #unmount: () => void
   #tree: TopicIndex<Layer> | undefined = undefined
@@ -58,8 +64,13 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { scope, log, rules } = identity
-    this.#host = { app: source, scope, log, client: unattachedClient, rules }
+    const { scope, log, rules, channels, clock } = identity
+    this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
+    if (channels !== undefined && clock !== undefined) {
+      const { channelHandlers: handlers } = source
+      const client = (): Client => this.#host.client
+      this.#channels = new ApplicationChannels({ layer: channels, handlers, client, scope, log, clock })
+    }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,
       prefixes: () => [''],
@@ -109,15 +120,19 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
     const mounted = this.useClient(client)
+    const channels = this.#channels?.begin()
     await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(mounted, session))
+    await channels
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
     await this.#each('onDisconnect', this.#source.disconnectHandlers, (handler) => handler(reason))
+    if (reason.type !== 'lost') await this.#channels?.end()
   }
 
   /** Lets go of the application: what is registered from now on is no longer noticed here. */
   release(): void {
+    this.#channels?.stop()
     this.#host.client = unattachedClient
     this.#unmount()
     this.#listeners.clear()
