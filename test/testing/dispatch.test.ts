@@ -30,6 +30,7 @@ test('it says what ran, what was published and what was subscribed', async (t) =
       { topic: 'seen', payload: Buffer.from([1, 2]), options: {} },
     ],
     subscribed: [{ filter: 'more/#', options: { qos: 2 } }],
+    sent: [],
     outcome: 'handled',
     error: undefined,
   })
