@@ -20,6 +20,8 @@ export interface GuestOptions {
   readonly plan?: Partial<Plan>
   /** Its messages end when the test says so. */
   readonly holds?: boolean
+  /** Called with the payload of each message that it is given. */
+  readonly given?: (text: string) => void
   readonly connect?: (client: Client) => Promise<unknown>
   readonly disconnect?: (client: Client) => Promise<unknown>
 }
@@ -82,6 +84,7 @@ export class Guest implements Receiver {
   receive(message: Message, _plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
     const run = { text: message.payload.toString(), attempt, ended: new Deferred<Outcome>() }
     this.runs.push(run)
+    this.#options.given?.(run.text)
     return this.#options.holds === true ? run.ended.promise : HANDLED
   }
 
