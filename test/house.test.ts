@@ -26,7 +26,7 @@ const doors: Readonly<Record<string, string>> = {
   cosmiconfig: 'lib/config/file.ts',
   jiti: 'lib/config/modules.ts',
   aedes: 'lib/broker/embedded-broker.ts',
-  ioredis: 'lib/durable/redis-dead-letters.ts',
+  ioredis: 'lib/redis/open.ts',
   commander: 'lib/cli/program.ts',
 }
 

@@ -156,6 +156,14 @@ const face: Readonly<
       'Transport',
     ],
   },
+  './channels/mqtt': {
+    values: ['MqttChannelLayer'],
+    types: ['MqttChannelLayerOptions'],
+  },
+  './redis': {
+    values: ['RedisChannelLayer'],
+    types: ['RedisChannelLayerOptions'],
+  },
   './broker': {
     values: ['startBroker'],
     types: ['BrokerOptions', 'BrokerPublishOptions', 'EmbeddedBroker'],

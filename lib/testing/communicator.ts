@@ -206,18 +206,7 @@ export class MqttCommunicator {
     how: MqttCommunicatorOptions,
     { applications, attempts }: MqttCommunicatorOptions,
   ): MqttCommunicator {
-    const found =
-      typeof application !== 'string'
-        ? application
-        : applications !== undefined && Object.hasOwn(applications, application)
-          ? applications[application]
-          : undefined
-    if (found === undefined) {
-      throw new MqttasgiError(
-        'ERR_WORKER_APPLICATION',
-        `Nothing stands for "${String(application)}" in this test. Give it with the option applications of MqttCommunicator.`,
-      )
-    }
+    const found = typeof application === 'string' ? standIn(application, applications) : application
     const inherited = {
       ...(applications === undefined ? {} : { applications }),
       ...(attempts === undefined ? {} : { attempts }),
@@ -264,6 +253,15 @@ export class MqttCommunicator {
   #noteFailure(outcome: Outcome): void {
     if (outcome.type !== 'done' && outcome.type !== 'dropped') this.#outputs.fail(outcome.error)
   }
+}
+
+function standIn(file: string, applications: MqttCommunicatorOptions['applications'] = {}): object {
+  const found = Object.hasOwn(applications, file) ? applications[file] : undefined
+  if (found !== undefined) return found
+  throw new MqttasgiError(
+    'ERR_WORKER_APPLICATION',
+    `Nothing stands for "${file}" in this test. Give it with the option applications of MqttCommunicator.`,
+  )
 }
 
 function serverOf(receiver: Receiver, transport: MemoryTransport, clock: Clock, log: Logger): Server {

@@ -24,7 +24,10 @@ test('an application, a router, a consumer class and a raw application can be ru
 
 test('anything else is refused with what it is', (t) => {
   class Other {
-    constructor(_a: unknown, _b: unknown, _c: unknown) {}
+    readonly all: readonly unknown[]
+    constructor(one: unknown, two: unknown, three: unknown) {
+      this.all = [one, two, three]
+    }
   }
   const cases: [unknown, RegExp][] = [
     [null, /and is null\. .*two copies of mqttasgi/],

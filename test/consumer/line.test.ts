@@ -8,7 +8,7 @@ test('what comes before it is open waits, and runs behind what opens it', async 
   const order: string[] = []
   const early = line.run(() => void order.push('early'))
   t.false(line.isFree)
-  line.open(() => void order.push('first'))
+  void line.open(() => void order.push('first'))
   await early
   t.deepEqual(order, ['first', 'early'])
   t.true(line.isFree)
@@ -16,7 +16,7 @@ test('what comes before it is open waits, and runs behind what opens it', async 
 
 test('work that waits for nothing is run at once and gives its value', (t) => {
   const line = new Line()
-  line.open(() => {})
+  void line.open(() => {})
   t.is(
     line.run(() => 7),
     7,
@@ -25,7 +25,7 @@ test('work that waits for nothing is run at once and gives its value', (t) => {
 
 test('what runs holds up the rest, and a failure only its own', async (t) => {
   const line = new Line()
-  line.open(() => {})
+  void line.open(() => {})
   const gate = new Deferred()
   const order: number[] = []
   const failing = line.run(async () => {
@@ -58,16 +58,16 @@ test('a hundred thousand that wait for nothing do not pile up on the stack', asy
   let ran = 0
   let last: unknown
   for (let i = 0; i < 100_000; i++) last = line.run(() => ran++)
-  line.open(() => {})
+  void line.open(() => {})
   await last
   t.is(ran, 100_000)
 })
 
 test('what is asked for within the line waits for its turn', async (t) => {
   const line = new Line()
-  line.open(() => {})
+  void line.open(() => {})
   const order: string[] = []
-  line.run(() => {
+  void line.run(() => {
     void line.run(() => void order.push('inner'))
     order.push('outer')
   })

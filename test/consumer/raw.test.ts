@@ -2,7 +2,7 @@
 import test from 'ava'
 import type { RawApplication } from '../../lib/consumer/events.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { MqttasgiError } from '../../lib/core/errors.ts'
+import type { MqttasgiError } from '../../lib/core/errors.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { startConsumerServer } from '../helpers/consumer-server.ts'
 import { turns } from '../helpers/memory-server.ts'

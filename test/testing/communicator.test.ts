@@ -3,6 +3,7 @@ import test from 'ava'
 import { MqttConsumer, type ChannelHandlers, type ConsumerMessage } from '../../lib/consumer/consumer.ts'
 import type { RawApplication } from '../../lib/consumer/events.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
+import type { Context } from '../../lib/core/context.ts'
 import type { ChannelEvent } from '../../lib/core/channel-layer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import type { DisconnectReason, SessionInfo } from '../../lib/core/receiver.ts'
@@ -130,8 +131,8 @@ test('several consumers meet on one broker, with wildcards and retained messages
     override async connect(): Promise<void> {
       await this.subscribe('meters/+meter')
     }
-    override async receive(message: ConsumerMessage): Promise<void> {
-      await this.publish('screen', `${message.params['meter']}=${message.text()} ${message.retain}`)
+    override async receive(message: Context<{ meter: string }>): Promise<void> {
+      await this.publish('screen', `${message.params.meter}=${message.text()} ${message.retain}`)
     }
   }
   const broker = new MemoryBroker()
