@@ -161,6 +161,29 @@ export default defineConfig({
     durable: false,
   },
 
+  channels: {
+    // What carries channel events: memory (within one process), redis, or mqtt (the broker itself).
+    layer: 'memory',
+
+    // The address of the layer redis: redis:// or rediss://; give it in the environment.
+    // redis: process.env.GREENHOUSE_CHANNELS,
+
+    // Begins the keys or topics of the channel layer; others with another prefix do not hear them.
+    prefix: 'asgi',
+
+    // Unread events in one channel; one more is an error.
+    capacity: 100,
+
+    // Seconds an event waits to be received.
+    expiry: 60,
+
+    // Seconds a channel stays in a group it was added to.
+    groupExpiry: 86_400,
+
+    // Seconds Redis or the broker may take to confirm what is done with a channel.
+    timeout: 5,
+  },
+
   // How much is said: 0 warnings and changes of state, 1 also information, 2 everything.
   verbosity: 0,
 })

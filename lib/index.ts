@@ -1,4 +1,5 @@
 // The public face `mqttasgi`: the application, its routers, and the server that runs it.
+export { channelLayer, type ChannelLayerOptions } from './channel-layer.ts'
 export { InMemoryChannelLayer, type InMemoryChannelLayerOptions } from './channels/memory.ts'
 export {
   mqttasgi,

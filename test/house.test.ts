@@ -11,6 +11,7 @@ const floors: readonly (readonly string[])[] = [
   ['lib/server', 'lib/workers'],
   ['lib/testing'],
   ['lib/connection.ts', 'lib/stores.ts', 'lib/workplace.ts', 'lib/native-loader.ts'],
+  ['lib/channel-layer.ts'],
   ['lib/serve.ts', 'lib/native-thread.ts'],
   ['lib/index.ts'],
   ['lib/cli'],

@@ -26,6 +26,7 @@ const face: Readonly<
       'Reject',
       'Retry',
       'Router',
+      'channelLayer',
       'decodeTopic',
       'errorCodes',
       'isFilter',
@@ -44,6 +45,7 @@ const face: Readonly<
       'ChannelEvent',
       'ChannelHandlers',
       'ChannelLayer',
+      'ChannelLayerOptions',
       'ChannelLimits',
       'Client',
       'Closed',
@@ -125,6 +127,7 @@ const face: Readonly<
     types: [
       'ApplicationLike',
       'BrokerInput',
+      'ChannelsInput',
       'ConfigContext',
       'ConfigExport',
       'ConfigInput',

@@ -2,7 +2,6 @@
 import { randomBytes } from 'node:crypto'
 import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
 import {
-  zeroChannelCounters,
   type ChannelCounters,
   type ChannelEvent,
   type ChannelLayer,
@@ -10,18 +9,22 @@ import {
 } from '../core/channel-layer.ts'
 import { assertChannel, assertGroup, assertOwn, localChannel } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
-import { Groups } from './groups.ts'
-import { channelsClosed, channelsFull, decidedLimits } from './limits.ts'
-import { Mailboxes } from './mailboxes.ts'
+import { channelsClosed, channelsFull } from './limits.ts'
+import { MemoryRoom, sharedRoom } from './memory-room.ts'
 
 /** How much it keeps, and for how long. */
 export interface InMemoryChannelLayerOptions extends ChannelLimits {
+  /**
+   * All layers of this process with the same prefix are one: what is sent through one is received through another. The
+   * limits are those of the first. Default: this layer is alone.
+   */
+  readonly prefix?: string | undefined
   /** For tests: where the time comes from. */
-  readonly clock?: Pick<Clock, 'now'>
+  readonly clock?: Pick<Clock, 'now'> | undefined
 }
 
 /**
- * A channel layer for one process: what is sent can be received in this process only, through this same object.
+ * A channel layer for one process: what is sent can be received in this process only.
  * Events are copied on their way, as if they had left the process.
  *
  * @example
@@ -32,26 +35,18 @@ export interface InMemoryChannelLayerOptions extends ChannelLimits {
 export class InMemoryChannelLayer implements ChannelLayer {
   readonly name = 'memory'
   readonly counters: Readonly<ChannelCounters>
-  readonly #counters: ChannelCounters
   readonly #client = randomBytes(9).toString('base64url')
-  readonly #capacity: number
-  readonly #mailboxes: Mailboxes
-  readonly #groups: Groups
+  readonly #room: MemoryRoom
+  readonly #leave: () => void
+  readonly #waiting = new Set<AbortController>()
   #isClosed = false
 
   /** Throws `ERR_CONFIG_VALUE` for a limit that is none. */
-  constructor({ clock = performance, ...limits }: InMemoryChannelLayerOptions = {}) {
-    const { capacity, expiryMs, groupExpiryMs } = decidedLimits(limits)
-    this.counters = this.#counters = zeroChannelCounters()
-    this.#capacity = capacity
-    this.#mailboxes = new Mailboxes({
-      layer: this.name,
-      counters: this.#counters,
-      clock,
-      capacity,
-      expiryMs,
-    })
-    this.#groups = new Groups(clock, groupExpiryMs)
+  constructor({ clock, prefix, ...limits }: InMemoryChannelLayerOptions = {}) {
+    const shared = prefix === undefined ? undefined : sharedRoom(prefix, limits)
+    this.#room = shared?.room ?? new MemoryRoom(limits, clock)
+    this.#leave = shared?.leave ?? (() => {})
+    this.counters = this.#room.counters
   }
 
   async send(channel: string, event: ChannelEvent): Promise<void> {
@@ -63,9 +58,20 @@ export class InMemoryChannelLayer implements ChannelLayer {
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
     this.#assertOpen()
     assertOwn(channel, this.#client)
-    const bytes = await this.#mailboxes.take(channel, signal)
-    this.#counters.received++
-    return decodeEvent(bytes)
+    signal?.throwIfAborted()
+    // Others may wait for the same channel, and go on when this layer is closed.
+    const end = new AbortController()
+    const abort = (): void => end.abort(signal?.reason)
+    signal?.addEventListener('abort', abort, { once: true })
+    this.#waiting.add(end)
+    try {
+      const bytes = await this.#room.mailboxes.take(channel, end.signal)
+      this.#room.counters.received++
+      return decodeEvent(bytes)
+    } finally {
+      signal?.removeEventListener('abort', abort)
+      this.#waiting.delete(end)
+    }
   }
 
   async newChannel(prefix = 'specific'): Promise<string> {
@@ -77,39 +83,41 @@ export class InMemoryChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertGroup(group)
     assertChannel(channel)
-    this.#groups.add(group, channel)
+    this.#room.groups.add(group, channel)
   }
 
   async groupDiscard(group: string, channel: string): Promise<void> {
     this.#assertOpen()
     assertGroup(group)
     assertChannel(channel)
-    this.#groups.discard(group, channel)
+    this.#room.groups.discard(group, channel)
   }
 
   async groupSend(group: string, event: ChannelEvent): Promise<void> {
     this.#assertOpen()
     assertGroup(group)
-    this.#give(this.#groups.members(group), event)
+    this.#give(this.#room.groups.members(group), event)
   }
 
   async flush(): Promise<void> {
     this.#assertOpen()
-    this.#mailboxes.clear()
-    this.#groups.clear()
+    this.#room.mailboxes.clear()
+    this.#room.groups.clear()
   }
 
   async close(): Promise<void> {
+    if (this.#isClosed) return
     this.#isClosed = true
-    this.#mailboxes.close(channelsClosed(this.name))
-    this.#groups.clear()
+    for (const end of this.#waiting) end.abort(channelsClosed(this.name))
+    this.#leave()
   }
 
   #give(channels: readonly string[], event: ChannelEvent): void {
+    const { capacity, counters, mailboxes } = this.#room
     const bytes = encodeEvent(event)
-    const full = channels.filter((channel) => !this.#mailboxes.offer(channel, bytes))
-    if (full.length < channels.length || channels.length === 0) this.#counters.sent++
-    if (full.length > 0) throw channelsFull(full, this.#capacity)
+    const full = channels.filter((channel) => !mailboxes.offer(channel, bytes))
+    if (full.length < channels.length || channels.length === 0) counters.sent++
+    if (full.length > 0) throw channelsFull(full, capacity)
   }
 
   #assertOpen(): void {

@@ -39,6 +39,8 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
   readonly timeout?: number | undefined
   /** Is told of events that came and found no room. Default: nobody. */
   readonly log?: Logger | undefined
+  /** Called at the end of `close()`. */
+  readonly ended?: (() => Promise<unknown>) | undefined
   /** For tests: where the time comes from. */
   readonly clock?: Pick<Clock, 'now'> | undefined
 }
@@ -67,6 +69,7 @@ export class MqttChannelLayer implements ChannelLayer {
   readonly #limits: DecidedLimits
   readonly #timeoutMs: number
   readonly #log: Logger
+  readonly #ended: () => Promise<unknown>
   readonly #topics: MqttTopics
   readonly #mailboxes: Mailboxes
   readonly #groups: Groups
@@ -85,6 +88,7 @@ export class MqttChannelLayer implements ChannelLayer {
     timeout = 5,
     log = silentLog,
     clock = performance,
+    ended = async () => {},
     ...limits
   }: MqttChannelLayerOptions = {}) {
     assertPrefix(prefix)
@@ -92,6 +96,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.counters = this.#counters = zeroChannelCounters()
     this.#timeoutMs = timeout * 1_000
     this.#log = log
+    this.#ended = ended
     this.#limits = decidedLimits(limits)
     this.#topics = new MqttTopics(prefix, this.#process)
     this.#mailboxes = new Mailboxes({ ...this.#limits, layer: this.name, counters: this.#counters, clock })
@@ -181,6 +186,7 @@ export class MqttChannelLayer implements ChannelLayer {
     for (const channel of this.#shared) this.#unshare(channel)
     this.#groups.clear()
     this.#receiver.close(channelsClosed(this.name))
+    await this.#ended()
   }
 
   async #change(change: GroupChange, group: string, channel: string): Promise<void> {

@@ -1,10 +1,9 @@
 // Where dead letters go, decided: what the chosen store needs is there, and what it can not be is refused.
 import { MqttasgiError } from '../core/errors.ts'
 import { topicFault } from '../core/topic.ts'
-import { redactUrl } from './broker-url.ts'
 import type { Choice } from './choice.ts'
 import type { OptionPath } from './options.ts'
-import { Secret } from './secret.ts'
+import { redisUrl } from './redis-url.ts'
 import type { BrokerSettings, DeadLetterSettings } from './settings.ts'
 import { show } from './value.ts'
 
@@ -25,7 +24,10 @@ export function decideDeadLetter(
   return Object.freeze({
     store,
     topic,
-    redis: store === 'redis' ? redisOf(choice) : undefined,
+    redis:
+      store === 'redis'
+        ? redisUrl(needed(choice, 'deadLetter.redis', 'Give its address'), choice, 'deadLetter.redis')
+        : undefined,
     unverified,
     maxMessages: choice.number('deadLetter.maxMessages'),
     maxBytes: choice.number('deadLetter.maxBytes'),
@@ -40,23 +42,6 @@ function topicOf(choice: Choice): string {
   throw new MqttasgiError(
     'ERR_CONFIG_VALUE',
     `deadLetter.topic (${source}): expected a topic such as "dead-letters/greenhouse", got ${show(topic)}: ${fault}.`,
-  )
-}
-
-function redisOf(choice: Choice): DeadLetterSettings['redis'] {
-  const url = needed(choice, 'deadLetter.redis', 'Give its address')
-  const isRight = /^rediss?:\/\//.test(url) && URL.canParse(url) && new URL(url).hostname !== ''
-  // An @ behind the host is a password with a / or ? in it.
-  if (
-    isRight &&
-    !/#|@.*@|%(?![0-9a-f]{2})/i.test(url) &&
-    !(new URL(url).pathname + new URL(url).search).includes('@')
-  )
-    return { url: new Secret(url), address: redactUrl(url) }
-  const source = choice.source('deadLetter.redis')
-  throw new MqttasgiError(
-    'ERR_CONFIG_VALUE',
-    `deadLetter.redis (${source}): expected a URL such as redis://:PASSWORD@localhost:6379/0 or rediss://…, got another text. : / ? # @ in user name and password are written with %, as %40 for @.`,
   )
 }
 

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { MqttasgiError } from '../core/errors.ts'
 import { defaultPort } from './broker-url.ts'
+import { decideChannels } from './channels.ts'
 import { Choice } from './choice.ts'
 import { decideDeadLetter } from './dead-letter.ts'
 import { filtersOf } from './filters.ts'
@@ -58,6 +59,7 @@ export function decide(given: readonly Level[], rest: Rest): Settings {
     stateDir: resolve(rest.directory, choice.text('stateDir') ?? ''),
     deadLetter,
     outbox: decideOutbox(choice, deadLetter),
+    channels: decideChannels(choice),
     verbosity: verbosity === 0 || verbosity === 1 ? verbosity : 2,
     file: rest.file,
     sources: { ...choice.sources(), ...rest.sources },

@@ -33,7 +33,7 @@ export function describeSettings(settings: Settings): readonly DescribedOption[]
 const A_FUNCTION = 'a function'
 
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
-  const { broker, deadLetter, outbox } = settings
+  const { broker, channels, deadLetter, outbox } = settings
   const { tls } = broker
   const isNetwork = broker.transport !== 'unix'
   return {
@@ -85,6 +85,13 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'outbox.latest': outbox.latest.join(', '),
     'outbox.qos0': outbox.qos0,
     'outbox.durable': String(outbox.durable),
+    'channels.layer': channels.layer,
+    'channels.redis': channels.redis?.address,
+    'channels.prefix': channels.prefix,
+    'channels.capacity': String(channels.capacity),
+    'channels.expiry': String(channels.expiry),
+    'channels.groupExpiry': String(channels.groupExpiry),
+    'channels.timeout': String(channels.timeout),
     verbosity: String(settings.verbosity),
   }
 }

@@ -2,6 +2,7 @@
 export {
   type ApplicationLike,
   type BrokerInput,
+  type ChannelsInput,
   type DeadLetterInput,
   type ConfigContext,
   type ConfigExport,

@@ -78,6 +78,24 @@ export interface DeadLetterInput {
   maxBytes?: number | undefined
 }
 
+/** What carries events between consumers, handlers and processes. Durations are in seconds. */
+export interface ChannelsInput {
+  /** Default: memory, which is within one process. */
+  layer?: 'memory' | 'redis' | 'mqtt' | undefined
+  /** With `redis`: `redis://` or `rediss://`, with its password. */
+  redis?: string | undefined
+  /** Begins the keys or topics of the layer. Default: asgi. */
+  prefix?: string | undefined
+  /** Unread events in one channel. Default: 100. */
+  capacity?: number | undefined
+  /** Seconds an event waits to be received. Default: 60. */
+  expiry?: number | undefined
+  /** Seconds a channel stays in a group. Default: 86400. */
+  groupExpiry?: number | undefined
+  /** Seconds Redis or the broker may take to confirm something. Default: 5. */
+  timeout?: number | undefined
+}
+
 /** What may wait for the broker. Durations are in seconds. */
 export interface OutboxInput {
   /** Publications without an answer; more are refused, or the oldest dropped. Default: 1,000. */
@@ -162,6 +180,7 @@ export interface ServeInput {
   stateDir?: string | undefined
   deadLetter?: DeadLetterInput | undefined
   outbox?: OutboxInput | undefined
+  channels?: ChannelsInput | undefined
   /** 0 warnings and changes of state, 1 also information, 2 everything. Default: 0. */
   verbosity?: 0 | 1 | 2 | undefined
 }

@@ -1,5 +1,12 @@
 // The one table of options (long for its rows): flags, --help, environment, file and README's table are made of it.
-import type { BrokerInput, DeadLetterInput, OutboxInput, ServeInput, TlsInput } from './input.ts'
+import type {
+  BrokerInput,
+  ChannelsInput,
+  DeadLetterInput,
+  OutboxInput,
+  ServeInput,
+  TlsInput,
+} from './input.ts'
 
 /** Where an option stands in the configuration file; `config` is no part of it. */
 export type OptionPath =
@@ -8,7 +15,8 @@ export type OptionPath =
   | `broker.tls.${keyof TlsInput}`
   | `deadLetter.${keyof DeadLetterInput}`
   | `outbox.${keyof OutboxInput}`
-  | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter' | 'outbox'>
+  | `channels.${keyof ChannelsInput}`
+  | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter' | 'outbox' | 'channels'>
   | 'config'
 
 /** What a value must look like; `value.ts` reads and checks it. */
@@ -474,6 +482,62 @@ export const options: readonly OptionEntry[] = [
     env: 'MQTTASGI_OUTBOX_DURABLE',
     sentence: 'Keep publications of QoS 1 and 2 on disk, in stateDir, until the broker has answered.',
     aliases: ['persistent'],
+  },
+  {
+    path: 'channels.layer',
+    type: { kind: 'choice', choices: ['memory', 'redis', 'mqtt'] },
+    default: 'memory',
+    flag: { long: '--channel-layer', value: 'NAME' },
+    env: 'MQTTASGI_CHANNEL_LAYER',
+    sentence: 'What carries channel events: memory (within one process), redis, or mqtt (the broker itself).',
+  },
+  {
+    path: 'channels.redis',
+    type: { kind: 'text' },
+    flag: { long: '--channel-redis', value: 'URL' },
+    env: 'MQTTASGI_CHANNEL_REDIS',
+    sentence: 'The address of the layer redis: redis:// or rediss://; give it in the environment.',
+    secret: true,
+  },
+  {
+    path: 'channels.prefix',
+    type: { kind: 'text' },
+    default: 'asgi',
+    flag: { long: '--channel-prefix', value: 'NAME' },
+    env: 'MQTTASGI_CHANNEL_PREFIX',
+    sentence: 'Begins the keys or topics of the channel layer; others with another prefix do not hear them.',
+  },
+  {
+    path: 'channels.capacity',
+    type: { kind: 'integer', min: 1, max: 1_000_000 },
+    default: 100,
+    flag: { long: '--channel-capacity', value: 'COUNT' },
+    env: 'MQTTASGI_CHANNEL_CAPACITY',
+    sentence: 'Unread events in one channel; one more is an error.',
+  },
+  {
+    path: 'channels.expiry',
+    type: { kind: 'seconds', min: 0.001, max: 4_294_967 },
+    default: 60,
+    flag: { long: '--channel-expiry', value: 'SECONDS' },
+    env: 'MQTTASGI_CHANNEL_EXPIRY',
+    sentence: 'Seconds an event waits to be received.',
+  },
+  {
+    path: 'channels.groupExpiry',
+    type: { kind: 'seconds', min: 0.001, max: 4_294_967 },
+    default: 86_400,
+    flag: { long: '--channel-group-expiry', value: 'SECONDS' },
+    env: 'MQTTASGI_CHANNEL_GROUP_EXPIRY',
+    sentence: 'Seconds a channel stays in a group it was added to.',
+  },
+  {
+    path: 'channels.timeout',
+    type: { kind: 'seconds', min: 0.001, max: 3_600 },
+    default: 5,
+    flag: { long: '--channel-timeout', value: 'SECONDS' },
+    env: 'MQTTASGI_CHANNEL_TIMEOUT',
+    sentence: 'Seconds Redis or the broker may take to confirm what is done with a channel.',
   },
   {
     path: 'verbosity',

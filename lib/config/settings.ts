@@ -73,6 +73,19 @@ export interface OutboxSettings {
   readonly durable: boolean
 }
 
+/** What carries events between consumers, handlers and processes. */
+export interface ChannelSettings {
+  readonly layer: 'memory' | 'redis' | 'mqtt'
+  /** Only with `redis`: its URL, and the same for people, without credentials. */
+  readonly redis: { readonly url: Secret; readonly address: string } | undefined
+  readonly prefix: string
+  readonly capacity: number
+  /** In seconds, as the following. */
+  readonly expiry: number
+  readonly groupExpiry: number
+  readonly timeout: number
+}
+
 /** One worker: a second receiver with an id. */
 export interface WorkerSettings extends ResolvedWorkerOptions {
   readonly id: string
@@ -105,6 +118,7 @@ export interface Settings {
   readonly stateDir: string
   readonly deadLetter: DeadLetterSettings
   readonly outbox: OutboxSettings
+  readonly channels: ChannelSettings
   readonly verbosity: 0 | 1 | 2
   /** The configuration file that was read. */
   readonly file: string | undefined

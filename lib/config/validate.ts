@@ -20,7 +20,7 @@ export interface GivenConfig {
 }
 
 const inFile = options.filter(isInFile)
-const topLevelGroups = ['broker', 'deadLetter', 'outbox', 'application', 'workers']
+const topLevelGroups = ['broker', 'deadLetter', 'outbox', 'channels', 'application', 'workers']
 
 /**
  * Checks `input`; `source` says in messages where it was written. Codes: `ERR_CONFIG_KEY`,

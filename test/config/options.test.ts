@@ -76,6 +76,13 @@ const paths: Readonly<Record<OptionPath, true>> = {
   'outbox.latest': true,
   'outbox.qos0': true,
   'outbox.durable': true,
+  'channels.layer': true,
+  'channels.redis': true,
+  'channels.prefix': true,
+  'channels.capacity': true,
+  'channels.expiry': true,
+  'channels.groupExpiry': true,
+  'channels.timeout': true,
   verbosity: true,
   config: true,
 }

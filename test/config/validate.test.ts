@@ -81,7 +81,7 @@ test(
   'nothing near at the top',
   unknown,
   { zzzzzzzzzzz: 1 },
-  'zzzzzzzzzzz (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, application, workers.',
+  'zzzzzzzzzzz (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, channels, application, workers.',
 )
 test(
   'verification switched off',
@@ -93,13 +93,13 @@ test(
   'the file of the configuration in itself',
   unknown,
   { config: 'x' },
-  'config (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, application, workers.',
+  'config (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, channels, application, workers.',
 )
 test(
   'a prototype',
   unknown,
   JSON.parse('{ "__proto__": { "x": 1 } }'),
-  '__proto__ (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, application, workers.',
+  '__proto__ (file x.ts): there is no such option. There are overlap, drainTimeout, leaveOnStop, maxInFlight, maxInFlightBytes, maxPacketBytes, maxTopicLevels, maxHops, replyTopics, qos2, stateDir, verbosity, broker, deadLetter, outbox, channels, application, workers.',
 )
 test(
   'of a worker',
