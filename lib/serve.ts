@@ -3,6 +3,8 @@ import { extname } from 'node:path'
 import type { Application } from './core/application.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
+import { MqttasgiError } from './core/errors.ts'
+import type { HostedReceiver } from './core/hosted.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Receiver } from './core/receiver.ts'
 import type { Router } from './core/router.ts'
@@ -106,12 +108,15 @@ export async function createServer(
 ): Promise<Workplace> {
   const log = unfailing(given)
   let server: Workplace
+  let master: HostedReceiver | undefined
+  const application = asHostable(app, 'The application')
   const channels = layerFor(settings, log)
   const identity = {
     log,
     channels: channels.layer,
     clock: systemClock,
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
+    channels: channels.layer,
     ready: () => server.ready(),
   }
   const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
@@ -123,32 +128,32 @@ export async function createServer(
     log,
     exit: (error) => server.fail(error),
   })
-  const master = asHostable(app, 'The application').receiver({
-    ...identity,
-    id: 'application',
-    mount: '',
-    scope: masterScope,
-    workforce: crew,
-  })
   let stores: Stores | undefined
   try {
-    const receivers: readonly Receiver[] = [master, ...(await crew.prepare(settings.workers))]
+    const place = { id: 'application', mount: '', scope: masterScope }
+    master = application.receiver({ ...identity, ...place, workforce: crew })
+    const workers = await crew.prepare(settings.workers)
+    const receivers: readonly Receiver[] = [master, ...workers, ...channels.receivers]
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
     const { crashLedger, durableOutbox, exchanges } = opened
     const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
     const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
     const parts: ServerParts = {
-      ...partsOf([...receivers, ...channels.receivers], settings, log, connection),
+      ...partsOf(receivers, settings, log, connection),
       durableOutbox,
       crashLedger,
       filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
       faults: () => crew.faults,
-      release: async () => void (await Promise.all([crew.close(), channels.layer.close(), opened.close()])),
+      release: async () => {
+        await crew.close()
+        await channels.layer.close()
+        await opened.close()
+      },
     }
     server = new Workplace(parts, crew, channels.layer)
   } catch (error) {
-    master.release()
+    master?.release()
     await crew.close()
     await channels.layer.close()
     await stores?.exchanges?.close()
@@ -160,11 +165,22 @@ export async function createServer(
   if (librariesTrace()) log.warn(TRACE_WARNING)
   for (const notice of settings.notices) log.warn(notice)
   const stopWatching = watchLoop({ log, lastRoutes: () => server.lastRoutes })
+  void master.ended?.then((error) => {
+    if (error === undefined) void server.stop()
+    else server.fail(failed(error))
+  })
   void server.closed.then(() => {
     stopWatching()
     master.release()
   })
   return server
+}
+
+// A consumer whose connect() threw, or a raw application that rejected: nobody is left to run.
+function failed(cause: Error): MqttasgiError {
+  return new MqttasgiError('ERR_APPLICATION_FAILED', `The application has failed: ${cause.message}`, {
+    cause,
+  })
 }
 
 function partsOf(

@@ -49,8 +49,7 @@ const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
   withinSeconds: ['a whole number of seconds from 1 to 86,400', isWhole(1, 86_400)],
 }
 
-/** The names of all options. */
-export const workerOptionNames: readonly string[] = Object.keys(rules)
+const workerOptionNames: readonly string[] = Object.keys(rules)
 
 /** The first thing that is wrong; undefined when all is well. */
 export function workerFault(given: WorkerOptionsGiven): WorkerFault | undefined {

@@ -159,6 +159,12 @@ export const errorCodes = {
     means: 'The file of an application threw while it was loaded.',
     mend: 'The message and the cause say what it threw and where.',
   },
+  ERR_APPLICATION_FAILED: {
+    kind: 'program',
+    means:
+      'The application itself has ended with an error: connect() of a consumer threw, or a raw application rejected.',
+    mend: 'The message and the cause say what it threw.',
+  },
   ERR_USAGE: {
     kind: 'usage',
     means: 'The command line can not be understood.',

@@ -27,7 +27,7 @@ export type WireOutcome =
     }
 
 /** An error of another thread. Its class is not there; its name, code and stack are. */
-export class RemoteError extends Error {
+class RemoteError extends Error {
   readonly code: string | undefined
 
   constructor({ code, message, name, stack }: WireError, cause: Error | undefined) {

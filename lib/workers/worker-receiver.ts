@@ -28,6 +28,8 @@ export class WorkerReceiver implements Receiver {
   readonly seats: readonly [Seat, ...Seat[]]
   readonly #share: string | undefined
   readonly #listeners = new Set<() => void>()
+  /** It was told that it is over: the server stops, or it is being ended. */
+  isDismissed = false
   #connection: Connection | undefined = undefined
   // Where messages without an order go next.
   #turn = 0
@@ -76,6 +78,7 @@ export class WorkerReceiver implements Receiver {
 
   async disconnected(reason: DisconnectReason): Promise<void> {
     this.#connection = undefined
+    if (reason.type !== 'lost') this.isDismissed = true
     await Promise.all(this.seats.map((seat) => seat.disconnected(reason)))
   }
 

@@ -122,7 +122,8 @@ export class Worker {
     this.#incarnations.delete(seat)
     seat.vacate()
     void incarnation.close()
-    if (this.#state === 'stopping') return seat.refuse(this.#refusalOf('it is being ended'))
+    if (this.#state === 'stopping' || this.receiver.isDismissed)
+      return seat.refuse(this.#refusalOf('it is being ended'))
     if (this.#state === 'starting') {
       return this.#startFault.reject(error ?? new Error('It ended before it was ready.'))
     }

@@ -81,6 +81,80 @@ withMosquitto('a filter that another one wants as well stays when one of the two
 })
 
 withMosquitto(
+  'messages for a worker that was ended wait for its successor, where that is asked for',
+  async (t) => {
+    const { publisher, serve } = await scene(t)
+    const seen = new Tally()
+    const worker = mqttasgi()
+    worker.topic('jobs/+n', (ctx) => seen.add(ctx.params.n))
+    const server = await serve(mqttasgi())
+    await server.spawn('jobs', worker)
+    await server.kill('jobs', { subscriptions: 'keep' })
+    await publisher.publish('jobs/1', '')
+    await server.spawn('jobs', worker)
+    await seen.untilTotal(1)
+    await publisher.publish('jobs/2', '')
+    await seen.untilTotal(2)
+    t.deepEqual(seen.keys, ['1', '2'])
+  },
+)
+
+withMosquitto(
+  'instances of one worker share its messages by topic, each topic in the order it came',
+  async (t) => {
+    const { publisher, serve } = await scene(t)
+    const seen: (readonly [topic: string, instance: number, text: string])[] = []
+    const all = new Tally()
+    let instances = 0
+    class Sorter extends MqttConsumer {
+      readonly #instance = ++instances
+
+      override async connect(): Promise<void> {
+        await this.subscribe('sort/+')
+      }
+
+      override async receive(message: ConsumerMessage): Promise<void> {
+        await new Promise((resolve) => setImmediate(resolve))
+        seen.push([message.topic, this.#instance, message.text()])
+        all.add(`${message.topic} ${message.text()}`)
+      }
+    }
+    const server = await serve(mqttasgi())
+    await server.spawn('sorter', Sorter, { instances: 3 })
+    t.is(instances, 3)
+    for (let i = 0; i < 60; i++) await publisher.publish(`sort/${i % 12}`, String(i))
+    await all.untilDistinct(60)
+    t.is(seen.length, 60)
+    for (let topic = 0; topic < 12; topic++) {
+      const own = seen.filter(([name]) => name === `sort/${topic}`)
+      t.is(new Set(own.map(([, instance]) => instance)).size, 1)
+      t.deepEqual(
+        own.map(([, , text]) => Number(text)),
+        [0, 12, 24, 36, 48].map((i) => i + topic),
+      )
+    }
+    t.is(new Set(seen.map(([, instance]) => instance)).size, 3)
+  },
+)
+
+withMosquitto(
+  'two servers share the messages of a worker with a group, and each comes to one of them',
+  async (t) => {
+    const { publisher, serve } = await scene(t)
+    const seen = new Tally()
+    const worker = mqttasgi()
+    worker.topic('+n', (ctx) => seen.add(ctx.params.n))
+    for (let i = 0; i < 2; i++) {
+      const server = await serve(mqttasgi())
+      await server.spawn('jobs', worker, { share: 'crew', mount: 'jobs' })
+    }
+    await publisher.many(40, (i) => `jobs/${i}`)
+    await seen.untilDistinct(40)
+    t.deepEqual(seen.repeated(), [])
+  },
+)
+
+withMosquitto(
   'a consumer that is ended lets its handler end first, and can still publish at its end',
   async (t) => {
     const { publisher, serve } = await scene(t)

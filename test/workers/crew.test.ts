@@ -434,3 +434,16 @@ test('what was in hand when an instance was lost runs alone, so that nobody is b
   await Promise.all(after)
   t.deepEqual(host.last.messages, ['a:', 'b:', 'c:'])
 })
+
+test('what ends because the server stops is not started again', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await scene.receiver.disconnected({ type: 'stopped' })
+  await scene.fails(host)
+  t.is(scene.clock.timers, 0)
+  const other = new Scene()
+  const lost = await other.spawn('one')
+  await other.receiver.disconnected({ type: 'lost' })
+  await other.fails(lost)
+  t.is(other.clock.timers, 1)
+})
