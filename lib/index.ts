@@ -79,7 +79,18 @@ export {
   sharedFilter,
   type SharedFilter,
 } from './core/topic.ts'
-export { serve, type ServeOptions } from './serve.ts'
+export { serve, type ServeOptions, type Server } from './serve.ts'
 export { type Counters } from './server/counters.ts'
-export { type Server } from './server/server.ts'
 export { type Closed, type StopOptions, type StopResult } from './server/server-parts.ts'
+export {
+  type ConnectClient,
+  type KillOptions,
+  type RestartPolicy,
+  type WorkerApplication,
+  type WorkerEnd,
+  type WorkerHandle,
+  type WorkerInfo,
+  type WorkerOptions,
+  type WorkerState,
+  type Workforce,
+} from './core/workforce.ts'

@@ -30,8 +30,8 @@ export interface WorkerFault {
 
 type Rule = readonly [expected: string, check: (value: unknown) => boolean]
 
-const policies: readonly unknown[] = ['permanent', 'transient', 'temporary']
-const escalations: readonly unknown[] = ['stop-mount', 'exit']
+const policies: ReadonlySet<unknown> = new Set(['permanent', 'transient', 'temporary'])
+const escalations: ReadonlySet<unknown> = new Set(['stop-mount', 'exit'])
 
 const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
   mount: ['a pattern such as building/+floor', (value) => typeof value === 'string'],
@@ -43,8 +43,8 @@ const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
     'the name of a group without /, + and #',
     (value) => typeof value === 'string' && /^[^/+#\0]+$/.test(value),
   ],
-  restart: ["'permanent', 'transient' or 'temporary'", (value) => policies.includes(value)],
-  escalation: ["'stop-mount' or 'exit'", (value) => escalations.includes(value)],
+  restart: ["'permanent', 'transient' or 'temporary'", (value) => policies.has(value)],
+  escalation: ["'stop-mount' or 'exit'", (value) => escalations.has(value)],
   maxRestarts: ['a whole number from 0 to 1,000', isWhole(0, 1_000)],
   withinSeconds: ['a whole number of seconds from 1 to 86,400', isWhole(1, 86_400)],
 }

@@ -63,7 +63,7 @@ export class Lanes<J> {
 
   /** Takes out all jobs, those of each key in their order, the running ones first. */
   clear(): J[] {
-    const jobs = this.#lanes().flatMap(({ running, waiting }) => [running, ...(waiting?.items() ?? [])])
+    const jobs = this.#lanes().flatMap(({ running, waiting }) => [running].concat(waiting?.items() ?? []))
     this.#buckets.fill(undefined)
     this.#size = 0
     return jobs

@@ -5,6 +5,7 @@ import type { Arrival } from '../transport/transport.ts'
 import type { Named } from './admission.ts'
 import type { Slot } from './job.ts'
 import type { Wish } from './recipients.ts'
+import { stemOf } from './subscription-identifier.ts'
 import { wireFilter, type Subscription } from './subscriptions.ts'
 
 /** Filters that are asked for together, and who is new among those who want them. */
@@ -105,6 +106,7 @@ export class Newcomers {
         return [receiver.id, new Set([...(isAll ? [] : (before.get(receiver.id) ?? [])), ...names])]
       }),
     )
+    if (isAll) this.#forgetAllBut(held)
     const last = this.#open.at(-1)
     if (last !== undefined) last.lastAt = this.#parts.now()
   }
@@ -127,15 +129,19 @@ export class Newcomers {
     return batches.length === identifiers.length ? batches : []
   }
 
+  // What comes over filters that nobody wants any more is for nobody in particular.
+  #forgetAllBut(held: readonly Subscription[]): void {
+    const stems = new Set(held.map(({ request }) => stemOf(request.identifier ?? 0)))
+    for (const identifier of this.#byIdentifier.keys()) {
+      if (!stems.has(stemOf(identifier))) this.#byIdentifier.delete(identifier)
+    }
+  }
+
   #forgetOver(): void {
     const now = this.#parts.now()
     const mayGoOn = this.#parts.holdsRetained()
     this.#open = this.#open.filter(({ lastAt }) => mayGoOn || now - lastAt < SILENCE_MS)
     this.#open.splice(0, this.#open.length - MOST_OPEN + 1)
-    const open = new Set(this.#open)
-    for (const [identifier, batch] of this.#byIdentifier) {
-      if (!open.has(batch)) this.#byIdentifier.delete(identifier)
-    }
   }
 
   // A group gets nothing that is retained (4.8.2).

@@ -68,9 +68,13 @@ export class Runner {
 
   /** Runs a delivery at one receiver: now, or when its lane is free. */
   start(delivery: Delivery, slot: Slot): void {
+    if (slot.isGone) this.#release(delivery, slot)
+    else if (slot.waiting !== undefined) this.#wait(delivery, slot, slot.waiting)
+    else this.#begin(delivery, slot)
+  }
+
+  #begin(delivery: Delivery, slot: Slot): void {
     const { arrival } = delivery
-    if (slot.isGone) return this.#release(delivery, slot)
-    if (slot.waiting !== undefined) return this.#wait(delivery, slot, slot.waiting)
     const plan = slot.receiver.plan(arrival)
     const job = new Job(delivery, slot, plan)
     setKey(job, plan, arrival)
@@ -99,10 +103,11 @@ export class Runner {
 
   /** Whoever was waited for is here: what waited is run. */
   takeUp(slot: Slot): void {
-    const { waiting } = slot
+    const waiting = slot.waiting ?? new Fifo<Delivery>()
+    // What comes while these are begun is behind them.
+    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) this.#begin(next, slot)
     slot.waiting = undefined
     this.#vacancies.delete(slot)
-    for (const delivery of waiting?.clear() ?? []) this.start(delivery, slot)
   }
 
   /** Nobody will come: what waited is over. Returns how many messages that are. */

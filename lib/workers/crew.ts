@@ -40,7 +40,7 @@ export interface CrewParts {
 }
 
 /** The ids of the application itself, in our words and in the original's. */
-const masterIds: readonly string[] = ['application', '0']
+const masterIds: ReadonlySet<unknown> = new Set(['application', '0', 0])
 
 export class Crew implements Workforce {
   readonly #parts: CrewParts
@@ -101,13 +101,7 @@ export class Crew implements Workforce {
   }
 
   workers(): readonly WorkerInfo[] {
-    return [...this.#workers.values()].map(({ error, id, receiver, restarts, state }) => ({
-      id,
-      state,
-      restarts,
-      inFlight: state === 'starting' ? 0 : this.#parts.place().inFlight(receiver),
-      ...(error === undefined ? {} : { error }),
-    }))
+    return [...this.#workers.values()].map((worker) => this.#infoOf(worker))
   }
 
   /** Lets go of all workers: the server that they were attached to has ended. */
@@ -126,7 +120,7 @@ export class Crew implements Workforce {
   async #started(order: WorkerOrder): Promise<Worker> {
     const { id } = order
     if (this.#closing !== undefined) throw stopped(id)
-    if (masterIds.includes(id) || this.#workers.has(id)) throw duplicate(id)
+    if (masterIds.has(id) || this.#workers.has(id)) throw duplicate(id)
     // The id is taken before anything is waited for.
     const worker = new Worker(this.#workerParts(order))
     this.#workers.set(id, worker)
@@ -138,6 +132,11 @@ export class Crew implements Workforce {
       this.#forget(worker)
       throw error
     }
+  }
+
+  #infoOf({ error, id, receiver, restarts, state }: Worker): WorkerInfo {
+    const inFlight = state === 'starting' ? 0 : this.#parts.place().inFlight(receiver)
+    return error === undefined ? { id, state, restarts, inFlight } : { id, state, restarts, inFlight, error }
   }
 
   #workerParts(order: WorkerOrder): ConstructorParameters<typeof Worker>[0] {
@@ -213,7 +212,7 @@ function refused(where: string, what: string): MqttasgiError {
 }
 
 function duplicate(id: string): MqttasgiError {
-  const what = masterIds.includes(id) ? 'that is the application itself' : 'there is one already'
+  const what = masterIds.has(id) ? 'that is the application itself' : 'there is one already'
   return new MqttasgiError(
     'ERR_RECEIVER_DUPLICATE',
     `No second receiver can have the id "${id}": ${what}. Give each worker an id of its own.`,
@@ -221,8 +220,8 @@ function duplicate(id: string): MqttasgiError {
   )
 }
 
-function unknown(id: string, there: readonly string[]): MqttasgiError {
-  if (masterIds.includes(String(id))) {
+function unknown(id: unknown, there: readonly string[]): MqttasgiError {
+  if (masterIds.has(id)) {
     return new MqttasgiError(
       'ERR_WORKER_MASTER',
       'The application itself can not be ended as a worker can: nobody would be left to end the others. Stop the server instead: server.stop().',

@@ -6,8 +6,8 @@ import type { Client } from '../core/receiver.ts'
 import { wireError } from './wire-error.ts'
 import type { Line, ThreadCall, ToThread } from './wire.ts'
 
-const clientMethods: readonly string[] = ['publish', 'subscribe', 'unsubscribe']
-const channelMethods: readonly string[] = [
+const clientMethods: ReadonlySet<string> = new Set(['publish', 'subscribe', 'unsubscribe'])
+const channelMethods: ReadonlySet<string> = new Set([
   'send',
   'receive',
   'newChannel',
@@ -15,7 +15,7 @@ const channelMethods: readonly string[] = [
   'groupDiscard',
   'groupSend',
   'flush',
-]
+])
 
 type Method = (...args: readonly unknown[]) => Promise<unknown>
 
@@ -61,21 +61,23 @@ export class Desk {
     for (const controller of this.#waiting.values()) controller.abort(new Error('The thread has ended.'))
     const memberships = [...this.#memberships.values()]
     this.#memberships.clear()
-    await Promise.allSettled(
-      memberships.map(([group, channel]) => this.#channels?.groupDiscard(group, channel)),
-    )
+    await Promise.allSettled(memberships.map((membership) => this.#discard(membership)))
+  }
+
+  async #discard([group, channel]: readonly [string, string]): Promise<void> {
+    await this.#channels?.groupDiscard(group, channel)
   }
 
   #ask(method: string, args: readonly unknown[]): Promise<unknown> {
     if (method === 'ready') return this.#ready()
-    if (!clientMethods.includes(method)) throw noSuch(method)
+    if (!clientMethods.has(method)) throw noSuch(method)
     const client = this.#client()
     return (Reflect.get(client, method) as Method).apply(client, [...args])
   }
 
   async #route(call: number, method: string, args: readonly unknown[]): Promise<unknown> {
     const channels = this.#channels
-    if (channels === undefined || !channelMethods.includes(method)) throw noSuch(method)
+    if (channels === undefined || !channelMethods.has(method)) throw noSuch(method)
     if (method === 'receive') return this.#receive(channels, call, String(args[0]))
     const value: unknown = await (Reflect.get(channels, method) as Method).apply(channels, [...args])
     const [group, channel] = args.map(String)

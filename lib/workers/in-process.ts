@@ -3,8 +3,6 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Hostable, ReceiverIdentity } from '../core/hosted.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 
-const never = new Promise<undefined>(() => {})
-
 export class InProcessHost implements WorkerHost {
   readonly #hostable: Hostable
   readonly #identity: ReceiverIdentity
@@ -18,7 +16,8 @@ export class InProcessHost implements WorkerHost {
     const receiver = this.#make()
     return {
       receiver,
-      ended: receiver.ended ?? never,
+      // One of its own each: a promise of all would keep whoever waits for it.
+      ended: receiver.ended ?? new Promise<undefined>(() => {}),
       close: async () => receiver.release(),
     }
   }

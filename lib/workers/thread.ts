@@ -10,7 +10,7 @@ import { startFailure } from './in-process.ts'
 import { Pulse, pulseTimes, type PulseTimes } from './pulse.ts'
 import { ThreadReceiver } from './thread-receiver.ts'
 import { errorOf } from './wire-error.ts'
-import type { FromThread, ThreadOrder, ToThread, WireFields } from './wire.ts'
+import type { FromThread, Line, ThreadOrder, ToThread, WireFields } from './wire.ts'
 
 /** What threads of one worker are made with. */
 export interface ThreadParts {
@@ -71,10 +71,9 @@ class RunningThread implements Incarnation {
     this.#parts = parts
     const { entry, identity, memoryMb } = parts
     const { id } = identity
-    const post = (message: ToThread, transfer: readonly ArrayBuffer[] = []): void =>
-      this.#thread.postMessage(message, [...transfer])
-    this.receiver = new ThreadReceiver(id, { post }, () => this.#pulse?.check())
-    this.#desk = new Desk({ post }, () => this.receiver.client, identity)
+    const line: Line<ToThread> = { post: (message, transfer) => this.#post(message, transfer) }
+    this.receiver = new ThreadReceiver(id, line, () => this.#pulse?.check())
+    this.#desk = new Desk(line, () => this.receiver.client, identity)
     this.#thread = new Thread(entry, {
       name: `mqttasgi ${id}`,
       argv: [],
@@ -95,6 +94,10 @@ class RunningThread implements Incarnation {
     this.#pulse?.stop()
     this.#cause ??= new Error('the worker was ended')
     await Promise.all([this.#thread.terminate(), this.#desk.close()])
+  }
+
+  #post(message: ToThread, transfer: readonly ArrayBuffer[] = []): void {
+    this.#thread.postMessage(message, [...transfer])
   }
 
   #heard(news: FromThread): void {
@@ -132,7 +135,7 @@ class RunningThread implements Incarnation {
       clock,
       times,
       afterNews: (callback) => void setImmediate(callback),
-      ask: (ping) => this.#thread.postMessage({ type: 'ping', ping } satisfies ToThread),
+      ask: (ping) => this.#post({ type: 'ping', ping }),
       isIdle: () => this.receiver.isIdle,
       silent: (forMs) => void this.#end(this.#unresponsive(forMs)),
     })

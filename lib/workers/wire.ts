@@ -88,7 +88,7 @@ export interface Line<M> {
   post(message: M, transfer?: readonly ArrayBuffer[]): void
 }
 
-/** Fields of a log line: what is no plain value is its text, and errors are errors on the other side. */
+/** Fields of a log line: errors are errors on the other side too, and what can not cross says so. */
 export type WireFields = Readonly<
   Record<string, { readonly value: unknown } | { readonly error: WireError } | undefined>
 >
@@ -126,8 +126,11 @@ export function wireFields(fields: LogFields = {}): WireFields {
 }
 
 function plain(value: unknown): unknown {
-  const isPlain = value === null || !['object', 'function', 'symbol'].includes(typeof value)
-  return isPlain ? value : String(value)
+  try {
+    return structuredClone(value)
+  } catch {
+    return `(of type ${typeof value}, which stays in its thread)`
+  }
 }
 
 function asBuffer({ buffer, byteLength, byteOffset }: Uint8Array): Buffer {

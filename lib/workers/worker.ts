@@ -30,7 +30,7 @@ export class Worker {
   readonly id: string
   readonly receiver: WorkerReceiver
   /** Resolves when it has ended for good. */
-  readonly ended = new Deferred<WorkerEnd>()
+  readonly ended: Deferred<WorkerEnd> = new Deferred<WorkerEnd>()
   readonly #parts: WorkerParts
   readonly #incarnations = new Map<Seat, Incarnation>()
   readonly #timers = new Map<Seat, () => void>()

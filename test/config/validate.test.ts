@@ -356,7 +356,9 @@ test(
 )
 
 test('a consumer class and a raw application may be given as they are', (t) => {
-  class Meter {}
+  class Meter {
+    readonly total = 0
+  }
   const raw = async (): Promise<void> => {}
   t.is(validate({ application: Meter }).application, Meter)
   t.is(validate({ workers: [{ id: 'a', application: raw }] }).workers?.[0]?.application, raw)

@@ -142,7 +142,9 @@ test('messages for a worker that is being started again wait, and run in their o
   const host = await scene.spawn('one')
   await scene.fails(host)
   const attempt = new PlainAttempt()
-  const outcomes = [hand(scene.receiver, 'a', '1', attempt), hand(scene.receiver, 'b', '2')]
+  const outcomes = [hand(scene.receiver, 'a', '1', attempt), hand(scene.receiver, 'b', '2')].map(
+    async (one) => one,
+  )
   t.true(attempt.isWaiting)
   scene.clock.advance(100)
   t.deepEqual(await Promise.all(outcomes), [

@@ -167,10 +167,11 @@ test.serial('what a thread says goes to the log of the server, with the id of th
   await hand(thread.receiver, 'log')
   const [level, message, fields] = lines.find(([, text]) => text === 'a word')!
   t.deepEqual(
-    [level, message, fields['worker'], fields['deep']],
-    ['warn', 'a word', 'threaded', '[object Object]'],
+    [level, message, fields['worker'], fields['run']],
+    ['warn', 'a word', 'threaded', '(of type function, which stays in its thread)'],
   )
   t.like(fields['error'], { message: 'why' })
+  t.deepEqual(fields['deep'], { a: 1 })
 })
 
 test.serial('a router in a thread stands under its mount, parameters included', async (t) => {

@@ -48,7 +48,7 @@ app.topic('refused', async (ctx) => {
 app.topic('late', (ctx) => {
   ctx.app.topic('came/late', () => {})
 })
-app.topic('log', (ctx) => ctx.log.warn('a word', { error: new Error('why'), deep: { a: 1 } }))
+app.topic('log', (ctx) => ctx.log.warn('a word', { error: new Error('why'), deep: { a: 1 }, run: () => {} }))
 app.topic('spin', { timeoutMs: 100, retry: { attempts: 2, minDelayMs: 150, jitter: false } }, () => {
   for (;;);
 })

@@ -7,7 +7,7 @@ app.topic('rooms/+room/temp', async (ctx) => {
   if (ctx.text() === 'broken') throw new Error('broken it is')
   if (ctx.text() === 'wait') await new Promise(() => {})
   const { floor, room } = ctx.params as { floor?: string; room: string }
-  const to = String(ctx.scope.params['to'] ?? 'seen')
+  const { to = 'seen' } = ctx.scope.params as { to?: string }
   await ctx.publish([to, ...(floor === undefined ? [] : [floor]), room].join('/'), ctx.payload)
 })
 
