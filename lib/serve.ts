@@ -137,7 +137,8 @@ export async function createServer(
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
     const { crashLedger, durableOutbox, exchanges } = opened
     const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
-    const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
+    const connection =
+      transport ?? connectionTo(settings, { secret, exchanges, isStrict, will: settings.broker.will })
     const parts: ServerParts = {
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,

@@ -84,8 +84,7 @@ async function examined(patient: Patient): Promise<Finding[]> {
 function opener({ clientId, context, settings }: Patient): (clean: boolean) => DoctorClient {
   const secret = (password: string): void => context.terminal.hide(password)
   return (clean) => {
-    // Its will would say that the running application is gone.
-    const broker = { ...settings.broker, clientId, clean, will: undefined }
+    const broker = { ...settings.broker, clientId, clean }
     return new DoctorClient(connectionTo({ ...settings, broker }, { secret }))
   }
 }
