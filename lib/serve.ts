@@ -25,7 +25,6 @@ import { lineLog } from './observe/line-log.ts'
 import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
-import { systemClock } from './server/system-clock.ts'
 import { probeTopic } from './server/share-probe.ts'
 import { systemClock } from './server/system-clock.ts'
 import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
@@ -116,7 +115,6 @@ export async function createServer(
     channels: channels.layer,
     clock: systemClock,
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
-    channels: channels.layer,
     ready: () => server.ready(),
   }
   const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }

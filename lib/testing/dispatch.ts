@@ -170,21 +170,6 @@ class RecordingChannelLayer extends InMemoryChannelLayer {
   }
 }
 
-/** Keeps what handlers send, and sends it. */
-class RecordingChannelLayer extends InMemoryChannelLayer {
-  readonly sent: SentEvent[] = []
-
-  override async send(channel: string, event: ChannelEvent): Promise<void> {
-    await super.send(channel, event)
-    this.sent.push({ channel, event })
-  }
-
-  override async groupSend(group: string, event: ChannelEvent): Promise<void> {
-    await super.groupSend(group, event)
-    this.sent.push({ group, event })
-  }
-}
-
 /** Keeps what handlers ask for, and grants it. */
 class RecordingClient implements Client {
   readonly published: Published[] = []
