@@ -26,6 +26,6 @@ test('each finding of the page has a test with its number, and each such test it
 test('each flag and variable of the page is one of the table of options', (t) => {
   const rows = [...page.matchAll(/^\| (`-[^|]+)\|/gm)].flatMap(([, cell = '']) => cell.split(' · '))
   t.is(rows.length, 13)
-  const ours = options.map(({ env, flag }) => `\`${flag.short} ${flag.long}\` \`${env}\``)
-  for (const row of rows) t.true(ours.includes(row.trim()), row)
+  const ours = new Set(options.map(({ env, flag }) => `\`${flag.short} ${flag.long}\` \`${env}\``))
+  for (const row of rows) t.true(ours.has(row.trim()), row)
 })
