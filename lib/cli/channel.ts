@@ -66,7 +66,7 @@ export function readChannelQuestion([action, name, ...words]: readonly string[])
 function eventOf([first = '', ...fields]: readonly string[]): ChannelEvent {
   if (!first.trimStart().startsWith('{')) {
     const entries = fields.map(fieldOf)
-    return Object.assign(Object.fromEntries(entries), { type: first }) as ChannelEvent
+    return Object.assign(Object.fromEntries(entries), { type: first })
   }
   if (fields.length > 0) throw usage('an event as JSON is one word: put it into quotes')
   try {

@@ -224,3 +224,17 @@ test('a process that was killed is in its groups, and no error for those who sen
   await admin.set('{asgi}:process:killed', '')
   await throwsCode(t, here.groupSend('all', { type: 'x' }), 'ERR_CHANNEL_FULL')
 })
+
+test('a Redis that is slow is waited for within the time, and not beyond it', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const [patient, hasty] = [layerOf(t, server), layerOf(t, server, { timeout: 0.3 })]
+  for (const layer of [patient, hasty]) await layer.groupSend('nobody', { type: 'x' })
+  await admin.call('CLIENT', 'PAUSE', '1500', 'ALL')
+  const sending = patient.send('a', { type: 'patient' })
+  const waiting = patient.receive('a')
+  await throwsCode(t, hasty.send('b', { type: 'hasty' }), 'ERR_CHANNEL_LAYER')
+  await sending
+  t.is((await waiting).type, 'patient')
+})

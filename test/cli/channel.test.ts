@@ -54,7 +54,7 @@ for (const [what, words, said] of [
 }
 
 test('words that are wrong end with 2, and the layer in memory with 78 and the reason', async (t) => {
-  const cwd = await temporaryFolder(t)
+  const cwd = temporaryFolder(t)
   const wrong = runHere(['channel', 'send', 'a'], { cwd })
   t.is(await wrong.ended, 2)
   const memory = runHere(['channel', 'send', 'a', 'x'], { cwd })
@@ -65,7 +65,7 @@ test('words that are wrong end with 2, and the layer in memory with 78 and the r
 serverTest('redis-server')('an event goes through Redis, and its password is not shown', async (t) => {
   const redis = await startRedis()
   t.teardown(() => redis.stop())
-  const cwd = await temporaryFolder(t)
+  const cwd = temporaryFolder(t)
   const layer = new RedisChannelLayer({ url: redis.url })
   t.teardown(() => layer.close())
   const env = { MQTTASGI_CHANNEL_LAYER: 'redis', MQTTASGI_CHANNEL_REDIS: redis.url }
@@ -83,7 +83,7 @@ serverTest('redis-server')('an event goes through Redis, and its password is not
 serverTest('mosquitto')('an event goes through the broker', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const cwd = await temporaryFolder(t)
+  const cwd = temporaryFolder(t)
   const layer = await channelLayer({
     broker: { url: broker.url },
     channels: { layer: 'mqtt' },
