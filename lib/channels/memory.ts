@@ -7,7 +7,7 @@ import {
   type ChannelLayer,
   type ChannelLimits,
 } from '../core/channel-layer.ts'
-import { assertChannel, assertGroup, assertOwn, localChannel } from '../core/channel-name.ts'
+import { assertChannel, assertGroup, assertOwn, localChannel, processOf } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
 import { channelsClosed, channelsFull } from './limits.ts'
 import { MemoryRoom, sharedRoom } from './memory-room.ts'
@@ -111,6 +111,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const end of this.#waiting) end.abort(channelsClosed(this.name))
+    this.#room.groups.forget((channel) => processOf(channel) === this.#client)
     this.#leave()
   }
 

@@ -14,7 +14,7 @@ import {
   assertOwn,
   assertPrefix,
   localChannel,
-  ownerOf,
+  processOf,
 } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
@@ -28,7 +28,7 @@ import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
 import { MqttReceiver } from './mqtt-receiver.ts'
-import { MqttTopics, processOf, type TopicUse } from './mqtt-topics.ts'
+import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
 import { withinTime } from './time-limit.ts'
 
 /** How much it keeps, and for how long. */
@@ -135,7 +135,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertOwn(channel, this.#process)
     const coming = this.#mailboxes.take(channel, signal)
-    const isShared = ownerOf(channel) === undefined
+    const isShared = processOf(channel) === undefined
     if (isShared && signal?.aborted !== true) this.#share(channel)
     try {
       const event = decodeEvent(await coming)
@@ -195,7 +195,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertGroup(group)
     assertChannel(channel)
-    const owner = ownerOf(channel)
+    const owner = processOf(channel)
     if (owner === undefined) {
       throw new MqttasgiError(
         'ERR_CHANNEL_NAME',
@@ -203,7 +203,7 @@ export class MqttChannelLayer implements ChannelLayer {
       )
     }
     if (this.#isOwn(channel)) return await this.#within(this.#changeOwn(change, group, channel))
-    const asked = this.#control.ask(processOf(owner), change, group, channel)
+    const asked = this.#control.ask(owner, change, group, channel)
     await this.#within(asked.done).finally(asked.forget)
   }
 
@@ -309,8 +309,7 @@ export class MqttChannelLayer implements ChannelLayer {
   }
 
   #isOwn(channel: string): boolean {
-    const owner = ownerOf(channel)
-    return owner !== undefined && processOf(owner) === this.#process
+    return processOf(channel) === this.#process
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {
