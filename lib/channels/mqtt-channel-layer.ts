@@ -48,6 +48,15 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const MOST_SAID = 100
 
+// What the layer itself has to say is not the broker's failure.
+const ownCodes: ReadonlySet<string> = new Set([
+  'ERR_CHANNEL_NAME',
+  'ERR_CHANNEL_EVENT',
+  'ERR_CHANNEL_FULL',
+  'ERR_CHANNEL_CLOSED',
+  'ERR_CHANNEL_LAYER',
+])
+
 /**
  * A channel layer over the broker that a server is connected to; no further server is needed. Events that came wait in
  * the process that receives them; whether there is room in another process can not be known by the sender, and what finds
@@ -324,7 +333,7 @@ export class MqttChannelLayer implements ChannelLayer {
   #failure(thrown: unknown): MqttasgiError {
     if (this.#isClosed) return channelsClosed(this.name)
     const cause = toError(thrown)
-    if (cause instanceof MqttasgiError && cause.code.startsWith('ERR_CHANNEL_')) return cause
+    if (cause instanceof MqttasgiError && ownCodes.has(cause.code)) return cause
     const message = `The broker has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
   }
