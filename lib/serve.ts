@@ -3,6 +3,7 @@ import { extname } from 'node:path'
 import type { Application } from './core/application.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
+import { Deferred } from './core/deferred.ts'
 import { MqttasgiError } from './core/errors.ts'
 import type { HostedReceiver } from './core/hosted.ts'
 import { unfailing, type Logger } from './core/log.ts'
@@ -118,18 +119,20 @@ export async function createServer(
     ready: () => server.ready(),
   }
   const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
+  const place = new Deferred<Workplace>()
   const crew = new Crew({
-    place: () => server,
+    place: place.promise,
     hostFor: (order) => workerHost(order, hosting),
     clock: systemClock,
     random: Math.random,
     log,
-    exit: (error) => server.fail(error),
+    // Its workers run before there is a server.
+    exit: (error) => void place.promise.then((server) => server.fail(error)),
   })
   let stores: Stores | undefined
   try {
-    const place = { id: 'application', mount: '', scope: masterScope }
-    master = application.receiver({ ...identity, ...place, workforce: crew })
+    const who = { id: 'application', mount: '', scope: masterScope }
+    master = application.receiver({ ...identity, ...who, workforce: crew })
     const workers = await crew.prepare(settings.workers)
     const receivers: readonly Receiver[] = [master, ...workers, ...channels.receivers]
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
@@ -151,6 +154,7 @@ export async function createServer(
       },
     }
     server = new Workplace(parts, crew, channels.layer)
+    place.resolve(server)
   } catch (error) {
     master?.release()
     await crew.close()

@@ -28,8 +28,8 @@ export interface WorkerOrder extends ResolvedWorkerOptions {
 
 /** What a crew works with. */
 export interface CrewParts {
-  /** Where its workers take messages. Asked for when there is one. */
-  readonly place: () => ReceiverHost
+  /** Where its workers take messages: there once the first of them have been prepared. */
+  readonly place: Promise<ReceiverHost>
   /** Loads what is to run, and says where. */
   readonly hostFor: (order: WorkerOrder) => Promise<WorkerHost>
   readonly clock: Clock
@@ -47,9 +47,11 @@ export class Crew implements Workforce {
   readonly #workers = new Map<string, Worker>()
   readonly #kills = new Map<Worker, Promise<void>>()
   #closing: Promise<void> | undefined = undefined
+  #place: ReceiverHost | undefined = undefined
 
   constructor(parts: CrewParts) {
     this.#parts = parts
+    void parts.place.then((place) => (this.#place = place))
   }
 
   /** A sentence for each worker that is not started again. */
@@ -65,10 +67,7 @@ export class Crew implements Workforce {
    */
   async prepare(orders: readonly WorkerOrder[]): Promise<readonly Receiver[]> {
     try {
-      const workers = await Promise.all(orders.map((order) => this.#started(order)))
-      // From here on what ends is started again, connected or not.
-      for (const worker of workers) worker.runs()
-      return workers.map(({ receiver }) => receiver)
+      return await Promise.all(orders.map((order) => this.#prepared(order)))
     } catch (error) {
       await this.close()
       throw error
@@ -83,10 +82,11 @@ export class Crew implements Workforce {
     const order = orderOf(id, application, options)
     const worker = await this.#started(order)
     try {
-      await Promise.race([this.#parts.place().attach(worker.receiver), worker.startFault])
+      const place = await this.#parts.place
+      await Promise.race([place.attach(worker.receiver), worker.startFault])
     } catch (error) {
       await this.#takeBack(worker)
-      throw error instanceof MqttasgiError ? error : startFailure(order, error)
+      throw startFailure(order, error)
     }
     worker.runs()
     return { id, ended: worker.ended.promise }
@@ -117,6 +117,13 @@ export class Crew implements Workforce {
     for (const worker of workers) worker.ended.resolve({ type: 'stopped' })
   }
 
+  // From here on it is started again when it ends, connected or not, whatever the others are at.
+  async #prepared(order: WorkerOrder): Promise<Receiver> {
+    const worker = await this.#started(order)
+    worker.runs()
+    return worker.receiver
+  }
+
   async #started(order: WorkerOrder): Promise<Worker> {
     const { id } = order
     if (this.#closing !== undefined) throw stopped(id)
@@ -130,12 +137,12 @@ export class Crew implements Workforce {
       return worker
     } catch (error) {
       this.#forget(worker)
-      throw error
+      throw startFailure(order, error)
     }
   }
 
   #infoOf({ error, id, receiver, restarts, state }: Worker): WorkerInfo {
-    const inFlight = state === 'starting' ? 0 : this.#parts.place().inFlight(receiver)
+    const inFlight = this.#place?.inFlight(receiver) ?? 0
     return error === undefined ? { id, state, restarts, inFlight } : { id, state, restarts, inFlight, error }
   }
 
@@ -175,7 +182,8 @@ export class Crew implements Workforce {
 
   async #detach(worker: Worker, { drainTimeoutMs, subscriptions }: KillOptions): Promise<void> {
     try {
-      await this.#parts.place().detach(worker.receiver, {
+      const place = await this.#parts.place
+      await place.detach(worker.receiver, {
         reason: { type: 'killed' },
         ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
         keepSubscriptions: subscriptions === 'keep',

@@ -69,9 +69,11 @@ export class Worker {
   /** Starts all instances. Rejects with what one of them failed with, and leaves none behind. */
   async start(): Promise<void> {
     try {
-      await Promise.all(
-        this.receiver.seats.map(async (seat) => this.#seated(seat, await this.#parts.host.start())),
+      const seated = this.receiver.seats.map(async (seat) =>
+        this.#seated(seat, await this.#parts.host.start()),
       )
+      // One that has ended before the last one has begun is a start that has failed.
+      await Promise.race([Promise.all(seated), this.startFault])
     } catch (error) {
       await this.close()
       throw error

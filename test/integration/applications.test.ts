@@ -1,6 +1,6 @@
 // Whatever can be run is what serve() takes: how it ends decides how the server does.
 import test from 'ava'
-import { MqttConsumer, serve, type RawApplication } from '../../lib/index.ts'
+import { MqttConsumer, serve, type DisconnectReason, type RawApplication } from '../../lib/index.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { MemoryTransport } from '../../lib/testing/index.ts'
 
@@ -43,4 +43,29 @@ test('a raw application that returns has done its work, and the server stops', a
   const { error, stop } = await server.closed
   t.is(error, undefined)
   t.true(stop.clean)
+})
+
+test('a consumer that is the application spawns and ends workers, and its workers may not', async (t) => {
+  const said: string[] = []
+  class Worker extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await this.spawn('another', Worker).catch(({ code }: { code: string }) => said.push(code))
+      said.push(`${String(this.scope.appId)} ${this.scope.instanceType} ${JSON.stringify(this.scope.params)}`)
+    }
+
+    override disconnect({ type }: DisconnectReason): void {
+      said.push(type)
+    }
+  }
+  class Master extends MqttConsumer {
+    override async connect(): Promise<void> {
+      const { ended } = await this.spawn('one', Worker, { params: { unit: 'C' } })
+      await this.kill('one')
+      said.push((await ended).type)
+    }
+  }
+  const server = await serve(Master, { ...quiet, transport: new MemoryTransport() })
+  t.teardown(() => server.stop())
+  while (said.length < 4) await new Promise((resolve) => setImmediate(resolve))
+  t.deepEqual(said, ['ERR_WORKER_FORBIDDEN', 'one worker {"unit":"C"}', 'killed', 'killed'])
 })

@@ -221,13 +221,26 @@ withMosquitto.serial(
 )
 
 withMosquitto.serial('F52: with escalation exit the server ends with the reason', async (t) => {
-  const stage = await scene(t, {
-    id: 'mayfly',
-    application: `${programs}mayfly.ts#mayfly`,
+  const { server, publisher, log } = await scene(t, {
+    id: 'hoarder',
+    application: `${programs}workers.ts#hoarder`,
     thread: true,
     maxRestarts: 0,
     escalation: 'exit',
   })
-  const { error } = await within(20_000, () => stage.log.lines.join('\n'), stage.server.closed)
+  await publisher.publish('crash', '')
+  const { error } = await within(20_000, () => log.lines.join('\n'), server.closed)
   t.is(error?.code, 'ERR_WORKER_STOPPED')
+  t.regex(error?.message ?? '', /"hoarder" has failed too often.*exit code 1/)
 })
+
+withMosquitto.serial(
+  'F52: a worker that is given up before the server runs keeps it from starting',
+  async (t) => {
+    const mayfly = { id: 'mayfly', application: `${programs}mayfly.ts#mayfly`, thread: true }
+    await t.throwsAsync(
+      scene(t, { ...mayfly, maxRestarts: 0, escalation: 'exit' }, { broker: { url: 'mqtt://127.0.0.1:1' } }),
+      { code: 'ERR_WORKER_STOPPED' },
+    )
+  },
+)

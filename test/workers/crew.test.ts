@@ -1,14 +1,17 @@
 import test from 'ava'
 import { silentLog } from '../../lib/core/log.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
+import type { ReceiverHost } from '../../lib/core/receiver-host.ts'
 import type { Message } from '../../lib/core/message.ts'
 import type { Outcome, Plan } from '../../lib/core/receiver.ts'
 import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import type { WorkerOptions } from '../../lib/core/workforce.ts'
-import { Crew } from '../../lib/workers/crew.ts'
+import { resolveWorkerOptions } from '../../lib/config/worker.ts'
+import { Crew, type CrewParts } from '../../lib/workers/crew.ts'
+import type { Incarnation, WorkerHost } from '../../lib/workers/host.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
-import { hand, PlainAttempt, StagedHost, WorkerPlace } from '../helpers/worker-place.ts'
+import { hand, PlainAttempt, StagedHost, StagedIncarnation, WorkerPlace } from '../helpers/worker-place.ts'
 
 class Scene {
   readonly clock = new FakeClock()
@@ -19,9 +22,11 @@ class Scene {
   /** What the loading of an application fails with. */
   fault: Error | undefined = undefined
 
+  readonly parts: CrewParts
+
   constructor(plan: Partial<Plan> = {}) {
-    this.crew = new Crew({
-      place: () => this.place,
+    this.parts = {
+      place: Promise.resolve(this.place),
       hostFor: async ({ id }) => {
         if (this.fault !== undefined) throw this.fault
         const host = new StagedHost(plan)
@@ -32,7 +37,8 @@ class Scene {
       random: () => 1,
       log: silentLog,
       exit: (error) => this.exits.push(error),
-    })
+    }
+    this.crew = new Crew(this.parts)
   }
 
   async spawn(id: string, options?: WorkerOptions): Promise<StagedHost> {
@@ -446,4 +452,61 @@ test('what ends because the server stops is not started again', async (t) => {
   await other.receiver.disconnected({ type: 'lost' })
   await other.fails(lost)
   t.is(other.clock.timers, 1)
+})
+
+test('a worker of the configuration that ends while another one still begins is started again', async (t) => {
+  const slow = new Deferred<WorkerHost>()
+  const scene = new Scene()
+  const crew = new Crew({
+    ...scene.parts,
+    hostFor: (order) => (order.id === 'slow' ? slow.promise : scene.parts.hostFor(order)),
+  })
+  const order = { ...resolveWorkerOptions({}), application: './a.ts' }
+  const prepared = crew.prepare([
+    { ...order, id: 'quick' },
+    { ...order, id: 'slow' },
+  ])
+  await settled()
+  await scene.fails(scene.hosts.get('quick')!)
+  scene.clock.advance(100)
+  slow.resolve(new StagedHost())
+  await prepared
+  await settled()
+  t.is(scene.hosts.get('quick')!.started.length, 2)
+  t.is(crew.workers()[0]?.state, 'running')
+})
+
+test('of several instances one that ends before the others have begun is a start that has failed', async (t) => {
+  const scene = new Scene()
+  const second = new Deferred<Incarnation>()
+  const first = new StagedIncarnation()
+  const starts = [Promise.resolve<Incarnation>(first), second.promise]
+  const crew = new Crew({ ...scene.parts, hostFor: async () => ({ start: () => starts.shift()! }) })
+  const spawned = crew.spawn('one', './a.ts', { instances: 2 })
+  await settled()
+  first.ending.resolve(new Error('broken'))
+  await t.throwsAsync(spawned, { code: 'ERR_WORKER_START', message: /broken/ })
+  const late = new StagedIncarnation()
+  second.resolve(late)
+  await settled()
+  t.true(late.isClosed)
+  t.deepEqual(crew.workers(), [])
+})
+
+test('a worker that has finished before there is a server is let go of when there is one', async (t) => {
+  const scene = new Scene()
+  const place = new Deferred<ReceiverHost>()
+  const crew = new Crew({ ...scene.parts, place: place.promise })
+  const order = { ...resolveWorkerOptions({ restart: 'temporary' }), application: './a.ts', id: 'one' }
+  await crew.prepare([order])
+  scene.hosts.get('one')!.last.ending.resolve(undefined)
+  await settled()
+  t.deepEqual(scene.place.detached, [])
+  place.resolve(scene.place)
+  await settled()
+  t.deepEqual(
+    scene.place.detached.map(([id]) => id),
+    ['one'],
+  )
+  t.deepEqual(crew.workers(), [])
 })
