@@ -8,6 +8,11 @@ export {
   type DisconnectHandler,
 } from './core/application.ts'
 export {
+  type ChannelContext,
+  type ChannelHandler,
+  type ChannelHandlerOptions,
+} from './core/channel-handlers.ts'
+export {
   type ChannelCounters,
   type ChannelEvent,
   type ChannelLayer,

@@ -113,8 +113,9 @@ export async function createServer(
   const channels = layerFor(settings, log)
   const identity = {
     log,
-    rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     channels: channels.layer,
+    clock: systemClock,
+    rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
   }
   const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
@@ -138,7 +139,8 @@ export async function createServer(
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
     const { crashLedger, durableOutbox, exchanges } = opened
     const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
-    const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
+    const connection =
+      transport ?? connectionTo(settings, { secret, exchanges, isStrict, will: settings.broker.will })
     const parts: ServerParts = {
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,
@@ -152,7 +154,7 @@ export async function createServer(
         await opened.close()
       },
     }
-    server = new Workplace(parts, crew)
+    server = new Workplace(parts, crew, channels.layer)
     place.resolve(server)
   } catch (error) {
     master?.release()

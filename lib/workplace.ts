@@ -1,4 +1,5 @@
 // A server with its workers, as serve() gives it: what runs on it can be spawned, ended and looked at.
+import type { ChannelLayer } from './core/channel-layer.ts'
 import type {
   KillOptions,
   WorkerApplication,
@@ -12,10 +13,13 @@ import type { ServerParts } from './server/server-parts.ts'
 import type { Crew } from './workers/crew.ts'
 
 export class Workplace extends Server implements Workforce {
+  /** The channel layer of this server, which its handlers have as `ctx.channels`. It is closed with the server. */
+  readonly channels: ChannelLayer
   readonly #crew: Crew
 
-  constructor(parts: ServerParts, crew: Crew) {
+  constructor(parts: ServerParts, crew: Crew, channels: ChannelLayer) {
     super(parts)
+    this.channels = channels
     this.#crew = crew
   }
 

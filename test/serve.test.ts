@@ -66,7 +66,7 @@ test('a worker that can not be mounted is named, with its mount', async (t) => {
     workers: [{ id: 'climate', mount: 'x/#', application: mqttasgi() }],
   }
   await t.throwsAsync(serve(mqttasgi(), options), {
-    code: 'ERR_CONFIG_VALUE',
+    code: 'ERR_WORKER_OPTION',
     message: /^Worker "climate" can not be mounted under "x\/#"/,
   })
 })

@@ -37,6 +37,12 @@ export class Groups {
     return [...(this.#groups.get(group)?.keys() ?? [])]
   }
 
+  /** Takes all channels of a process out of all groups. */
+  forget(isOf: (channel: string) => boolean): void {
+    for (const [group, members] of this.#groups)
+      for (const channel of members.keys()) if (isOf(channel)) this.discard(group, channel)
+  }
+
   clear(): void {
     this.#groups.clear()
   }

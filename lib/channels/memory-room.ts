@@ -8,6 +8,8 @@ import { Mailboxes } from './mailboxes.ts'
 export class MemoryRoom {
   readonly counters: ChannelCounters = zeroChannelCounters()
   readonly capacity: number
+  /** In seconds. */
+  readonly groupExpiry: number
   readonly mailboxes: Mailboxes
   readonly groups: Groups
 
@@ -15,6 +17,7 @@ export class MemoryRoom {
   constructor(limits: ChannelLimits, clock: Pick<Clock, 'now'> = performance) {
     const decided = decidedLimits(limits)
     this.capacity = decided.capacity
+    this.groupExpiry = decided.groupExpiryMs / 1_000
     this.mailboxes = new Mailboxes({ ...decided, layer: 'memory', counters: this.counters, clock })
     this.groups = new Groups(clock, decided.groupExpiryMs)
   }

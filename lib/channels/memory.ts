@@ -7,7 +7,7 @@ import {
   type ChannelLayer,
   type ChannelLimits,
 } from '../core/channel-layer.ts'
-import { assertChannel, assertGroup, assertOwn, localChannel } from '../core/channel-name.ts'
+import { assertChannel, assertGroup, assertOwn, localChannel, processOf } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
 import { channelsClosed, channelsFull } from './limits.ts'
 import { MemoryRoom, sharedRoom } from './memory-room.ts'
@@ -35,6 +35,7 @@ export interface InMemoryChannelLayerOptions extends ChannelLimits {
 export class InMemoryChannelLayer implements ChannelLayer {
   readonly name = 'memory'
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #client = randomBytes(9).toString('base64url')
   readonly #room: MemoryRoom
   readonly #leave: () => void
@@ -47,6 +48,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
     this.#room = shared?.room ?? new MemoryRoom(limits, clock)
     this.#leave = shared?.leave ?? (() => {})
     this.counters = this.#room.counters
+    this.groupExpiry = this.#room.groupExpiry
   }
 
   async send(channel: string, event: ChannelEvent): Promise<void> {
@@ -109,6 +111,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
     if (this.#isClosed) return
     this.#isClosed = true
     for (const end of this.#waiting) end.abort(channelsClosed(this.name))
+    this.#room.groups.forget((channel) => processOf(channel) === this.#client)
     this.#leave()
   }
 

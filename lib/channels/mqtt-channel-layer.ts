@@ -14,7 +14,7 @@ import {
   assertOwn,
   assertPrefix,
   localChannel,
-  ownerOf,
+  processOf,
 } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
@@ -28,7 +28,7 @@ import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
 import { MqttReceiver } from './mqtt-receiver.ts'
-import { MqttTopics, processOf, type TopicUse } from './mqtt-topics.ts'
+import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
 import { withinTime } from './time-limit.ts'
 
 /** How much it keeps, and for how long. */
@@ -48,6 +48,15 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const MOST_SAID = 100
 
+// What the layer itself has to say is not the broker's failure.
+const ownCodes: ReadonlySet<string> = new Set([
+  'ERR_CHANNEL_NAME',
+  'ERR_CHANNEL_EVENT',
+  'ERR_CHANNEL_FULL',
+  'ERR_CHANNEL_CLOSED',
+  'ERR_CHANNEL_LAYER',
+])
+
 /**
  * A channel layer over the broker that a server is connected to; no further server is needed. Events that came wait in
  * the process that receives them; whether there is room in another process can not be known by the sender, and what finds
@@ -64,6 +73,7 @@ const MOST_SAID = 100
 export class MqttChannelLayer implements ChannelLayer {
   readonly name: string
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #counters: ChannelCounters
   readonly #process = randomBytes(9).toString('base64url')
   readonly #limits: DecidedLimits
@@ -98,6 +108,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#log = log
     this.#ended = ended
     this.#limits = decidedLimits(limits)
+    this.groupExpiry = this.#limits.groupExpiryMs / 1_000
     this.#topics = new MqttTopics(prefix, this.#process)
     this.#mailboxes = new Mailboxes({ ...this.#limits, layer: this.name, counters: this.#counters, clock })
     this.#groups = new Groups(clock, this.#limits.groupExpiryMs)
@@ -133,7 +144,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertOwn(channel, this.#process)
     const coming = this.#mailboxes.take(channel, signal)
-    const isShared = ownerOf(channel) === undefined
+    const isShared = processOf(channel) === undefined
     if (isShared && signal?.aborted !== true) this.#share(channel)
     try {
       const event = decodeEvent(await coming)
@@ -193,7 +204,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertGroup(group)
     assertChannel(channel)
-    const owner = ownerOf(channel)
+    const owner = processOf(channel)
     if (owner === undefined) {
       throw new MqttasgiError(
         'ERR_CHANNEL_NAME',
@@ -201,7 +212,7 @@ export class MqttChannelLayer implements ChannelLayer {
       )
     }
     if (this.#isOwn(channel)) return await this.#within(this.#changeOwn(change, group, channel))
-    const asked = this.#control.ask(processOf(owner), change, group, channel)
+    const asked = this.#control.ask(owner, change, group, channel)
     await this.#within(asked.done).finally(asked.forget)
   }
 
@@ -307,8 +318,7 @@ export class MqttChannelLayer implements ChannelLayer {
   }
 
   #isOwn(channel: string): boolean {
-    const owner = ownerOf(channel)
-    return owner !== undefined && processOf(owner) === this.#process
+    return processOf(channel) === this.#process
   }
 
   async #within<T>(work: Promise<T>): Promise<T> {
@@ -323,7 +333,7 @@ export class MqttChannelLayer implements ChannelLayer {
   #failure(thrown: unknown): MqttasgiError {
     if (this.#isClosed) return channelsClosed(this.name)
     const cause = toError(thrown)
-    if (cause instanceof MqttasgiError && /^ERR_CHANNEL_/.test(cause.code)) return cause
+    if (cause instanceof MqttasgiError && ownCodes.has(cause.code)) return cause
     const message = `The broker has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
   }

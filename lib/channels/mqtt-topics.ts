@@ -1,5 +1,5 @@
 // The topics of a channel layer over MQTT: those of a process, of the groups, and of the channels that all know.
-import { ownerOf } from '../core/channel-name.ts'
+import { processOf } from '../core/channel-name.ts'
 
 /** What a topic is for. */
 export type TopicUse =
@@ -34,9 +34,9 @@ export class MqttTopics {
 
   /** Where an event of this channel goes. */
   channel(name: string): string {
-    const owner = ownerOf(name)
-    if (owner === undefined) return `${this.#prefix}/channels/${name}`
-    return `${this.#prefix}/processes/${processOf(owner)}/${name}`
+    const client = processOf(name)
+    if (client === undefined) return `${this.#prefix}/channels/${name}`
+    return `${this.#prefix}/processes/${client}/${name}`
   }
 
   /** What all subscribe to that receive from a channel of no process: the broker gives each event to one of them. */
@@ -59,11 +59,6 @@ export class MqttTopics {
       named('named', `${this.#prefix}/channels/`, topic)
     )
   }
-}
-
-/** The process that alone receives from a channel with this owner. */
-export function processOf(owner: string): string {
-  return owner.slice(owner.lastIndexOf('.') + 1)
 }
 
 function named(type: 'channel' | 'named' | 'group', begin: string, topic: string): TopicUse | undefined {

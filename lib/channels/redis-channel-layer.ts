@@ -9,7 +9,14 @@ import {
   type ChannelLayer,
   type ChannelLimits,
 } from '../core/channel-layer.ts'
-import { assertChannel, assertGroup, assertOwn, assertPrefix, localChannel } from '../core/channel-name.ts'
+import {
+  assertChannel,
+  assertGroup,
+  assertOwn,
+  assertPrefix,
+  localChannel,
+  processOf,
+} from '../core/channel-name.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
@@ -36,6 +43,8 @@ export interface RedisChannelLayerOptions extends ChannelLimits {
 
 const END_DIGITS = 13
 const CHANNELS_AT_ONCE = 100
+// Four times as long as a process says that it is there.
+const ALIVE_MS = 60_000
 
 /**
  * A channel layer over Redis 5 or newer, for which `ioredis` must be installed. An event is in Redis until somebody
@@ -50,6 +59,7 @@ const CHANNELS_AT_ONCE = 100
 export class RedisChannelLayer implements ChannelLayer {
   readonly name: string
   readonly counters: Readonly<ChannelCounters>
+  readonly groupExpiry: number
   readonly #counters: ChannelCounters
   readonly #client = randomBytes(9).toString('base64url')
   readonly #limits: DecidedLimits
@@ -71,7 +81,8 @@ export class RedisChannelLayer implements ChannelLayer {
     const address = redisAddress(url)
     this.name = `redis ${address}`
     this.counters = this.#counters = zeroChannelCounters()
-    this.#limits = decidedLimits({ ...limits })
+    this.#limits = decidedLimits(limits)
+    this.groupExpiry = this.#limits.groupExpiryMs / 1_000
     const keys = (this.#keys = new RedisKeys(prefix))
     const link = (this.#link = new RedisLink({
       url,
@@ -79,6 +90,8 @@ export class RedisChannelLayer implements ChannelLayer {
       timeoutMs: timeout * 1_000,
       purpose: 'Channel layers in Redis',
       importRedis,
+      beat: (redis) => redis.set(keys.process(this.#client), '', 'PX', ALIVE_MS),
+      farewell: (redis) => redis.del(keys.process(this.#client)),
       rung: (_bell, channel) => this.#intake.rung(channel),
       listening: () => this.#intake.rungAll(),
     }))
@@ -104,7 +117,10 @@ export class RedisChannelLayer implements ChannelLayer {
     this.#assertOpen()
     assertChannel(channel)
     const bytes = encodeEvent(event)
-    await this.#within(() => this.#give([channel], bytes))
+    await this.#within(async () => {
+      const full = await this.#give([channel], bytes)
+      if (full.length > 0) throw channelsFull(full, this.#limits.capacity)
+    })
   }
 
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
@@ -156,7 +172,10 @@ export class RedisChannelLayer implements ChannelLayer {
       const channels = (await this.#link.ask((redis) =>
         redis.eval(channelScripts.members, 1, this.#keys.group(group)),
       )) as string[]
-      await this.#give(channels, bytes)
+      const full = await this.#give(channels, bytes)
+      // A process that was killed is in its groups for a day, and must not be an error for each who sends.
+      const alive = await this.#alive(full)
+      if (alive.length > 0) throw channelsFull(alive, this.#limits.capacity)
     })
   }
 
@@ -181,7 +200,7 @@ export class RedisChannelLayer implements ChannelLayer {
   }
 
   // Each script has the keys of some channels, so that it does not hold up others for long.
-  async #give(channels: readonly string[], bytes: Buffer): Promise<void> {
+  async #give(channels: readonly string[], bytes: Buffer): Promise<readonly string[]> {
     const { capacity, expiryMs } = this.#limits
     const full: string[] = []
     for (let from = 0; from < channels.length; from += CHANNELS_AT_ONCE) {
@@ -204,10 +223,20 @@ export class RedisChannelLayer implements ChannelLayer {
       }
     }
     if (full.length < channels.length || channels.length === 0) this.#counters.sent++
-    if (full.length === 0) return
     this.#counters.full += full.length
     for (const channel of full) traceChannelLoss({ layer: this.name, channel, reason: 'full', count: 1 })
-    throw channelsFull(full, capacity)
+    return full
+  }
+
+  async #alive(channels: readonly string[]): Promise<readonly string[]> {
+    const isAlive = await Promise.all(
+      channels.map(async (channel) => {
+        const client = processOf(channel)
+        if (client === undefined) return true
+        return (await this.#link.ask((redis) => redis.exists(this.#keys.process(client)))) === 1
+      }),
+    )
+    return channels.filter((_channel, i) => isAlive[i])
   }
 
   async #take(channel: string): Promise<Buffer | undefined> {

@@ -1,5 +1,5 @@
 // The names in Redis: all keys of a prefix have one hash tag, so that a cluster has them at one place.
-import { ownerOf } from '../core/channel-name.ts'
+import { processOf } from '../core/channel-name.ts'
 
 export class RedisKeys {
   readonly #tag: string
@@ -23,13 +23,18 @@ export class RedisKeys {
     return `${this.#tag}:group:${name}`
   }
 
+  /** Is there as long as a process is. */
+  process(client: string): string {
+    return `${this.#tag}:process:${client}`
+  }
+
   /**
    * Where it is said that a channel has an event: one place for all channels of a process, so that it listens to one
    * only. Names of channels have no exclamation mark at their beginning.
    */
   bell(channel: string): string {
-    const owner = ownerOf(channel)
-    const name = owner === undefined ? channel : `!${owner.slice(owner.lastIndexOf('.') + 1)}`
+    const client = processOf(channel)
+    const name = client === undefined ? channel : `!${client}`
     return `${this.#prefix}:bell:${name}`
   }
 }

@@ -7,6 +7,10 @@ import { withinTime } from './time-limit.ts'
 export interface RedisLinkOptions extends RedisRequest {
   /** For people: without credentials. */
   readonly address: string
+  /** Is asked when the connection for commands is there, and now and then: says that this process is. */
+  readonly beat: (redis: Redis) => Promise<unknown>
+  /** Says that it is not any more. */
+  readonly farewell: (redis: Redis) => Promise<unknown>
   /** Somebody has rung. */
   readonly rung: (bell: string, message: string) => void
   /** The connection that waits is there, or there again: what was rung meanwhile was not heard. */
@@ -15,6 +19,7 @@ export interface RedisLinkOptions extends RedisRequest {
 
 // A connection from which no sign of life comes for so long is given up: it may be half open.
 const QUIET_MS = 15_000
+const FAREWELL_MS = 500
 
 export class RedisLink {
   readonly #options: RedisLinkOptions
@@ -25,6 +30,7 @@ export class RedisLink {
   readonly #ends = new Set<() => void>()
   #isClosed = false
   #reason: Error | undefined = undefined
+  #ready: Redis | undefined = undefined
 
   constructor(options: RedisLinkOptions) {
     this.#options = options
@@ -71,6 +77,9 @@ export class RedisLink {
 
   async close(): Promise<void> {
     this.#isClosed = true
+    const commands = this.#ready
+    if (commands !== undefined)
+      await withinTime(FAREWELL_MS, this.#options.farewell(commands), () => new Error()).catch(() => {})
     for (const end of this.#ends) end()
     await Promise.allSettled([this.#commands, this.#listener])
   }
@@ -86,10 +95,12 @@ export class RedisLink {
     redis.on('error', (error: unknown) => (this.#reason = toError(error)))
     redis.on('ready', () => {
       this.#reason = undefined
-      if (isListener) void this.#resume(redis)
+      if (isListener) return void this.#resume(redis)
+      this.#ready = redis
+      this.#options.beat(redis).catch(() => {})
     })
     if (isListener) redis.on('message', (bell: string, message: string) => this.#options.rung(bell, message))
-    const stopWatching = watch(redis)
+    const stopWatching = watch(redis, isListener ? (one) => one.ping() : this.#options.beat)
     this.#ends.add(() => {
       stopWatching()
       redis.disconnect()
@@ -120,7 +131,7 @@ export class RedisLink {
 }
 
 // Asks for a sign of life now and then; returns the end of that.
-function watch(redis: Redis): () => void {
+function watch(redis: Redis, ask: (redis: Redis) => Promise<unknown>): () => void {
   let isAsked = false
   const answered = (): void => {
     isAsked = false
@@ -129,7 +140,7 @@ function watch(redis: Redis): () => void {
     if (redis.status !== 'ready') return answered()
     if (isAsked) return redis.disconnect(true)
     isAsked = true
-    redis.ping().then(answered, answered)
+    ask(redis).then(answered, answered)
   }, QUIET_MS)
   return () => clearInterval(timer)
 }

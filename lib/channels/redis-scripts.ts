@@ -4,7 +4,9 @@ const now = `
 local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)`
 
-export const channelScripts = {
+type Script = 'send' | 'take' | 'putBack' | 'join' | 'members'
+
+export const channelScripts: Readonly<Record<Script, string>> = {
   /**
    * The key stays longer than its events, so that somebody counts those that nobody has received.
    * KEYS: channels. ARGV: capacity, expiry in milliseconds, event, then for each channel its bell and what is said
@@ -57,4 +59,4 @@ return 0`,
   members: `${now}
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 return redis.call('ZRANGE', KEYS[1], 0, -1)`,
-} as const
+}

@@ -43,6 +43,7 @@ export async function configure({ invocation, terminal, cwd, env }: CommandConte
   const { password } = settings.broker
   if (password instanceof Secret) terminal.hide(password.reveal())
   hideRedis(terminal, settings.deadLetter.redis?.url.reveal())
+  hideRedis(terminal, settings.channels.redis?.url.reveal())
   terminal.isDetailed ||= settings.verbosity === 2
   return { settings, loader }
 }

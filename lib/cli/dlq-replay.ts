@@ -183,7 +183,15 @@ async function run({ server, transport, failure }: Stage, letter: DeadLetter): P
 /** Settings of a connection that takes nothing away from the server that may be running. */
 function alone(settings: Settings): Settings {
   const clientId = `mqttasgi-dlq-${randomBytes(4).toString('hex')}`
-  const broker = { ...settings.broker, clientId, clean: true, sessionExpirySeconds: 0, shareProbe: undefined }
+  const broker = {
+    ...settings.broker,
+    clientId,
+    clean: true,
+    sessionExpirySeconds: 0,
+    shareProbe: undefined,
+    // It would say that the server is gone.
+    will: undefined,
+  }
   const outbox = { ...settings.outbox, durable: false }
   return { ...settings, broker, outbox, workers: [], warnings: [], notices: [] }
 }

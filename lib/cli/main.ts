@@ -32,6 +32,7 @@ const commands: Readonly<Record<CommandName, () => Promise<Command>>> = {
   plan: async () => (await import('./plan.ts')).plan,
   doctor: async () => (await import('./doctor.ts')).doctor,
   dlq: async () => (await import('./dlq.ts')).dlq,
+  channel: async () => (await import('./channel.ts')).channel,
 }
 
 /** Does what the words behind `mqttasgi` say; resolves with the exit code and never rejects. */
@@ -65,6 +66,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
 }
 
 // The query of a websocket may be a signature.
-function isSecretIn({ password, url, 'ws-path': path, 'dead-letter-redis': redis }: Texts): boolean {
-  return password !== undefined || [url, path, redis].some((text) => text !== undefined && /[@?]/.test(text))
+function isSecretIn({ password, url, 'ws-path': path, ...flags }: Texts): boolean {
+  const texts = [url, path, flags['dead-letter-redis'], flags['channel-redis']]
+  return password !== undefined || texts.some((text) => text !== undefined && /[@?]/.test(text))
 }

@@ -17,6 +17,7 @@ export type CommandName =
   | 'plan'
   | 'doctor'
   | 'dlq'
+  | 'channel'
   | 'dev-server'
 
 /** What the command line asks for. */
@@ -32,6 +33,8 @@ export interface Invocation {
     readonly ids: readonly string[]
     readonly flags: DlqFlags
   }
+  /** Of `channel`: the words behind it. */
+  readonly channel?: readonly string[]
   /** Of `plan` and `doctor`: the answer as JSON. */
   readonly json?: boolean
   /** The flags that were given, by their long names without dashes. */
@@ -77,6 +80,11 @@ const commands: readonly CommandEntry[] = [
     summary: 'look at dead letters (ls, show <id>), replay them, or purge them',
     operands: '<action>',
     flags: dlqFlags,
+  },
+  {
+    name: 'channel',
+    summary: 'send an event over the channel layer: send <channel> or group-send <group>, then the event',
+    operands: '<action>',
   },
   { name: 'dev-server', summary: 'one start of the application for dev', hidden: true },
 ]
@@ -152,12 +160,14 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
   command.helpOption('-h, --help', 'show this help').allowExcessArguments()
   command.addHelpText('after', brackets)
   if (entry.takesTopic) command.addArgument(new Argument('<topic>', 'a topic, as it would be published to'))
-  if (entry.flags === undefined) command.addArgument(new Argument('[application]', applicationInWords))
+  if (entry.name === 'channel') addChannelArguments(command)
+  else if (entry.flags === undefined) command.addArgument(new Argument('[application]', applicationInWords))
   else addDlqArguments(command, entry.flags)
   if (entry.hasJson) command.addOption(new Option('--json', 'the answer as JSON'))
   for (const option of options) command.addOption(commanderOption(option))
   command.action(() => {
     if (entry.name === 'dlq') return found(dlqInvocation(command))
+    if (entry.name === 'channel') return found(channelInvocation(command))
     const [topic, ...operands] = entry.takesTopic ? command.args : [undefined, ...command.args]
     const [application] = operands
     refuseMistypedCommand(operands)
@@ -176,6 +186,18 @@ function addDlqArguments(command: Command, flags: readonly OwnFlag[]): void {
   command.addArgument(new Argument('[ids and application...]', `${ids} ${applicationInWords}`))
   for (const { long, value, sentence } of flags)
     command.addOption(new Option(value === undefined ? long : `${long} <${value}>`, sentence))
+}
+
+function addChannelArguments(command: Command): void {
+  command.addArgument(new Argument('[action]', 'send or group-send'))
+  command.addArgument(new Argument('[name]', 'the name of the channel or group'))
+  const event = 'JSON in quotes, or its type and fields: alarm.raised room=hall celsius=85'
+  command.addArgument(new Argument('[event...]', event))
+}
+
+function channelInvocation(command: Command): Invocation {
+  const flags = flagsOf(command)
+  return { command: 'channel', topic: undefined, application: undefined, channel: command.args, flags }
 }
 
 // An id has none of the signs that the path of a file has.

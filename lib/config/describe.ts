@@ -34,7 +34,7 @@ const A_FUNCTION = 'a function'
 
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
   const { broker, channels, deadLetter, outbox } = settings
-  const { tls } = broker
+  const { tls, will } = broker
   const isNetwork = broker.transport !== 'unix'
   return {
     'broker.host': isNetwork ? broker.host : '',
@@ -46,6 +46,11 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.clean': String(broker.clean),
     'broker.sessionExpiry': String(broker.sessionExpirySeconds),
     'broker.onSessionLoss': broker.onSessionLoss,
+    'broker.will.topic': will?.topic,
+    'broker.will.payload': will?.payload,
+    'broker.will.qos': will === undefined ? '' : String(will.qos),
+    'broker.will.retain': will === undefined ? '' : String(will.retain),
+    'broker.will.delay': will === undefined ? '' : String(will.delaySeconds),
     'broker.username': typeof broker.username === 'function' ? A_FUNCTION : broker.username,
     'broker.password':
       broker.password === undefined ? '' : typeof broker.password === 'function' ? A_FUNCTION : redacted,

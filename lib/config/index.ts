@@ -12,5 +12,6 @@ export {
   defineConfig,
   type ServeInput,
   type TlsInput,
+  type WillInput,
   type WorkerInput,
 } from './input.ts'

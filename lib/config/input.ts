@@ -20,6 +20,19 @@ export interface TlsInput {
   alpn?: string[] | undefined
 }
 
+/** The last will: what the broker publishes when the connection ends without our DISCONNECT. */
+export interface WillInput {
+  topic?: string | undefined
+  /** Default: empty. */
+  payload?: string | undefined
+  /** Default: 1. */
+  qos?: 0 | 1 | 2 | undefined
+  /** Default: false. */
+  retain?: boolean | undefined
+  /** Seconds the broker waits with it; not published when the session goes on before (MQTT 5). Default: 0. */
+  delay?: number | undefined
+}
+
 /** The broker. Durations are in seconds. */
 export interface BrokerInput {
   /** `mqtt://`, `mqtts://`, `ws://`, `wss://` with host, and `unix:///path`; the port follows the scheme. */
@@ -42,6 +55,8 @@ export interface BrokerInput {
   sessionExpiry?: number | undefined
   /** What follows when the broker has lost a session that it should have kept. Default: continue. */
   onSessionLoss?: 'continue' | 'stop' | undefined
+  /** A graceful stop takes it back: publish there what is to be known then. */
+  will?: WillInput | undefined
   /** A function is asked before each attempt to connect. */
   username?: string | (() => string | Promise<string>) | undefined
   /** A function is asked before each attempt to connect: for tokens that run out. */

@@ -16,6 +16,15 @@ export interface TlsSettings {
   readonly files: { readonly [name in 'ca' | 'cert' | 'key']: string | undefined }
 }
 
+/** The last will. */
+export interface WillSettings {
+  readonly topic: string
+  readonly payload: string
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly delaySeconds: number
+}
+
 /** The broker, and how to speak with it. */
 export interface BrokerSettings {
   readonly transport: 'tcp' | 'websockets' | 'unix'
@@ -34,6 +43,7 @@ export interface BrokerSettings {
   readonly clean: boolean
   readonly sessionExpirySeconds: number
   readonly onSessionLoss: 'continue' | 'stop'
+  readonly will: WillSettings | undefined
   readonly username: string | TextSource | undefined
   readonly password: Secret | TextSource | undefined
   /** Read again before each attempt; then there is no `password`. */

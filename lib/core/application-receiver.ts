@@ -1,4 +1,7 @@
 // An application as the server sees it: which filters it wants, and how one message goes through it.
+import { ApplicationChannels } from './application-channels.ts'
+import type { ChannelHandlers } from './channel-handlers.ts'
+import type { ChannelLayer } from './channel-layer.ts'
 import { PlanFamily, type ChainPlan, type PlanSource } from './chain-plan.ts'
 import { run } from './compose.ts'
 import type { ApplicationHandle } from './context.ts'
@@ -29,6 +32,7 @@ import { withWorkforce, type ConnectClient, type Workforce } from './workforce.t
 export interface ChainSource extends ApplicationHandle, PlanSource {
   readonly connectHandlers: readonly ((client: ConnectClient, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
+  readonly channelHandlers: ChannelHandlers
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
@@ -48,7 +52,9 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     log: Logger
     client: Client
     rules: PublishRules | undefined
+    channels: ChannelLayer | undefined
   }
+  readonly #channels: ApplicationChannels | undefined
   readonly #listeners = new Set<() => void>()
   readonly #unmount: () => void
   readonly #detach: () => void
@@ -64,10 +70,15 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    const { channels, clock, log, ready, rules, scope, workforce = unattachedWorkforce } = identity
     this.#workforce = workforce
     this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
-    this.#host = { app: source, scope, log, client: unattachedClient, rules }
+    this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
+    if (channels !== undefined && clock !== undefined) {
+      const { channelHandlers: handlers } = source
+      const client = (): Client => this.#host.client
+      this.#channels = new ApplicationChannels({ layer: channels, handlers, client, scope, log, clock })
+    }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,
       prefixes: () => [''],
@@ -117,15 +128,19 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
     const all = withWorkforce(this.useClient(client), this.#workforce)
+    const channels = this.#channels?.begin()
     await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(all, session))
+    await channels
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
     await this.#each('onDisconnect', this.#source.disconnectHandlers, (handler) => handler(reason))
+    if (reason.type !== 'lost') await this.#channels?.end()
   }
 
   /** Lets go of the application: what is registered from now on is no longer noticed here. */
   release(): void {
+    this.#channels?.stop()
     this.#host.client = unattachedClient
     this.#unmount()
     this.#detach()

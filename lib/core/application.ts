@@ -1,6 +1,7 @@
 // The application: the router at the root, with its lifecycle, and the receivers it becomes on a server.
 import { ApplicationReceiver, type ChainSource } from './application-receiver.ts'
 import type { ReceiverIdentity } from './hosted.ts'
+import { ChannelHandlers, type ChannelHandler, type ChannelHandlerOptions } from './channel-handlers.ts'
 import type { UnmatchedHandler } from './context.ts'
 import type { DeliveryOptions } from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'
@@ -44,6 +45,19 @@ export interface Application extends Router {
   /** Runs when the connection is lost, and when the server stops. */
   onDisconnect(handler: DisconnectHandler): this
   /**
+   * Handles events of this type that come over the channel layer: those sent to `ctx.channelName`, and those of the
+   * groups that `group` names, which the application is in as long as a server runs it. One event at a time. An event of
+   * a type that was not declared is counted, said once, and dropped. Types that begin with `mqtt.` or `mqttasgi.` can not
+   * be declared. Codes: `ERR_HANDLER_INVALID`, `ERR_CHANNEL_NAME`.
+   *
+   * @example
+   * app.channel('alarm.raised', { group: 'alarms' }, async (event, ctx) => {
+   *   await ctx.publish(`alarms/${event['room']}`, event)
+   * })
+   */
+  channel(type: string, handler: ChannelHandler): this
+  channel(type: string, options: ChannelHandlerOptions, handler: ChannelHandler): this
+  /**
    * Resolves when every server this application is attached to has subscribed to all of its routes; at
    * once when there is none. Rejects with what the broker refused.
    *
@@ -59,6 +73,7 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
   readonly unmatchedHandlers: UnmatchedHandler[] = []
   readonly connectHandlers: ConnectHandler[] = []
   readonly disconnectHandlers: DisconnectHandler[] = []
+  readonly channelHandlers: ChannelHandlers = new ChannelHandlers()
   readonly #attachments = new Set<Attachment>()
 
   onUnmatched(handler: UnmatchedHandler): this {
@@ -73,6 +88,14 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
 
   onDisconnect(handler: DisconnectHandler): this {
     this.disconnectHandlers.push(checked(handler, 'onDisconnect()'))
+    return this
+  }
+
+  channel(type: string, handler: ChannelHandler): this
+  channel(type: string, options: ChannelHandlerOptions, handler: ChannelHandler): this
+  channel(type: string, first: ChannelHandlerOptions | ChannelHandler, second?: ChannelHandler): this {
+    if (typeof first === 'function') this.channelHandlers.declare(type, {}, first)
+    else this.channelHandlers.declare(type, first ?? {}, second as ChannelHandler)
     return this
   }
 

@@ -39,6 +39,8 @@ export interface ChannelLayer {
   /** For people: which layer this is, and where. */
   readonly name: string
   readonly counters: Readonly<ChannelCounters>
+  /** Seconds a channel stays in a group; whoever stays longer is added again. */
+  readonly groupExpiry: number
   /** Codes: `ERR_CHANNEL_NAME`, `ERR_CHANNEL_EVENT`, `ERR_CHANNEL_FULL`, `ERR_CHANNEL_LAYER`, `ERR_CHANNEL_CLOSED`. */
   send(channel: string, event: ChannelEvent): Promise<void>
   /** The next event of a channel; rejects with the reason of `signal` when that aborts first, and loses nothing then. */

@@ -30,18 +30,18 @@ export function assertPrefix(name: string): void {
 /** Throws `ERR_CHANNEL_NAME` for a channel that only another process than `client` may receive from. */
 export function assertOwn(channel: string, client: string): void {
   assertChannel(channel)
-  const owner = ownerOf(channel)
-  if (owner === undefined || owner.endsWith(`.${client}`)) return
+  const owner = processOf(channel)
+  if (owner === undefined || owner === client) return
   throw new MqttasgiError(
     'ERR_CHANNEL_NAME',
     `Another process alone receives from the channel "${channel}". Receive from one that newChannel() of this layer has made, or from one without a !.`,
   )
 }
 
-/** The process that alone receives from a channel: `specific.a1b2` of `specific.a1b2!c3d4`; undefined where any may. */
-export function ownerOf(channel: string): string | undefined {
+/** The process that alone receives from a channel: `a1b2` of `specific.a1b2!c3d4`; undefined where any may. */
+export function processOf(channel: string): string | undefined {
   const at = channel.indexOf('!')
-  return at === -1 ? undefined : channel.slice(0, at)
+  return at === -1 ? undefined : channel.slice(channel.lastIndexOf('.', at) + 1, at)
 }
 
 /** A channel of the process `client`. Throws `ERR_CHANNEL_NAME` where the prefix makes it too long. */

@@ -1,4 +1,5 @@
 // What a handler is given: one message on its way through the chain, as users see it.
+import type { ChannelLayer } from './channel-layer.ts'
 import type { Next } from './compose.ts'
 import type { JsonLimits } from './json-guard.ts'
 import type { Logger } from './log.ts'
@@ -86,6 +87,14 @@ export interface Context<P extends object = object> {
   extend(ms: number): void
   readonly app: ApplicationHandle
   readonly log: Logger
+  /**
+   * The channel layer of this server: events for consumers, channel handlers and other processes. Throws
+   * `ERR_CHANNEL_LAYER` where there is none.
+   *
+   * @example
+   * await ctx.channels.groupSend('alarms', { type: 'alarm.raised', room: ctx.params.room })
+   */
+  readonly channels: ChannelLayer
   /**
    * Publishes. Resolves on the broker's acknowledgement with its reason code, rejects on its refusal.
    * QoS is 1 unless told otherwise. May be awaited in a handler: it never waits for that handler.

@@ -1,4 +1,5 @@
 // The context behind the interface: reads the message lazily and asks its receiver's client for the rest.
+import type { ChannelLayer } from './channel-layer.ts'
 import { ChainPosition, type Ending } from './compose.ts'
 import type { ApplicationHandle, Context } from './context.ts'
 import { MqttasgiError } from './errors.ts'
@@ -38,6 +39,7 @@ export interface ContextHost {
   readonly client: Client
   /** Left out where no server is. */
   readonly rules?: PublishRules | undefined
+  readonly channels?: ChannelLayer | undefined
 }
 
 /** The layers a message goes through, and what becomes of it at their end. */
@@ -164,6 +166,15 @@ export class MessageContext extends ChainPosition implements Context, RunningCha
 
   get app(): ApplicationHandle {
     return this.#host.app
+  }
+
+  get channels(): ChannelLayer {
+    const { channels } = this.#host
+    if (channels !== undefined) return channels
+    throw new MqttasgiError(
+      'ERR_CHANNEL_LAYER',
+      'There is no channel layer here: it is part of a server that serve() or the command line runs.',
+    )
   }
 
   get log(): Logger {

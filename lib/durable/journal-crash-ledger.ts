@@ -1,6 +1,6 @@
 // The crash ledger on disk: a key for each message in hand, and one that says that the process runs.
 import { createHash } from 'node:crypto'
-import type { CrashLedger } from '../core/crash-ledger.ts'
+import type { CrashLedger, Noted } from '../core/crash-ledger.ts'
 import { DurableMap, type DurableMapOptions } from './durable-map.ts'
 
 /** Where a ledger is. */
@@ -10,8 +10,8 @@ export interface CrashLedgerOptions extends Pick<DurableMapOptions, 'folder' | '
 }
 
 interface InHand {
-  /** How many processes died with it before this one. */
-  readonly deaths: number
+  /** As it was before this process. */
+  readonly noted: Noted
   count: number
 }
 
@@ -24,11 +24,11 @@ export class JournalCrashLedger implements CrashLedger {
   readonly endedCleanly: boolean
   readonly #map: DurableMap
   readonly #maxEntries: number
-  /** What earlier processes have left behind, and how often. */
-  readonly #left: Map<string, number>
+  /** What earlier processes have left behind. */
+  readonly #left: Map<string, Noted>
   readonly #inHand = new Map<string, InHand>()
 
-  private constructor(map: DurableMap, left: Map<string, number>, { maxEntries }: CrashLedgerOptions) {
+  private constructor(map: DurableMap, left: Map<string, Noted>, { maxEntries }: CrashLedgerOptions) {
     this.name = `journal ${map.folder}`
     this.endedCleanly = !map.has(RUNNING)
     this.#map = map
@@ -42,9 +42,9 @@ export class JournalCrashLedger implements CrashLedger {
     const { maxEntries: _, ...place } = options
     const map = await DurableMap.open(place)
     try {
-      const left = new Map<string, number>()
+      const left = new Map<string, Noted>()
       for await (const [key, value] of map.entries()) {
-        if (key !== RUNNING) left.set(key, value.readUInt32BE())
+        if (key !== RUNNING) left.set(key, decoded(value))
       }
       const ledger = new JournalCrashLedger(map, left, options)
       await map.put(RUNNING, Buffer.from(String(process.pid)))
@@ -55,19 +55,27 @@ export class JournalCrashLedger implements CrashLedger {
     }
   }
 
-  knows(key: string): boolean {
-    return this.#left.size > 0 && this.#left.has(nameOf(key))
+  get known(): number {
+    return this.#left.size
   }
 
-  async begin(key: string, unnoted = 0): Promise<number> {
+  knows(key: string): boolean {
+    return this.#left.has(nameOf(key))
+  }
+
+  async begin(key: string, isRepeat: boolean): Promise<Noted> {
     const name = nameOf(key)
-    const inHand = this.#inHand.get(name) ?? { deaths: this.#left.get(name) ?? unnoted, count: 0 }
+    const inHand = this.#inHand.get(name) ?? this.#unheld(name, isRepeat)
+    const { noted } = inHand
     inHand.count++
     this.#inHand.set(name, inHand)
     try {
       // Also for the second of two with one key: the first one's record may still be on its way.
-      await Promise.all([this.#map.put(name, counted(inHand.deaths + 1)), this.#makeRoom()])
-      return inHand.deaths
+      await Promise.all([
+        this.#map.put(name, encoded({ ...noted, deaths: noted.deaths + 1 })),
+        this.#makeRoom(),
+      ])
+      return noted
     } catch (error) {
       this.#letGo(name, inHand)
       throw error
@@ -83,14 +91,18 @@ export class JournalCrashLedger implements CrashLedger {
   }
 
   async cleanEnd(): Promise<void> {
-    const changes = [...this.#inHand].map(([name, { deaths }]) =>
-      deaths === 0 ? this.#map.delete(name) : this.#map.put(name, counted(deaths)),
+    const changes = [...this.#inHand].map(([name, { noted }]) =>
+      noted.deaths === 0 ? this.#map.delete(name) : this.#map.put(name, encoded(noted)),
     )
     await Promise.all([...changes, this.#map.delete(RUNNING)])
   }
 
   close(): Promise<void> {
     return this.#map.close()
+  }
+
+  #unheld(name: string, isRepeat: boolean): InHand {
+    return { noted: this.#left.get(name) ?? { deaths: 0, wasRepeat: isRepeat }, count: 0 }
   }
 
   /** One less in hand; true when that was the last one of its key. */
@@ -113,10 +125,15 @@ export class JournalCrashLedger implements CrashLedger {
   }
 }
 
-function counted(deaths: number): Buffer {
-  const value = Buffer.alloc(4)
+function encoded({ deaths, wasRepeat }: Noted): Buffer {
+  const value = Buffer.alloc(5)
   value.writeUInt32BE(deaths)
+  value.writeUInt8(wasRepeat ? 1 : 0, 4)
   return value
+}
+
+function decoded(value: Buffer): Noted {
+  return { deaths: value.readUInt32BE(), wasRepeat: value[4] === 1 }
 }
 
 // A topic may have 65,535 bytes, and is nobody's business here.

@@ -186,7 +186,7 @@ export class Dispatcher {
     this.#paused = false
     this.#parts.suspects?.connected()
     if (sessionPresent) this.#leaveToTheBroker()
-    else for (const delivery of this.#redeliveries.clear()) delivery.isOurs = true
+    else for (const delivery of this.#redeliveries.clear()) this.#keepForUs(delivery)
   }
 
   /** The connection is gone, and every acknowledgement that was not written with it [MQTT-4.4.0-1]. */
@@ -284,8 +284,7 @@ export class Dispatcher {
     const packetIds = this.#released.map(({ packetId }) => packetId)
     if (!this.#parts.port.acknowledge(packetIds, reasonCodes(this.#released))) return
     this.#parts.counters.acknowledged += this.#released.length
-    for (const { arrival, isQuarantined } of this.#released)
-      if (isQuarantined) this.#parts.suspects?.forget(arrival)
+    for (const delivery of this.#released) if (delivery.isQuarantined) this.#forget(delivery)
     this.#released = []
   }
 
@@ -456,10 +455,23 @@ export class Dispatcher {
     this.#pump()
   }
 
-  #cleared({ arrival, isQuarantined }: Delivery): void {
-    if (isQuarantined) this.#parts.suspects?.quarantined()
-    else this.#parts.suspects?.settled(arrival)
+  #cleared(delivery: Delivery): void {
+    if (!delivery.isQuarantined) this.#parts.suspects?.settled(delivery.arrival)
+    else {
+      this.#parts.suspects?.quarantined()
+      if (delivery.isOurs) this.#forget(delivery)
+    }
     this.#narrow()
+  }
+
+  // No acknowledgement of it is waited for any more.
+  #forget({ arrival }: Delivery): void {
+    this.#parts.suspects?.forget(arrival)
+  }
+
+  #keepForUs(delivery: Delivery): void {
+    delivery.isOurs = true
+    if (delivery.isQuarantined && delivery.settled) this.#forget(delivery)
   }
 
   // It stays in the window until that is kept: else a slow disk would leave any number to be run again.

@@ -62,11 +62,10 @@ export class Suspects {
   async begin(message: SuspectMessage): Promise<number> {
     const { dup } = message
     try {
-      // The first process that died of it had not noted it, for nothing was suspected then: it was in hand there
-      // if it has been sent before.
-      const deaths = await this.#ledger.begin(messageKey(message), dup ? 1 : 0)
-      // It has been sent before, and the broker does not say so: then it has not said so the first time either.
-      return deaths > 0 && !dup ? deaths + 1 : deaths
+      const { deaths, wasRepeat } = await this.#ledger.begin(messageKey(message), dup)
+      // The first process that died of it had not noted it, for nothing was suspected then. It had it in hand if it
+      // was marked as sent before when it was noted first; where the mark is never set, that it came again says so.
+      return deaths > 0 && (wasRepeat || !dup) ? deaths + 1 : deaths
     } catch (error) {
       this.#failed(error)
       return 0
@@ -101,9 +100,10 @@ export class Suspects {
       this.#toCome--
       return true
     }
-    if (wasLeft) return true
+    const { endedCleanly, known } = this.#ledger
     // Some brokers take their time, and send new ones first.
-    return message.dup && (!this.#ledger.endedCleanly || this.#ledger.knows(messageKey(message)))
+    if (wasLeft || (message.dup && !endedCleanly)) return true
+    return known > 0 && this.#ledger.knows(messageKey(message))
   }
 
   #failed(error: unknown): void {

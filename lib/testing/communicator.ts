@@ -219,6 +219,7 @@ export class MqttCommunicator {
     return {
       name: channels.name,
       counters: channels.counters,
+      groupExpiry: channels.groupExpiry,
       send: (channel, event) => channels.send(channel, event),
       receive: (channel, signal) => channels.receive(channel, signal),
       newChannel: async (prefix) => (this.#channel = await channels.newChannel(prefix)),

@@ -1,6 +1,8 @@
 // Runs an application with no broker at all: the same way through the same code, minus the network.
+import { InMemoryChannelLayer } from '../channels/memory.ts'
 import type { ApplicationReceiver } from '../core/application-receiver.ts'
 import { asApplication, type Application } from '../core/application.ts'
+import type { ChannelEvent } from '../core/channel-layer.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type {
   MessageProperties,
@@ -58,6 +60,13 @@ export interface Subscribed {
   readonly options: SubscribeOptions
 }
 
+/** An event that a handler sent over the channel layer: to a channel, or to a group. */
+export interface SentEvent {
+  readonly channel?: string
+  readonly group?: string
+  readonly event: ChannelEvent
+}
+
 /** What happened to the message. */
 export interface DispatchResult {
   /** A route's handler was entered, and the chain did not fail. */
@@ -66,6 +75,8 @@ export interface DispatchResult {
   readonly routes: readonly string[]
   readonly published: readonly Published[]
   readonly subscribed: readonly Subscribed[]
+  /** What was sent over the channel layer, which is one in memory. */
+  readonly sent: readonly SentEvent[]
   /** How the message ended: as the counter of that name counts it. */
   readonly outcome: Settlement['type']
   /** What the chain failed with, after `onError` has seen it. */
@@ -87,10 +98,12 @@ export async function dispatch(
   options: DispatchOptions = {},
 ): Promise<DispatchResult> {
   assertTopic(topic)
+  const channels = new RecordingChannelLayer()
   const receiver = asApplication(app, 'What dispatch() was given').receiver({
     mount: options.mount ?? '',
     scope: { ...masterScope, ...options.scope },
     log: options.log ?? silentLog,
+    channels,
   })
   try {
     const arrival = memoryArrival(topic, encodePayload(payload, topic), options)
@@ -103,10 +116,12 @@ export async function dispatch(
       routes: receiver.plan(arrival).routes,
       published: client.published,
       subscribed: client.subscribed,
+      sent: channels.sent,
       error: settlement.error,
     }
   } finally {
     receiver.release()
+    await channels.close()
   }
 }
 
@@ -138,6 +153,21 @@ async function settlementOf(
   // Else the timer of timeoutMs would keep the test's process waiting.
   dispatcher.leave()
   return settlement
+}
+
+/** Keeps what handlers send, and sends it. */
+class RecordingChannelLayer extends InMemoryChannelLayer {
+  readonly sent: SentEvent[] = []
+
+  override async send(channel: string, event: ChannelEvent): Promise<void> {
+    await super.send(channel, event)
+    this.sent.push({ channel, event })
+  }
+
+  override async groupSend(group: string, event: ChannelEvent): Promise<void> {
+    await super.groupSend(group, event)
+    this.sent.push({ group, event })
+  }
 }
 
 /** Keeps what handlers ask for, and grants it. */

@@ -8,6 +8,7 @@ export {
   type DispatchOptions,
   type DispatchResult,
   type Published,
+  type SentEvent,
   type Subscribed,
 } from './dispatch.ts'
 export type { MemoryDelivery } from './memory-arrival.ts'

@@ -2,6 +2,9 @@
 import { zeroChannelCounters, type ChannelEvent, type ChannelLayer } from '../core/channel-layer.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 
+// The default of every layer, in seconds.
+const GROUP_EXPIRY = 86_400
+
 /** Asks the server's thread for one thing; may be taken back by the signal. */
 export type AskForChannels = (
   method: string,
@@ -24,6 +27,8 @@ export function remoteChannels(ask: AskForChannels): ChannelLayer {
   return {
     name: "the server's channel layer",
     counters,
+    // Joining again is the server's own concern: its layer knows how long a channel stays.
+    groupExpiry: GROUP_EXPIRY,
     send: (channel, event) => send('send', channel, event),
     groupSend: (group, event) => send('groupSend', group, event),
     receive: async (channel, signal) => {

@@ -33,6 +33,7 @@ test('no example is forgotten here, and each one is in the README', (t) => {
     'request-reply.ts',
     'routers.ts',
     'shared.ts',
+    'web',
   ]
   t.deepEqual(readdirSync(folder).sort(), seen)
   const readme = readFileSync(join(root, 'README.md'), 'utf8')

@@ -84,3 +84,12 @@ test('what another layer alone receives from is refused', async (t) => {
   const channel = await new InMemoryChannelLayer().newChannel()
   await throwsCode(t, new InMemoryChannelLayer().receive(channel), 'ERR_CHANNEL_NAME')
 })
+
+test('a layer that is closed is in no group any more', async (t) => {
+  const [gone, here] = [1, 2].map(() => new InMemoryChannelLayer({ prefix: 'left', capacity: 1 }))
+  await gone?.groupAdd('all', await gone.newChannel())
+  await gone?.close()
+  for (let i = 0; i < 3; i++) await here?.groupSend('all', { type: 'x' })
+  t.is(here?.counters.full, 0)
+  await here?.close()
+})

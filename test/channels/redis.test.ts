@@ -207,3 +207,34 @@ test('a Redis that was killed: who waits gets what is sent when it is back', asy
     [channel, 'shared'],
   )
 })
+
+test('a process that was killed is in its groups, and no error for those who send', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const here = layerOf(t, server, { capacity: 1 })
+  const channel = await here.newChannel()
+  await here.groupAdd('all', channel)
+  await here.groupAdd('all', 'specific.killed!x')
+  for (let i = 0; i < 3; i++) {
+    await here.groupSend('all', { type: 'x', number: i })
+    t.is((await here.receive(channel))['number'], i)
+  }
+  t.is(here.counters.full, 2)
+  await admin.set('{asgi}:process:killed', '')
+  await throwsCode(t, here.groupSend('all', { type: 'x' }), 'ERR_CHANNEL_FULL')
+})
+
+test('a Redis that is slow is waited for within the time, and not beyond it', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const [patient, hasty] = [layerOf(t, server), layerOf(t, server, { timeout: 0.3 })]
+  for (const layer of [patient, hasty]) await layer.groupSend('nobody', { type: 'x' })
+  await admin.call('CLIENT', 'PAUSE', '1500', 'ALL')
+  const sending = patient.send('a', { type: 'patient' })
+  const waiting = patient.receive('a')
+  await throwsCode(t, hasty.send('b', { type: 'hasty' }), 'ERR_CHANNEL_LAYER')
+  await sending
+  t.is((await waiting).type, 'patient')
+})

@@ -99,7 +99,7 @@ test(refused, 'dve ./app.ts', 'there is no command dve. Did you mean dev? A file
 test(
   refused,
   'start ./app.ts',
-  'there is no command start. There are run, dev, routes, match, config, plan, doctor, dlq. A file is written as ./start.',
+  'there is no command start. There are run, dev, routes, match, config, plan, doctor, dlq, channel. A file is written as ./start.',
 )
 test(
   refused,

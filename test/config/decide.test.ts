@@ -594,3 +594,36 @@ test('dead letters are no states: they never give way to each other', (t) => {
   t.regex(error?.message ?? '', /^outbox\.latest \(file x\) has "dead\/\+", and deadLetter\.topic \(file x\)/)
   t.deepEqual(settle({ file: { deadLetter, outbox: { latest: ['status/#'] } } }).outbox.latest, ['status/#'])
 })
+
+test('channel events stay in the process unless told otherwise', (t) => {
+  t.deepEqual(settle({}).channels, {
+    layer: 'memory',
+    redis: undefined,
+    prefix: 'asgi',
+    capacity: 100,
+    expiry: 60,
+    groupExpiry: 86_400,
+    timeout: 5,
+  })
+})
+
+test('a channel layer in Redis has an address, which is a secret', (t) => {
+  const env = { MQTTASGI_CHANNEL_LAYER: 'redis', MQTTASGI_CHANNEL_REDIS: 'redis://:canary@host:6380/1' }
+  const { channels } = settle({ env, file: { channels: { capacity: 5, expiry: 0.5, prefix: 'house.1' } } })
+  t.is(channels.redis?.url.reveal(), 'redis://:canary@host:6380/1')
+  t.false(JSON.stringify(channels).includes('canary'))
+  t.like(channels, { capacity: 5, expiry: 0.5, prefix: 'house.1' })
+  const missing = t.throws(() => settle({ file: { channels: { layer: 'redis' } } }))
+  t.regex(missing?.message ?? '', /^channels\.layer is redis \(file x\), and there is no channels\.redis/)
+  const wrong = t.throws(() => settle({ file: { channels: { layer: 'redis', redis: 'http://canary' } } }))
+  t.regex(wrong?.message ?? '', /^channels\.redis \(file x\): expected a URL such as redis:/)
+  t.notRegex(wrong?.message ?? '', /canary/)
+  t.is(settle({ env: { ...env, MQTTASGI_CHANNEL_LAYER: 'mqtt' } }).channels.redis, undefined)
+})
+
+test('a prefix of channels that is none is refused', (t) => {
+  for (const prefix of ['a/b', '', '#', 'x'.repeat(100)]) {
+    const error = t.throws(() => settle({ file: { channels: { prefix } } }))
+    t.regex(error?.message ?? '', /^channels\.prefix/, prefix)
+  }
+})

@@ -1,5 +1,5 @@
 import test from 'ava'
-import { assertChannel, assertGroup, localChannel, ownerOf } from '../../lib/core/channel-name.ts'
+import { assertChannel, assertGroup, localChannel, processOf } from '../../lib/core/channel-name.ts'
 
 test('a channel has letters, digits, hyphens, underscores and periods, fewer than 100', (t) => {
   for (const good of ['a', 'A-1_b.c', '.', 'x'.repeat(99), 'specific.a1!b2']) {
@@ -30,8 +30,9 @@ test('a group is no channel of a process', (t) => {
 
 test('a channel of a process says whose it is', (t) => {
   t.is(localChannel('specific', 'p1', 'x'), 'specific.p1!x')
-  t.is(ownerOf('specific.p1!x'), 'specific.p1')
-  t.is(ownerOf('specific.p1'), undefined)
+  t.is(processOf('specific.p1!x.y'), 'p1')
+  t.is(processOf('p1!x'), 'p1')
+  t.is(processOf('specific.p1'), undefined)
   t.throws(() => localChannel('x'.repeat(96), 'p1', 'x'), { code: 'ERR_CHANNEL_NAME' })
   t.throws(() => localChannel('a!b', 'p1', 'x'), { code: 'ERR_CHANNEL_NAME', message: /prefix/ })
 })

@@ -38,6 +38,8 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly begun?: (attempt: Attempt) => void
   /** Called with the payload of what is to be a dead letter; resolves when it is kept. */
   readonly bury?: (payload: string, burial: Burial) => Promise<void>
+  /** Whether an acknowledgement can be written. */
+  readonly writes?: () => boolean
   /** Called with the packet id of what is done with, of QoS 2; resolves when that is kept. */
   readonly keep?: (packetId: number) => Promise<void> | undefined
 }
@@ -117,10 +119,11 @@ export class Stage {
 
   #port(): ConstructorParameters<typeof Dispatcher>[0]['port'] {
     const awaiting = (): boolean => this.awaiting
-    const { keep } = this.#options
+    const { keep, writes } = this.#options
     return {
       ...(keep === undefined ? {} : { settled: keep }),
       acknowledge: (ids, reasonCodes) => {
+        if (writes?.() === false) return false
         this.writes.push(ids)
         for (const [id, code] of reasonCodes ?? []) this.reasonCodes.set(id, code)
         return true

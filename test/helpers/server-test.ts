@@ -1,5 +1,6 @@
 // Tests that need a real server: run where it is, skipped by name where it is not, failed where it is demanded.
 import test, { type ExecutionContext } from 'ava'
+import { chromiumPath } from './chromium.ts'
 import { ejabberdPath } from './ejabberd.ts'
 import { mosquittoPath } from './mosquitto.ts'
 import { natsPath } from './nats.ts'
@@ -14,6 +15,7 @@ const servers = {
   'rabbitmq-server': { find: rabbitmqPath, install: 'apt-get install rabbitmq-server' },
   ejabberd: { find: ejabberdPath, install: 'apt-get install ejabberd' },
   'redis-server': { find: redisPath, install: 'apt-get install redis-server' },
+  chromium: { find: chromiumPath, install: 'apt-get install chromium' },
   postgres: { find: postgresPath, install: 'apt-get install postgresql' },
 } as const
 

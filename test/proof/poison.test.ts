@@ -2,6 +2,7 @@
 import type { ExecutionContext } from 'ava'
 import { runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { startNats } from '../helpers/nats.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -18,6 +19,24 @@ const app = `
 `
 
 const MESSAGES = 200
+
+/** How often a process dies with this application until one keeps the message as a dead letter. */
+async function deathsUntilPutAway(
+  t: ExecutionContext,
+  { argv, before, cwd }: { argv: readonly string[]; before: () => Promise<void>; cwd: string },
+): Promise<number> {
+  for (let deaths = 1; deaths < 8; deaths++) {
+    await before()
+    const command = runProcess(t, argv, { cwd })
+    const isPutAway = await command.seen(/died \d times with this message/).then(
+      () => true,
+      () => false,
+    )
+    if (isPutAway) return deaths
+    await command.ended.catch(() => {})
+  }
+  return Number.POSITIVE_INFINITY
+}
 
 async function life(t: ExecutionContext, cwd: string, argv: readonly string[]): Promise<'died' | 'lives'> {
   const command = runProcess(t, argv, { cwd })
@@ -90,3 +109,21 @@ for (const [version, name] of [
     },
   )
 }
+
+serverTest('nats-server')(
+  'three processes die of a message also where the broker sends it again late, behind new ones (NATS)',
+  async (t) => {
+    const broker = await startNats({ ackWait: '2s' })
+    t.teardown(() => broker.stop())
+    const cwd = temporaryFolder(t, { 'app.ts': app, handled: '' })
+    const argv = ['./app.ts', '--url', broker.url, '-c', 'false', '-i', 'victim', '--protocol-version', '4']
+    const first = runProcess(t, argv, { cwd })
+    await first.seen(/running/)
+    const publisher = await startPublisher(broker.url)
+    t.teardown(() => publisher.close())
+    await publisher.publish('work/poison', 'poison')
+    await first.ended.catch(() => {})
+    const before = (): Promise<void> => publisher.many(60, (i) => `work/${i}`)
+    t.is(await deathsUntilPutAway(t, { argv, before, cwd }), 3)
+  },
+)

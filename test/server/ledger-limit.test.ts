@@ -1,21 +1,24 @@
 import test from 'ava'
-import type { CrashLedger } from '../../lib/core/crash-ledger.ts'
+import type { CrashLedger, Noted } from '../../lib/core/crash-ledger.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
 import { withLedgerLimit } from '../../lib/server/ledger-limit.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 
+const noted = (deaths: number): Noted => ({ deaths, wasRepeat: false })
+
 /** A ledger whose answers come when the test says. */
-function slowLedger(): CrashLedger & { answers: Deferred<number>[]; ended: boolean } {
+function slowLedger(): CrashLedger & { answers: Deferred<Noted>[]; ended: boolean } {
   const ledger = {
     name: 'a slow disk',
     endedCleanly: false,
-    answers: [] as Deferred<number>[],
-    ended: false,
+    known: 0,
     knows: (key: string) => key === 'known',
+    answers: [] as Deferred<Noted>[],
+    ended: false,
     begin: () => {
-      const answer = new Deferred<number>()
+      const answer = new Deferred<Noted>()
       ledger.answers.push(answer)
       return answer.promise
     },
@@ -30,13 +33,15 @@ test('an answer in time is given on, also where it is a refusal, and leaves no t
   const clock = new FakeClock()
   const ledger = slowLedger()
   const limited = withLedgerLimit(ledger, clock, 5_000)
-  const asked = [limited.begin('a'), limited.begin('b')]
-  ledger.answers[0]?.resolve(2)
+  const asked = [limited.begin('a', false), limited.begin('b', false)]
+  ledger.answers[0]?.resolve(noted(2))
   ledger.answers[1]?.reject(new Error('no room'))
-  t.is(await asked[0], 2)
+  t.is((await asked[0])?.deaths, 2)
   await t.throwsAsync(asked[1]!, { message: 'no room' })
   t.is(clock.timers, 0)
-  t.deepEqual([limited.knows('known'), limited.knows('a')], [true, false])
+  Object.assign(ledger, { known: 3 })
+  t.is(limited.known, 3)
+  t.deepEqual([limited.knows('known'), limited.knows('unknown')], [true, false])
   await limited.cleanEnd()
   await limited.settled('a')
   await limited.close()
@@ -47,16 +52,16 @@ test('what is overdue is not waited for, nor anything behind it until it has com
   const clock = new FakeClock()
   const ledger = slowLedger()
   const limited = withLedgerLimit(ledger, clock, 5_000)
-  const late = t.throwsAsync(limited.begin('a'), { message: 'it has not answered within 5 s.' })
+  const late = t.throwsAsync(limited.begin('a', false), { message: 'it has not answered within 5 s.' })
   clock.advance(5_000)
   await late
-  await t.throwsAsync(limited.begin('b'))
+  await t.throwsAsync(limited.begin('b', false))
   t.is(ledger.answers.length, 1)
-  ledger.answers[0]?.resolve(0)
+  ledger.answers[0]?.resolve(noted(0))
   await settled()
-  const asked = limited.begin('b')
-  ledger.answers[1]?.resolve(1)
-  t.is(await asked, 1)
+  const asked = limited.begin('b', false)
+  ledger.answers[1]?.resolve(noted(1))
+  t.is((await asked).deaths, 1)
   t.is(clock.timers, 0)
 })
 
@@ -88,7 +93,7 @@ test('a message that the ledger is still asked about at the drain limit is not b
   const stopping = server.stop()
   await settled()
   clock.advance(1_000)
-  ledger.answers[0]?.resolve(0)
+  ledger.answers[0]?.resolve(noted(0))
   await settled()
   t.deepEqual(await stopping, { clean: false, unsettled: 0 })
   t.is(runs, 0)

@@ -1,5 +1,5 @@
 import test from 'ava'
-import type { CrashLedger } from '../../lib/core/crash-ledger.ts'
+import type { CrashLedger, Noted } from '../../lib/core/crash-ledger.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import type { QoS } from '../../lib/core/message.ts'
 import { messageKey } from '../../lib/server/message-key.ts'
@@ -11,23 +11,21 @@ function message(payload: string, more: { dup?: boolean; qos?: QoS } = {}): Susp
   return { topic: 'a', payload: Buffer.from(payload), qos: 1, dup: false, ...more }
 }
 
-/** A ledger in memory. `crashes` says how often a process has died with a payload in hand. */
+/** A ledger in memory. `noted` says what is in it of a key. */
 function ledgerOf(
   endedCleanly: boolean,
-  crashes: (key: string) => number = () => 0,
-): CrashLedger & { open: Set<string>; unnoted: number[] } {
+  noted: (key: string) => Noted | undefined = () => undefined,
+): CrashLedger & { open: Set<string> } {
   const open = new Set<string>()
-  const unnoted: number[] = []
   return {
     name: 'in memory',
     endedCleanly,
     open,
-    unnoted,
-    knows: (key) => crashes(key) > 0,
-    begin: async (key, before = 0) => {
+    known: 1,
+    knows: (key) => noted(key) !== undefined,
+    begin: async (key, isRepeat) => {
       open.add(key)
-      unnoted.push(before)
-      return crashes(key)
+      return noted(key) ?? { deaths: 0, wasRepeat: isRepeat }
     },
     settled: async (key) => void open.delete(key),
     cleanEnd: async () => {},
@@ -62,16 +60,15 @@ test('after an unclean end it is the first ones, and what was sent before, whene
   t.false(suspects.isInHand)
 })
 
-test('what a process has died of is a suspect when it is sent again after a clean end', (t) => {
+test('what a process has died of is a suspect whenever it comes, also after a clean end', (t) => {
   const known = messageKey(message('poison'))
   const suspects = new Suspects(
-    ledgerOf(true, (key) => (key === known ? 3 : 0)),
+    ledgerOf(true, (key) => (key === known ? { deaths: 3, wasRepeat: true } : undefined)),
     2,
     silentLog,
   )
   t.false(suspects.suspects(message('other', { dup: true })))
-  t.false(suspects.suspects(message('poison')))
-  t.true(suspects.suspects(message('poison', { dup: true })))
+  t.true(suspects.suspects(message('poison')))
 })
 
 test('one that is left to the broker is a suspect also when others that were done with come again before it', (t) => {
@@ -97,22 +94,17 @@ test('on each connection it is the first ones again: a broker may not say that i
   t.false(well.suspects(message('1')))
 })
 
-test('the crash that nobody had noted counts for what was sent before', async (t) => {
-  const ledger = ledgerOf(false)
-  const suspects = new Suspects(ledger, 9, silentLog)
-  t.is(await suspects.begin(message('1', { dup: true })), 0)
-  t.is(await suspects.begin(message('2')), 0)
-  t.deepEqual(ledger.unnoted, [1, 0])
-})
-
-test('it counts as well where a broker does not say that it has sent before what has been noted', async (t) => {
-  const suspects = new Suspects(
-    ledgerOf(false, () => 2),
-    9,
-    silentLog,
-  )
-  t.is(await suspects.begin(message('1')), 3)
-  t.is(await suspects.begin(message('2', { dup: true })), 2)
+test('the crash that nobody had noted counts for what was sent before, and where nothing is ever marked so', async (t) => {
+  const count = (noted: Noted, dup: boolean): Promise<number> =>
+    new Suspects(
+      ledgerOf(false, () => noted),
+      9,
+      silentLog,
+    ).begin(message('1', { dup }))
+  t.is(await count({ deaths: 0, wasRepeat: true }, true), 0)
+  t.is(await count({ deaths: 2, wasRepeat: true }, true), 3)
+  t.is(await count({ deaths: 2, wasRepeat: false }, false), 3)
+  t.is(await count({ deaths: 2, wasRepeat: false }, true), 2)
 })
 
 test('a ledger that fails is said once, and nothing is held up', async (t) => {
@@ -148,8 +140,17 @@ test('suspects run one at a time, with nothing beside them, and are forgotten wh
 
 test('what three processes died of is kept as a dead letter without being run, and none of its neighbours', async (t) => {
   const keys = new Map<string, string>()
-  const ledger = ledgerOf(false, (key) => (keys.get('poison') === key ? 3 : 0))
-  const probe = new Suspects({ ...ledger, begin: async (key) => (keys.set('poison', key), 0) }, 1, silentLog)
+  const ledger = ledgerOf(false, (key) =>
+    keys.get('poison') === key ? { deaths: 2, wasRepeat: true } : undefined,
+  )
+  const probe = new Suspects(
+    {
+      ...ledger,
+      begin: async (key, isRepeat) => (keys.set('poison', key), { deaths: 0, wasRepeat: isRepeat }),
+    },
+    1,
+    silentLog,
+  )
   await probe.begin({ topic: 'poison', payload: Buffer.from('poison'), qos: 1, dup: true })
   const buried: string[] = []
   const stage = new Stage({
@@ -199,7 +200,7 @@ test('what was sent before is suspected also when nothing else is in hand, and b
 })
 
 test('what is kept for its crashes stays noted until its acknowledgement has been written', async (t) => {
-  const ledger = ledgerOf(false, () => 3)
+  const ledger = ledgerOf(false, () => ({ deaths: 3, wasRepeat: true }))
   const stage = new Stage({
     suspects: new Suspects(ledger, 1, silentLog),
     bury: () => Promise.resolve(),
@@ -215,6 +216,17 @@ test('what is kept for its crashes stays noted until its acknowledgement has bee
   t.deepEqual(stage.acked, [2])
   t.is(ledger.open.size, 0)
   t.deepEqual(stage.started, [])
+})
+
+test('what is kept for its crashes is forgotten with the session that would have sent it again', async (t) => {
+  const ledger = ledgerOf(false, () => ({ deaths: 3, wasRepeat: true }))
+  const stage = new Stage({ suspects: new Suspects(ledger, 1, silentLog), bury: () => Promise.resolve() })
+  stage.dispatcher.arrived(arrival(1, 'poison', { dup: true }))
+  await settled()
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  await stage.turn()
+  t.is(ledger.open.size, 0)
 })
 
 test('messages of QoS 0 run beside each other while suspects are waited for, and none of them beside one', async (t) => {

@@ -1,5 +1,5 @@
 // What outlives a simulated process: the dead letters, and the book of what was in hand when one died.
-import type { CrashLedger } from '../../lib/core/crash-ledger.ts'
+import type { CrashLedger, Noted } from '../../lib/core/crash-ledger.ts'
 import type { DeadLetter, DeadLetterStore } from '../../lib/core/dead-letter.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import type { SeededRandom } from '../helpers/seeded-random.ts'
@@ -86,7 +86,7 @@ export class SimulatedLetters {
 
 /** The book, over all processes. */
 export class SimulatedLedger {
-  readonly #deaths = new Map<string, number>()
+  readonly #notes = new Map<string, Noted>()
   #isRunning = false
 
   /**
@@ -99,7 +99,7 @@ export class SimulatedLedger {
   } {
     const endedCleanly = !this.#isRunning
     this.#isRunning = true
-    const left = new Map(this.#deaths)
+    const left = new Map(this.#notes)
     const inHand = new Map<string, number>()
     const noted = new Set<string>()
     return {
@@ -107,13 +107,16 @@ export class SimulatedLedger {
       endedCleanly,
       inHand,
       noted,
+      get known() {
+        return left.size
+      },
       knows: (key) => left.has(key),
-      begin: async (key, unnoted = 0) => {
-        const deaths = left.get(key) ?? unnoted
+      begin: async (key, isRepeat) => {
+        const before = left.get(key) ?? { deaths: 0, wasRepeat: isRepeat }
         inHand.set(key, (inHand.get(key) ?? 0) + 1)
         noted.add(key)
-        await disk.write(() => this.#deaths.set(key, deaths + 1))
-        return deaths
+        await disk.write(() => this.#notes.set(key, { ...before, deaths: before.deaths + 1 }))
+        return before
       },
       settled: async (key) => {
         const count = (inHand.get(key) ?? 1) - 1
@@ -121,12 +124,12 @@ export class SimulatedLedger {
         inHand.delete(key)
         left.delete(key)
         await disk.write(() => {
-          this.#deaths.delete(key)
+          this.#notes.delete(key)
           if (!inHand.has(key)) noted.delete(key)
         })
       },
       cleanEnd: () => {
-        for (const key of inHand.keys()) this.#restore(key, left.get(key) ?? 0)
+        for (const key of inHand.keys()) this.#restore(key, left.get(key))
         this.#isRunning = false
         return Promise.resolve()
       },
@@ -134,8 +137,8 @@ export class SimulatedLedger {
     }
   }
 
-  #restore(key: string, deaths: number): void {
-    if (deaths === 0) this.#deaths.delete(key)
-    else this.#deaths.set(key, deaths)
+  #restore(key: string, noted: Noted | undefined): void {
+    if (noted === undefined) this.#notes.delete(key)
+    else this.#notes.set(key, noted)
   }
 }

@@ -30,6 +30,7 @@ test('it says what ran, what was published and what was subscribed', async (t) =
       { topic: 'seen', payload: Buffer.from([1, 2]), options: {} },
     ],
     subscribed: [{ filter: 'more/#', options: { qos: 2 } }],
+    sent: [],
     outcome: 'handled',
     error: undefined,
   })
@@ -41,6 +42,7 @@ test('a message that no route matches is not handled, and that is no error', asy
     routes: [],
     published: [],
     subscribed: [],
+    sent: [],
     outcome: 'unmatched',
     error: undefined,
   })
@@ -198,4 +200,19 @@ test('it leaves no timer that would keep the process waiting', async (t) => {
     program,
   ])
   t.is(stdout, 'false\n')
+})
+
+test('what a handler sends over the channel layer is seen, and goes through one in memory', async (t) => {
+  const app = mqttasgi().topic('a', async (ctx) => {
+    const channel = await ctx.channels.newChannel()
+    await ctx.channels.groupAdd('alarms', channel)
+    await ctx.channels.groupSend('alarms', { type: 'alarm.raised' })
+    await ctx.channels.send('other', { type: await ctx.channels.receive(channel).then(({ type }) => type) })
+  })
+  const { sent, error } = await dispatch(app, 'a')
+  t.is(error, undefined)
+  t.deepEqual(sent, [
+    { group: 'alarms', event: { type: 'alarm.raised' } },
+    { channel: 'other', event: { type: 'alarm.raised' } },
+  ])
 })

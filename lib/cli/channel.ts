@@ -1,0 +1,100 @@
+// mqttasgi channel: sends one event over the channel layer of the configuration, to a channel or to a group.
+import { openChannelLayer } from '../channel-layer.ts'
+import { encodeEvent } from '../core/channel-event.ts'
+import type { ChannelEvent } from '../core/channel-layer.ts'
+import { assertChannel, assertGroup } from '../core/channel-name.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import { show } from '../config/value.ts'
+import { type Command, configure } from './command.ts'
+import { exitCodes } from './exit-codes.ts'
+
+/** What is sent, and where to. */
+export interface ChannelQuestion {
+  readonly action: 'send' | 'group-send'
+  readonly name: string
+  readonly event: ChannelEvent
+}
+
+/** Resolves when the layer has the event. */
+export const channel: Command = async (context) => {
+  const { action, name, event } = readChannelQuestion(context.invocation.channel ?? [])
+  const { settings } = await configure(context)
+  const { terminal } = context
+  if (settings.channels.layer === 'memory') {
+    const where = settings.sources['channels.layer'] ?? 'default'
+    const message = `channels.layer is memory (${where}), and only this process, which ends now, would see the event.`
+    throw new MqttasgiError('ERR_CONFIG_CONFLICT', `${message} Give --channel-layer redis or mqtt.`)
+  }
+  const layer = await openChannelLayer(settings, {
+    log: terminal.log(settings.verbosity),
+    secret: (password) => terminal.hide(password),
+  })
+  try {
+    await (action === 'send' ? layer.send(name, event) : layer.groupSend(name, event))
+  } finally {
+    await layer.close()
+  }
+  const to = action === 'send' ? 'channel' : 'group'
+  terminal.say(`sent ${event.type} to the ${to} ${name} over ${layer.name}`)
+  return exitCodes.clean
+}
+
+/**
+ * The words behind `channel`: `send` or `group-send`, a name, and an event as JSON or as its type and fields. Code:
+ * `ERR_USAGE`.
+ */
+export function readChannelQuestion([action, name, ...words]: readonly string[]): ChannelQuestion {
+  if (action !== 'send' && action !== 'group-send') {
+    const got = action === undefined ? 'nothing' : show(action)
+    throw usage(`expected send or group-send behind channel, got ${got}`)
+  }
+  if (name === undefined || words.length === 0) {
+    const to = action === 'send' ? 'channel' : 'group'
+    throw usage(`channel ${action} takes the name of a ${to} and an event, as in ${exampleOf(action)}`)
+  }
+  const event = eventOf(words)
+  try {
+    if (action === 'send') assertChannel(name)
+    else assertGroup(name)
+    encodeEvent(event)
+  } catch (cause) {
+    throw usage(toError(cause).message.replace(/\.$/, ''), cause)
+  }
+  return { action, name, event }
+}
+
+function eventOf([first = '', ...fields]: readonly string[]): ChannelEvent {
+  if (!first.trimStart().startsWith('{')) {
+    const entries = fields.map(fieldOf)
+    return Object.assign(Object.fromEntries(entries), { type: first })
+  }
+  if (fields.length > 0) throw usage('an event as JSON is one word: put it into quotes')
+  try {
+    return JSON.parse(first) as ChannelEvent
+  } catch (cause) {
+    throw usage(`the event is not JSON: ${toError(cause).message}`, cause)
+  }
+}
+
+// What reads as JSON is that: a number, true, null, a list; everything else is a text.
+function fieldOf(word: string): readonly [string, unknown] {
+  const at = word.indexOf('=')
+  const key = word.slice(0, at)
+  if (at < 1 || key === 'type') {
+    throw usage(`behind the type of an event stand its fields as key=value, and ${show(word)} is none`)
+  }
+  const text = word.slice(at + 1)
+  try {
+    return [key, JSON.parse(text)]
+  } catch {
+    return [key, text]
+  }
+}
+
+function exampleOf(action: string): string {
+  return `mqttasgi channel ${action} alarms alarm.raised room=hall celsius=85`
+}
+
+function usage(message: string, cause?: unknown): MqttasgiError {
+  return new MqttasgiError('ERR_USAGE', `${message}.`, cause === undefined ? {} : { cause })
+}

@@ -1,0 +1,123 @@
+// The channel of an application on one server: opened with the first connection, in its groups until the server stops.
+import { ChannelIntake } from './channel-intake.ts'
+import type { ChannelContext, ChannelHandler, ChannelHandlers } from './channel-handlers.ts'
+import type { ChannelLayer } from './channel-layer.ts'
+import type { Clock } from './clock.ts'
+import { toError } from './errors.ts'
+import type { Logger } from './log.ts'
+import type { Client } from './receiver.ts'
+import type { Scope } from './scope.ts'
+
+/** What it works with. */
+export interface ApplicationChannelsParts {
+  readonly layer: ChannelLayer
+  readonly handlers: ChannelHandlers
+  readonly client: () => Client
+  readonly scope: Scope
+  readonly log: Logger
+  readonly clock: Pick<Clock, 'after'>
+}
+
+const JOIN_AGAIN_MS = 5_000
+
+export class ApplicationChannels {
+  readonly #parts: ApplicationChannelsParts
+  readonly #joined = new Set<string>()
+  #channel: string | undefined = undefined
+  #intake: ChannelIntake<ChannelHandler> | undefined = undefined
+  #opening: Promise<void> | undefined = undefined
+  #cancelJoin: (() => void) | undefined = undefined
+  #stopListening: (() => void) | undefined = undefined
+  #isOver = false
+
+  constructor(parts: ApplicationChannelsParts) {
+    this.#parts = parts
+  }
+
+  /** There is a connection. Nothing is opened where nothing is declared. Never rejects. */
+  async begin(): Promise<void> {
+    const { handlers } = this.#parts
+    this.#stopListening ??= handlers.onDeclared(() => void this.begin())
+    if (handlers.byType.size === 0 || this.#isOver) return
+    try {
+      await (this.#opening ??= this.#open())
+      await this.#join()
+    } catch (error) {
+      this.#opening = undefined
+      this.#again(toError(error))
+    }
+  }
+
+  /** Receives nothing more, and leaves all groups. Never rejects. */
+  async end(): Promise<void> {
+    this.stop()
+    const { layer, log } = this.#parts
+    const channel = this.#channel
+    if (channel === undefined) return
+    const left = [...this.#joined].map((group) => layer.groupDiscard(group, channel))
+    this.#joined.clear()
+    for (const result of await Promise.allSettled(left)) {
+      if (result.status === 'fulfilled') continue
+      log.warn(`A group still has a channel that nobody receives from: ${toError(result.reason).message}`)
+    }
+  }
+
+  /** Receives nothing more, at once. */
+  stop(): void {
+    this.#isOver = true
+    this.#intake?.stop()
+    this.#cancelJoin?.()
+    this.#stopListening?.()
+  }
+
+  async #open(): Promise<void> {
+    const { clock, handlers, layer, log } = this.#parts
+    const channel = await layer.newChannel()
+    if (this.#isOver) return
+    const ctx = this.#context(channel)
+    this.#channel = channel
+    this.#intake = new ChannelIntake({
+      layer,
+      channel,
+      handlers: handlers.byType,
+      run: (handler, event) => handler(event, ctx),
+      log,
+      clock,
+    })
+    this.#intake.start()
+  }
+
+  // Also for those it is in: a channel leaves a group when it is not added again in time.
+  async #join(): Promise<void> {
+    const { clock, handlers, layer } = this.#parts
+    this.#cancelJoin?.()
+    for (const group of handlers.groups) {
+      if (this.#channel === undefined || this.#isOver) return
+      await layer.groupAdd(group, this.#channel)
+      this.#joined.add(group)
+    }
+    if (this.#isOver) return
+    this.#cancelJoin?.()
+    const again = (layer.groupExpiry * 1_000) / 2
+    if (handlers.groups.size > 0) this.#cancelJoin = clock.after(again, () => void this.begin())
+  }
+
+  #again({ message }: Error): void {
+    if (this.#isOver) return
+    this.#parts.log.warn(`The groups of the application can not be joined, which is tried again: ${message}`)
+    this.#cancelJoin?.()
+    this.#cancelJoin = this.#parts.clock.after(JOIN_AGAIN_MS, () => void this.begin())
+  }
+
+  #context(channelName: string): ChannelContext {
+    const { client, layer, log, scope } = this.#parts
+    return Object.freeze({
+      log,
+      scope,
+      channelName,
+      publish: (topic, payload, options) => client().publish(topic, payload, options),
+      send: (channel, event) => layer.send(channel, event),
+      groupSend: (group, event) => layer.groupSend(group, event),
+    } satisfies ChannelContext)
+  }
+}
