@@ -120,14 +120,15 @@ export async function createServer(
   }
   const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
   const place = new Deferred<Workplace>()
+  // Its workers run before there is a server.
+  const fail = async (error: MqttasgiError): Promise<void> => (await place.promise).fail(error)
   const crew = new Crew({
     place: place.promise,
     hostFor: (order) => workerHost(order, hosting),
     clock: systemClock,
     random: Math.random,
     log,
-    // Its workers run before there is a server.
-    exit: (error) => void place.promise.then((server) => server.fail(error)),
+    exit: (error) => void fail(error),
   })
   let stores: Stores | undefined
   try {
