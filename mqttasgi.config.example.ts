@@ -37,6 +37,23 @@ export default defineConfig({
     // What follows when the broker has lost the session: continue subscribes again, stop ends with exit code 1.
     onSessionLoss: 'continue',
 
+    // will: {
+    //   The last will: the topic on which the broker says that this process is gone without a word.
+    //   topic: 'status/greenhouse-1',
+
+    //   What the broker publishes there.
+    //   payload: 'gone',
+
+    //   With which QoS.
+    //   qos: 1,
+
+    //   Retained, so that those who subscribe later hear of it too.
+    //   retain: true,
+
+    //   Seconds the broker waits with it; not published when the session goes on before (MQTT 5).
+    //   delay: 30,
+    // },
+
     // The user name for the broker.
     // username: 'greenhouse',
 

@@ -1,6 +1,6 @@
 // Makes the connection that the settings ask for: where it leads, over what, and who we are there.
 import { currentCredentials } from './config/credentials.ts'
-import type { BrokerSettings, Settings, TlsSettings } from './config/settings.ts'
+import type { BrokerSettings, Settings, TlsSettings, WillSettings } from './config/settings.ts'
 import type { ExchangeStore } from './core/exchange-store.ts'
 import { MqttTransport } from './transport/mqtt-transport.ts'
 import type { BrokerAddress, TlsOptions } from './transport/socket.ts'
@@ -13,13 +13,15 @@ export interface ConnectionSurroundings {
   /** Where QoS 2 messages that were done with are remembered. */
   readonly exchanges?: ExchangeStore | undefined
   /** One message at a time, whatever `maxInFlight` says: a route is strict. */
-  readonly isStrict?: boolean
+  readonly isStrict?: boolean | undefined
+  /** Only the server's own connection has one: the end of any other would say that the server is gone. */
+  readonly will?: WillSettings | undefined
 }
 
 /** Nothing is connected yet. */
 export function connectionTo(
   { broker, maxInFlight, maxPacketBytes }: Settings,
-  { secret, exchanges, isStrict = false }: ConnectionSurroundings,
+  { secret, exchanges, isStrict = false, will }: ConnectionSurroundings,
 ): Transport {
   return new MqttTransport({
     address: addressOf(broker),
@@ -28,6 +30,7 @@ export function connectionTo(
     credentials: () => currentCredentials(broker, secret),
     keepaliveSeconds: broker.keepaliveSeconds,
     sessionExpirySeconds: broker.sessionExpirySeconds,
+    will,
     receiveMaximum: isStrict ? 1 : maxInFlight,
     maxPacketBytes,
     connectTimeoutMs: broker.connectTimeoutMs,

@@ -20,6 +20,30 @@ export {
   type Handler,
   type UnmatchedHandler,
 } from './core/context.ts'
+export {
+  MqttConsumer,
+  type ChannelHandlers,
+  type ConsumerHandler,
+  type ConsumerMessage,
+  type ConsumerScope,
+} from './consumer/consumer.ts'
+export {
+  type IncomingEvent,
+  type MqttConnectEvent,
+  type MqttDisconnectEvent,
+  type MqttMessageEvent,
+  type MqttPublishEvent,
+  type MqttSubscribeEvent,
+  type MqttUnsubscribeEvent,
+  type OutgoingEvent,
+  type RawApplication,
+  type RawReceive,
+  type RawScope,
+  type RawSend,
+  type SendResults,
+  type WorkerKillEvent,
+  type WorkerSpawnEvent,
+} from './consumer/events.ts'
 export { type DeliveryOptions, type KeyContext, type RetryOptions } from './core/delivery-options.ts'
 export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './core/errors.ts'
 export { type JsonLimits } from './core/json-guard.ts'
@@ -55,7 +79,18 @@ export {
   sharedFilter,
   type SharedFilter,
 } from './core/topic.ts'
-export { serve, type ServeOptions } from './serve.ts'
+export { serve, type ServeOptions, type Server } from './serve.ts'
 export { type Counters } from './server/counters.ts'
-export { type Server } from './server/server.ts'
 export { type Closed, type StopOptions, type StopResult } from './server/server-parts.ts'
+export {
+  type ConnectClient,
+  type KillOptions,
+  type RestartPolicy,
+  type WorkerApplication,
+  type WorkerEnd,
+  type WorkerHandle,
+  type WorkerInfo,
+  type WorkerOptions,
+  type WorkerState,
+  type Workforce,
+} from './core/workforce.ts'

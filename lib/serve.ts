@@ -1,30 +1,34 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
-import { pathToFileURL } from 'node:url'
-import { asApplication, type Application, type ApplicationNode } from './core/application.ts'
-import type { ApplicationReceiver } from './core/application-receiver.ts'
-import type { ReceiverIdentity } from './core/hosted.ts'
+import { extname } from 'node:path'
+import type { Application } from './core/application.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
-import { MqttasgiError, toError } from './core/errors.ts'
 import { unfailing, type Logger } from './core/log.ts'
+import type { Receiver } from './core/receiver.ts'
 import type { Router } from './core/router.ts'
-import type { Scope } from './core/scope.ts'
+import { masterScope } from './core/scope.ts'
 import { librariesTrace } from './core/trace.ts'
-import { loadApplication } from './config/application-file.ts'
 import type { ServeInput } from './config/input.ts'
 import { resolveOptions } from './config/load.ts'
 import type { ModuleLoader } from './config/modules.ts'
 import type { OutboxSettings, Settings } from './config/settings.ts'
 import { connectionTo } from './connection.ts'
+import type { ConsumerClass } from './consumer/consumer.ts'
+import type { RawApplication } from './consumer/events.ts'
+import { asHostable } from './consumer/hostable.ts'
 import { openDeadLetters } from './durable/open-dead-letters.ts'
+import { nativeLoader } from './native-loader.ts'
 import { lineLog } from './observe/line-log.ts'
 import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
-import { Server } from './server/server.ts'
 import type { ServerParts } from './server/server-parts.ts'
 import { probeTopic } from './server/share-probe.ts'
+import { systemClock } from './server/system-clock.ts'
 import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
+import { Crew } from './workers/crew.ts'
+import { workerHost } from './workers/worker-hosts.ts'
+import { Workplace } from './workplace.ts'
 
 /** The configuration of a server in a program, and where its words go. */
 export interface ServeOptions extends ServeInput {
@@ -34,14 +38,17 @@ export interface ServeOptions extends ServeInput {
   readonly transport?: Transport
 }
 
+/** A running server: its connection, its health, and its workers. */
+export type Server = Workplace
+
 const TRACE_WARNING =
   'DEBUG lets MQTT.js write what it sends and gets, which is not for a log that others read: DEBUG=mqttasgi:* is ours alone'
 // What a message takes in memory while it waits. Messages of a few bytes would take forty times the limit without it.
 const BYTES_BESIDE_FRAME = 256
 
 /**
- * Runs an application: connects to the broker, subscribes to all of its routes and hands it each message,
- * which is acknowledged when its handlers are done.
+ * Runs an application, a router, a consumer class or a raw application: connects to the broker, subscribes to
+ * all it wants and hands it each message, which is acknowledged when its handlers are done.
  *
  * Resolves when messages can come. Rejects with `ERR_CONFIG_*` for wrong options, with `ERR_CONNECT_*`
  * when the broker can not be reached within the retries, with `ERR_SUBSCRIBE_REFUSED` when it refuses a
@@ -52,7 +59,10 @@ const BYTES_BESIDE_FRAME = 256
  * await server.publish('status/greenhouse', 'online', { retain: true })
  * await server.stop()
  */
-export async function serve(app: Application | Router, options: ServeOptions = {}): Promise<Server> {
+export async function serve(
+  app: Application | Router | ConsumerClass | RawApplication,
+  options: ServeOptions = {},
+): Promise<Server> {
   const { log, transport, ...input } = options
   const settings = resolveOptions(input)
   const server = await createServer(app, settings, {
@@ -69,6 +79,8 @@ export interface ServerSurroundings {
   readonly log: Logger
   /** Loads the application files of workers. */
   readonly loader: ModuleLoader
+  /** The file that runs in the threads of workers, where `loader` is not the runtime itself. */
+  readonly threadEntry?: URL | undefined
   /** Is told each password that was read from a file or a function, so that nothing prints it. */
   readonly secret?: ((password: string) => void) | undefined
   readonly transport?: Transport | undefined
@@ -76,7 +88,7 @@ export interface ServerSurroundings {
   readonly deadLetters?: DeadLetterStore | undefined
 }
 
-function storeOf(settings: Settings, log: Logger, server: () => Server): DeadLetterStore | undefined {
+function storeOf(settings: Settings, log: Logger, server: () => Workplace): DeadLetterStore | undefined {
   return openDeadLetters(deadLetterPlan(settings), {
     publish: (topic, payload, options) => server().publish(topic, payload, options),
     protocolVersion: () => server().protocolVersion,
@@ -88,40 +100,52 @@ function storeOf(settings: Settings, log: Logger, server: () => Server): DeadLet
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log: given, loader, secret, transport, deadLetters }: ServerSurroundings,
-): Promise<Server> {
+  { log: given, loader, threadEntry = nativeThread, secret, transport, deadLetters }: ServerSurroundings,
+): Promise<Workplace> {
   const log = unfailing(given)
-  const workers = await Promise.all(settings.workers.map((worker) => loadWorker(worker, loader)))
-  const hosted: HostedApplication[] = [
-    { application: asApplication(app, 'The application'), identity: { id: 'application' } },
-    ...workers,
-  ]
-  const receivers: ApplicationReceiver[] = []
-  const release = (): void => {
-    for (const receiver of receivers) receiver.release()
+  let server: Workplace
+  const identity = {
+    log,
+    rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
+    ready: () => server.ready(),
   }
+  const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
+  const crew = new Crew({
+    place: () => server,
+    hostFor: (order) => workerHost(order, hosting),
+    clock: systemClock,
+    random: Math.random,
+    log,
+    exit: (error) => server.fail(error),
+  })
+  const master = asHostable(app, 'The application').receiver({
+    ...identity,
+    id: 'application',
+    mount: '',
+    scope: masterScope,
+    workforce: crew,
+  })
   let stores: Stores | undefined
-  let server: Server
   try {
-    const rules = { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 }
-    for (const { application, identity } of hosted) {
-      receivers.push(receiverOf({ application, identity: { log, rules, ...identity } }))
-    }
-    refuseDuplicates(receivers)
+    const receivers: readonly Receiver[] = [master, ...(await crew.prepare(settings.workers))]
     const opened = (stores = await openStores(settings, { log, ownsConnection: transport === undefined }))
     const { crashLedger, durableOutbox, exchanges } = opened
     const isStrict = receivers.some((receiver) => receiver.interests().some(({ strict }) => strict === true))
-    const connection = transport ?? connectionTo(settings, { secret, exchanges, isStrict })
-    server = new Server({
+    const connection =
+      transport ?? connectionTo(settings, { secret, exchanges, isStrict, will: settings.broker.will })
+    const parts: ServerParts = {
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,
       crashLedger,
       filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
-      release: () => opened.close(),
-    })
+      faults: () => crew.faults,
+      release: async () => void (await Promise.all([crew.close(), opened.close()])),
+    }
+    server = new Workplace(parts, crew)
   } catch (error) {
-    release()
+    master.release()
+    await crew.close()
     await stores?.exchanges?.close()
     await stores?.durableOutbox?.store.close()
     await stores?.close()
@@ -131,29 +155,15 @@ export async function createServer(
   if (librariesTrace()) log.warn(TRACE_WARNING)
   for (const notice of settings.notices) log.warn(notice)
   const stopWatching = watchLoop({ log, lastRoutes: () => server.lastRoutes })
-  const detachments = hosted.map(({ application }) => application.attach(server))
   void server.closed.then(() => {
     stopWatching()
-    for (const detach of detachments) detach()
-    release()
+    master.release()
   })
   return server
 }
 
-function receiverOf({ application, identity }: HostedApplication): ApplicationReceiver {
-  try {
-    return application.receiver(identity)
-  } catch (cause) {
-    throw new MqttasgiError(
-      'ERR_CONFIG_VALUE',
-      `Worker "${identity.id}" can not be mounted under "${identity.mount ?? ''}": ${toError(cause).message}`,
-      { cause },
-    )
-  }
-}
-
 function partsOf(
-  receivers: readonly ApplicationReceiver[],
+  receivers: readonly Receiver[],
   settings: Settings,
   log: Logger,
   transport: Transport,
@@ -200,39 +210,5 @@ function outboxPolicy({
   return { ...limits, latest, qos0, whenFull, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) }
 }
 
-interface HostedApplication {
-  readonly application: ApplicationNode
-  readonly identity: Partial<ReceiverIdentity>
-}
-
-async function loadWorker(
-  worker: Settings['workers'][number],
-  loader: ModuleLoader,
-): Promise<HostedApplication> {
-  const { id, mount, params } = worker
-  const loaded =
-    typeof worker.application === 'string'
-      ? await loadApplication(worker.application, process.cwd(), loader)
-      : worker.application
-  const scope: Scope = { type: 'mqtt', appId: id, instanceType: 'worker', params }
-  return {
-    application: asApplication(loaded, `The application of worker "${id}"`),
-    identity: { id, mount, scope },
-  }
-}
-
-function refuseDuplicates(receivers: readonly ApplicationReceiver[]): void {
-  const ids = receivers.map(({ id }) => id)
-  const twice = ids.find((id, i) => ids.indexOf(id) !== i)
-  if (twice === undefined) return
-  throw new MqttasgiError(
-    'ERR_RECEIVER_DUPLICATE',
-    `Two receivers have the id "${twice}". Give each worker an id of its own.`,
-  )
-}
-
-// In a program, files are loaded as the program itself was: TypeScript where the runtime reads it.
-const nativeLoader: ModuleLoader = {
-  load: (file) => import(pathToFileURL(file).href) as Promise<unknown>,
-  files: () => [],
-}
+// Beside this file, under whichever name that has: TypeScript in a checkout, JavaScript in the package.
+const nativeThread = new URL(`./native-thread${extname(import.meta.url)}`, import.meta.url)

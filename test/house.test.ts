@@ -10,8 +10,8 @@ const floors: readonly (readonly string[])[] = [
   ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable', 'lib/channels', 'lib/consumer'],
   ['lib/server', 'lib/workers'],
   ['lib/testing'],
-  ['lib/connection.ts', 'lib/stores.ts'],
-  ['lib/serve.ts'],
+  ['lib/connection.ts', 'lib/stores.ts', 'lib/workplace.ts', 'lib/native-loader.ts'],
+  ['lib/serve.ts', 'lib/native-thread.ts'],
   ['lib/index.ts'],
   ['lib/cli'],
   ['bin'],
@@ -26,7 +26,7 @@ const doors: Readonly<Record<string, string>> = {
   cosmiconfig: 'lib/config/file.ts',
   jiti: 'lib/config/modules.ts',
   aedes: 'lib/broker/embedded-broker.ts',
-  ioredis: 'lib/durable/redis-dead-letters.ts',
+  ioredis: 'lib/redis/open.ts',
   commander: 'lib/cli/program.ts',
 }
 
@@ -34,7 +34,7 @@ const doors: Readonly<Record<string, string>> = {
 const coreModules = new Set(['node:diagnostics_channel'])
 
 /** Files that load what a user names, so that no rule can know it beforehand. */
-const loaders = ['lib/serve.ts']
+const loaders = ['lib/native-loader.ts']
 
 const LONGEST_FILE = 300
 

@@ -23,6 +23,11 @@ export class Mailbox {
     return this.#unread.length === 0 && this.#waiters.size === 0
   }
 
+  /** Somebody waits for the next event. */
+  get isAwaited(): boolean {
+    return this.#waiters.size > 0
+  }
+
   /** Gives it to whoever has waited longest, or keeps it; false when there is no room. Expire first. */
   offer(bytes: Buffer, endsAt: number): boolean {
     const [waiter] = this.#waiters

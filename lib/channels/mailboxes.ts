@@ -47,6 +47,16 @@ export class Mailboxes {
     return this.#fresh(channel).take(signal)
   }
 
+  /** Somebody waits for the next event of the channel. */
+  isAwaited(channel: string): boolean {
+    return this.#boxes.get(channel)?.isAwaited === true
+  }
+
+  /** Tells those who wait for this channel why nothing comes. */
+  fail(channel: string, error: Error): void {
+    this.#boxes.get(channel)?.fail(error)
+  }
+
   /** Forgets all events; who waits goes on waiting. */
   clear(): void {
     for (const box of this.#boxes.values()) box.clear()

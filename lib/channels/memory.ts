@@ -8,7 +8,7 @@ import {
   type ChannelLayer,
   type ChannelLimits,
 } from '../core/channel-layer.ts'
-import { assertChannel, assertGroup, localChannel } from '../core/channel-name.ts'
+import { assertChannel, assertGroup, assertOwn, localChannel } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
 import { Groups } from './groups.ts'
 import { channelsClosed, channelsFull, decidedLimits } from './limits.ts'
@@ -62,7 +62,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
 
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
     this.#assertOpen()
-    assertChannel(channel)
+    assertOwn(channel, this.#client)
     const bytes = await this.#mailboxes.take(channel, signal)
     this.#counters.received++
     return decodeEvent(bytes)

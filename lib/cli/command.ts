@@ -1,13 +1,14 @@
 // What every command is given, and the first steps they share: settings, then the application.
+import { extname } from 'node:path'
 import { Secret } from '../config/secret.ts'
 import { loadApplication } from '../config/application-file.ts'
 import type { Texts } from '../config/levels.ts'
 import { loadConfig } from '../config/load.ts'
 import { createLoader, type ModuleLoader } from '../config/modules.ts'
 import type { Settings } from '../config/settings.ts'
-import { type ApplicationNode, mqttasgi } from '../core/application.ts'
+import { ApplicationNode, asApplication, mqttasgi } from '../core/application.ts'
+import { asHostable } from '../consumer/hostable.ts'
 import { MqttasgiError } from '../core/errors.ts'
-import { asApplication } from '../core/application.ts'
 import { ownModules } from './own-modules.ts'
 import type { Invocation } from './program.ts'
 import type { StopSignals } from './signals.ts'
@@ -53,8 +54,11 @@ function hideRedis(terminal: Terminal, url: string | undefined): void {
   terminal.hide(decodeURIComponent(new URL(url).password))
 }
 
+/** What runs in the threads of workers here. */
+export const workerThread: URL = new URL(`./worker-thread${extname(import.meta.url)}`, import.meta.url)
+
 /** The application of these settings; an empty one when there are only workers. Code: `ERR_APPLICATION_MISSING`. */
-export async function applicationOf({ settings, loader }: Configured): Promise<ApplicationNode> {
+export async function applicationOf({ settings, loader }: Configured): Promise<object> {
   const { application, workers } = settings
   if (application !== undefined) return resolved(application, 'The application', loader)
   if (workers.length > 0) return asApplication(mqttasgi(), 'The application')
@@ -70,25 +74,30 @@ export async function applicationOf({ settings, loader }: Configured): Promise<A
 export interface Placed {
   readonly id: string
   readonly mount: string
-  readonly application: ApplicationNode
+  /** Undefined for a consumer or a raw application: what it subscribes to is only known once it runs. */
+  readonly application: ApplicationNode | undefined
 }
 
 /** The application and the workers, loaded and in their places. */
 export async function placedApplications(configured: Configured): Promise<readonly Placed[]> {
   const { settings, loader } = configured
-  const placed: Placed[] = [{ id: 'application', mount: '', application: await applicationOf(configured) }]
+  const placed: Placed[] = [
+    { id: 'application', mount: '', application: nodeOf(await applicationOf(configured)) },
+  ]
   for (const { id, mount, application } of settings.workers) {
-    const node = await resolved(application, `The application of worker "${id}"`, loader)
-    placed.push({ id, mount, application: node })
+    const loaded = await resolved(application, `The application of worker "${id}"`, loader)
+    placed.push({ id, mount, application: nodeOf(loaded) })
   }
   return placed
 }
 
-async function resolved(
-  given: object | string,
-  what: string,
-  loader: ModuleLoader,
-): Promise<ApplicationNode> {
+/** The application, if it is one that says beforehand what it wants. */
+export function nodeOf(application: object): ApplicationNode | undefined {
+  return application instanceof ApplicationNode ? application : undefined
+}
+
+async function resolved(given: object | string, what: string, loader: ModuleLoader): Promise<object> {
   const value = typeof given === 'string' ? await loadApplication(given, process.cwd(), loader) : given
-  return asApplication(value, typeof given === 'string' ? given : what)
+  const hostable = asHostable(value, typeof given === 'string' ? given : what)
+  return hostable instanceof ApplicationNode ? hostable : Object(value)
 }

@@ -9,7 +9,7 @@ import { connectionTo } from '../connection.ts'
 import { escapeControls } from '../observe/line-log.ts'
 import { createServer } from '../serve.ts'
 import type { Server } from '../server/server.ts'
-import { applicationOf, type CommandContext, type Configured } from './command.ts'
+import { applicationOf, type CommandContext, type Configured, workerThread } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { ReplayTransport } from './replay-transport.ts'
 
@@ -97,6 +97,7 @@ class ToBroker {
     const server = await createServer(mqttasgi(), alone(settings), {
       log,
       loader,
+      threadEntry: workerThread,
       secret: secretOf(this.#context),
     })
     await server.start()
@@ -151,6 +152,7 @@ class ToApplication {
       {
         log: this.#context.terminal.log(settings.verbosity),
         loader,
+        threadEntry: workerThread,
         transport,
         deadLetters: {
           name: 'the dead letters themselves',
@@ -181,7 +183,15 @@ async function run({ server, transport, failure }: Stage, letter: DeadLetter): P
 /** Settings of a connection that takes nothing away from the server that may be running. */
 function alone(settings: Settings): Settings {
   const clientId = `mqttasgi-dlq-${randomBytes(4).toString('hex')}`
-  const broker = { ...settings.broker, clientId, clean: true, sessionExpirySeconds: 0, shareProbe: undefined }
+  const broker = {
+    ...settings.broker,
+    clientId,
+    clean: true,
+    sessionExpirySeconds: 0,
+    shareProbe: undefined,
+    // It would say that the server is gone.
+    will: undefined,
+  }
   const outbox = { ...settings.outbox, durable: false }
   return { ...settings, broker, outbox, workers: [], warnings: [], notices: [] }
 }

@@ -5,7 +5,7 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import { assertTopic } from '../core/topic.ts'
 import { type Command, configure, type Placed, placedApplications } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import { titleOf } from './routes.ts'
+import { KNOWN_LATER, titleOf } from './routes.ts'
 import { alignColumns } from './tree.ts'
 
 /** Prints what would happen to a message; nothing is run, and nothing connected to. */
@@ -29,6 +29,7 @@ function checkedTopic(topic: string): string {
 }
 
 function linesFor({ id, mount, application }: Placed, topic: string): readonly string[] {
+  if (application === undefined) return [KNOWN_LATER]
   const receiver = application.receiver({ id, mount })
   try {
     const { layers, routes } = receiver.plan(messageOn(topic))

@@ -3,6 +3,7 @@ import type { Settings } from '../config/settings.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { type Command, configure, type Placed, placedApplications } from './command.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { KNOWN_LATER, titleOf } from './routes.ts'
 import { type PlanReport, type PlannedSubscription, type Placement, reportPlan } from './plan-report.ts'
 
 /** Prints the plan for MQTT 5 and for 3.1.1, or for the version that is set; connects to nothing. */
@@ -10,10 +11,15 @@ export const plan: Command = async (context) => {
   const { invocation, terminal } = context
   const configured = await configure(context)
   const { settings } = configured
-  const placements = (await placedApplications(configured)).flatMap(placementsOf)
+  const placed = await placedApplications(configured)
+  const placements = placed.flatMap(placementsOf)
   const reports = versionsOf(settings).map((version) => reportPlan(placements, version, settings))
   if (invocation.json === true) terminal.print(JSON.stringify({ plans: reports }, undefined, 2))
-  else terminal.print(reports.flatMap(linesOf).join('\n'))
+  else {
+    terminal.print(reports.flatMap(linesOf).join('\n'))
+    for (const one of placed)
+      if (one.application === undefined) terminal.print(`${titleOf(one)}\n${KNOWN_LATER}`)
+  }
   const [first] = reports
   // What one version can not do the other may: the broker decides which it will be.
   const fault = reports.every((report) => report.fault !== null) ? first?.fault : undefined
@@ -22,6 +28,7 @@ export const plan: Command = async (context) => {
 
 /** What each receiver wants. */
 export function placementsOf({ id, mount, application }: Placed): readonly Placement[] {
+  if (application === undefined) return []
   const receiver = application.receiver({ id, mount })
   try {
     return receiver.interests().map((interest) => ({ receiver: id, interest }))

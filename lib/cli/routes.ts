@@ -14,8 +14,7 @@ export const routes: Command = async (context) => {
   const placed = await placedApplications(configured)
   for (const one of placed) {
     terminal.print(titleOf(one))
-    const tree = drawTree(one.application.routes(one.mount).map(entryOf))
-    terminal.print(tree.length === 0 ? '   no routes: app.topic(pattern, handler) adds one' : tree.join('\n'))
+    terminal.print(linesOf(one))
     terminal.print('')
   }
   terminal.print('subscribed at the broker')
@@ -36,7 +35,17 @@ export function titleOf({ id, mount }: Placed): string {
   return `worker ${id}${mount === '' ? '' : ` at ${mount}`}`
 }
 
+/** What is said where routes are asked for, of whoever has none beforehand. */
+export const KNOWN_LATER = '   a consumer: what it subscribes to is known once it runs'
+
+function linesOf({ application, mount }: Placed): string {
+  if (application === undefined) return KNOWN_LATER
+  const tree = drawTree(application.routes(mount).map(entryOf))
+  return tree.length === 0 ? '   no routes: app.topic(pattern, handler) adds one' : tree.join('\n')
+}
+
 function interestsOf({ id, mount, application }: Placed): readonly Interest[] {
+  if (application === undefined) return []
   const receiver = application.receiver({ id, mount })
   try {
     return receiver.interests()

@@ -1,12 +1,19 @@
 // mqttasgi run: connects the application, keeps it running, and ends it as the signals and the broker say.
 import type { Settings } from '../config/settings.ts'
 import { isLoopback } from '../config/warnings.ts'
-import type { ApplicationNode } from '../core/application.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { createServer } from '../serve.ts'
 import type { Server } from '../server/server.ts'
 import type { Closed } from '../server/server-parts.ts'
-import { applicationOf, type Command, type CommandContext, type Configured, configure } from './command.ts'
+import {
+  applicationOf,
+  type Command,
+  type CommandContext,
+  type Configured,
+  configure,
+  nodeOf,
+  workerThread,
+} from './command.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
 import type { StopSignal } from './signals.ts'
 import { version } from './version.ts'
@@ -24,7 +31,7 @@ export const run: Command = async (context) => {
 
 /** A server that has not been started, and what it was made of. */
 export interface Prepared extends Configured {
-  readonly application: ApplicationNode
+  readonly application: object
   readonly server: Server
 }
 
@@ -41,6 +48,7 @@ export async function prepareServer({ terminal }: CommandContext, configured: Co
   const server = await createServer(application, settings, {
     log: terminal.log(settings.verbosity),
     loader,
+    threadEntry: workerThread,
     secret: (password) => terminal.hide(password),
   })
   return { ...configured, application, server }
@@ -110,9 +118,9 @@ function stopping(signal: StopSignal, { drainTimeoutMs }: Settings): string {
 }
 
 /** Said when messages can come. */
-export function runningLine({ workers }: Settings, application: ApplicationNode): string {
-  const routes = application.routes('').length
-  const count = routes === 1 ? '1 route' : `${routes} routes`
+export function runningLine({ workers }: Settings, application: object): string {
+  const routes = nodeOf(application)?.routes('').length
+  const count = routes === undefined ? 'a consumer' : routes === 1 ? '1 route' : `${routes} routes`
   const more =
     workers.length === 0 ? '' : workers.length === 1 ? ' and 1 worker' : ` and ${workers.length} workers`
   return `running: ${count}${more} subscribed; Ctrl-C stops`

@@ -14,6 +14,7 @@ import { Secret } from './secret.ts'
 import type { BrokerSettings, Settings, TlsSettings } from './settings.ts'
 import { readTls } from './tls.ts'
 import { warningsAbout } from './warnings.ts'
+import { decideWill } from './will.ts'
 
 /** What has no flag and no variable: it comes as it is. */
 export interface Rest extends Pick<Settings, 'application' | 'workers' | 'file' | 'warnings'> {
@@ -86,6 +87,7 @@ function decideBroker(choice: Choice): BrokerSettings {
     ...place,
     address: addressOf(place),
     ...sessionOf(choice),
+    will: decideWill(choice),
     ...credentialsOf(choice),
     keepaliveSeconds: choice.number('broker.keepalive'),
     connectTimeoutMs: Math.round(choice.number('broker.connectTimeout') * 1_000),

@@ -34,7 +34,7 @@ const A_FUNCTION = 'a function'
 
 function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, string | undefined>>> {
   const { broker, deadLetter, outbox } = settings
-  const { tls } = broker
+  const { tls, will } = broker
   const isNetwork = broker.transport !== 'unix'
   return {
     'broker.host': isNetwork ? broker.host : '',
@@ -46,6 +46,11 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
     'broker.clean': String(broker.clean),
     'broker.sessionExpiry': String(broker.sessionExpirySeconds),
     'broker.onSessionLoss': broker.onSessionLoss,
+    'broker.will.topic': will?.topic,
+    'broker.will.payload': will?.payload,
+    'broker.will.qos': will === undefined ? '' : String(will.qos),
+    'broker.will.retain': will === undefined ? '' : String(will.retain),
+    'broker.will.delay': will === undefined ? '' : String(will.delaySeconds),
     'broker.username': typeof broker.username === 'function' ? A_FUNCTION : broker.username,
     'broker.password':
       broker.password === undefined ? '' : typeof broker.password === 'function' ? A_FUNCTION : redacted,
@@ -89,8 +94,31 @@ function valuesOf(settings: Settings): Readonly<Partial<Record<OptionPath, strin
   }
 }
 
-function workerInWords({ id, mount, application }: WorkerSettings): string {
-  return `${id}${mount === '' ? '' : ` at ${mount}`}: ${inWords(application)}`
+function workerInWords({ id, mount, application, ...options }: WorkerSettings): string {
+  const about = [...placeWords(options), ...restartWords(options)]
+  const details = about.length === 0 ? '' : ` (${about.join(', ')})`
+  return `${id}${mount === '' ? '' : ` at ${mount}`}: ${inWords(application)}${details}`
+}
+
+type WorkerOptionSettings = Omit<WorkerSettings, 'id' | 'mount' | 'application'>
+
+function placeWords({ instances, memoryMb, share, thread }: WorkerOptionSettings): string[] {
+  const many = thread ? `in ${instances} threads` : `${instances} instances`
+  return [
+    ...(instances > 1 ? [many] : thread ? ['in a thread'] : []),
+    ...(memoryMb === undefined ? [] : [`${memoryMb} MB`]),
+    ...(share === undefined ? [] : [`shared as ${share}`]),
+  ]
+}
+
+// What is not as it is unless told otherwise.
+function restartWords({ escalation, maxRestarts, restart, withinSeconds }: WorkerOptionSettings): string[] {
+  const isUsual = maxRestarts === 5 && withinSeconds === 60
+  return [
+    ...(restart === 'permanent' ? [] : [restart]),
+    ...(isUsual ? [] : [`${maxRestarts} restarts in ${withinSeconds} s`]),
+    ...(escalation === 'exit' ? ['then exit'] : []),
+  ]
 }
 
 function inWords(application: object | string): string {

@@ -6,9 +6,11 @@ export {
   type ConfigContext,
   type ConfigExport,
   type ConfigInput,
+  type ConsumerLike,
   type OutboxInput,
   defineConfig,
   type ServeInput,
   type TlsInput,
+  type WillInput,
   type WorkerInput,
 } from './input.ts'

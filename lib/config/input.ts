@@ -20,6 +20,19 @@ export interface TlsInput {
   alpn?: string[] | undefined
 }
 
+/** The last will: what the broker publishes when the connection ends without our DISCONNECT. */
+export interface WillInput {
+  topic?: string | undefined
+  /** Default: empty. */
+  payload?: string | undefined
+  /** Default: 1. */
+  qos?: 0 | 1 | 2 | undefined
+  /** Default: false. */
+  retain?: boolean | undefined
+  /** Seconds the broker waits with it; not published when the session goes on before (MQTT 5). Default: 0. */
+  delay?: number | undefined
+}
+
 /** The broker. Durations are in seconds. */
 export interface BrokerInput {
   /** `mqtt://`, `mqtts://`, `ws://`, `wss://` with host, and `unix:///path`; the port follows the scheme. */
@@ -42,6 +55,8 @@ export interface BrokerInput {
   sessionExpiry?: number | undefined
   /** What follows when the broker has lost a session that it should have kept. Default: continue. */
   onSessionLoss?: 'continue' | 'stop' | undefined
+  /** A graceful stop takes it back: publish there what is to be known then. */
+  will?: WillInput | undefined
   /** A function is asked before each attempt to connect. */
   username?: string | (() => string | Promise<string>) | undefined
   /** A function is asked before each attempt to connect: for tokens that run out. */
@@ -96,16 +111,35 @@ export interface OutboxInput {
   durable?: boolean | undefined
 }
 
+/** A consumer class or a raw application, as far as the configuration needs to know. */
+export type ConsumerLike = (abstract new (...args: never[]) => object) | ((...args: never[]) => unknown)
+
 /** A second application on the same connection, with an id and a place of its own. */
 export interface WorkerInput {
   /** Unique. */
   id: string
   /** The pattern under which its routes lie, as in `app.use(pattern, router)`. */
   mount?: string | undefined
-  /** An application, or the file that exports one: `./file.ts#export`. */
-  application: string | ApplicationLike
+  /** An application or a consumer, or the file that exports one: `./file.ts#export`. */
+  application: string | ApplicationLike | ConsumerLike
   /** Given to its handlers as `ctx.scope.params`. */
   params?: Readonly<Record<string, unknown>> | undefined
+  /** In a thread of its own, with its own event loop; `application` must be a file then. Default: false. */
+  thread?: boolean | undefined
+  /** Megabytes of memory that a thread may take. Default: no limit but that of the runtime. */
+  memoryMb?: number | undefined
+  /** How many run side by side: the messages of each key go to one of them. Default: 1. */
+  instances?: number | undefined
+  /** Its subscriptions are shared with those of other processes that name the same group. Default: not. */
+  share?: string | undefined
+  /** When it is started again: always, only after a failure, or never. Default: permanent. */
+  restart?: 'permanent' | 'transient' | 'temporary' | undefined
+  /** What follows more restarts than `maxRestarts` in `withinSeconds`. Default: stop-mount. */
+  escalation?: 'stop-mount' | 'exit' | undefined
+  /** Default: 5. */
+  maxRestarts?: number | undefined
+  /** Default: 60. */
+  withinSeconds?: number | undefined
 }
 
 /** The options of `serve()`: the configuration without the application. */
@@ -149,8 +183,8 @@ export interface ServeInput {
 
 /** The configuration. Every key may be left out. */
 export interface ConfigInput extends ServeInput {
-  /** An application, or the file that exports one: `./file.ts#export`, `app` when nothing follows. */
-  application?: string | ApplicationLike | undefined
+  /** An application or a consumer, or the file that exports one: `./file.ts#export`, `app` when nothing follows. */
+  application?: string | ApplicationLike | ConsumerLike | undefined
 }
 
 /** What a command hands to a configuration that is a function. */

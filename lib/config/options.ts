@@ -1,11 +1,12 @@
 // The one table of options (long for its rows): flags, --help, environment, file and README's table are made of it.
-import type { BrokerInput, DeadLetterInput, OutboxInput, ServeInput, TlsInput } from './input.ts'
+import type { BrokerInput, DeadLetterInput, OutboxInput, ServeInput, TlsInput, WillInput } from './input.ts'
 
 /** Where an option stands in the configuration file; `config` is no part of it. */
 export type OptionPath =
   | 'broker.tls'
-  | `broker.${Exclude<keyof BrokerInput, 'tls'>}`
+  | `broker.${Exclude<keyof BrokerInput, 'tls' | 'will'>}`
   | `broker.tls.${keyof TlsInput}`
+  | `broker.will.${keyof WillInput}`
   | `deadLetter.${keyof DeadLetterInput}`
   | `outbox.${keyof OutboxInput}`
   | Exclude<keyof ServeInput, 'broker' | 'workers' | 'deadLetter' | 'outbox'>
@@ -150,6 +151,49 @@ export const options: readonly OptionEntry[] = [
     env: 'MQTT_ON_SESSION_LOSS',
     sentence:
       'What follows when the broker has lost the session: continue subscribes again, stop ends with exit code 1.',
+  },
+  {
+    path: 'broker.will.topic',
+    type: { kind: 'text' },
+    flag: { long: '--will-topic', value: 'TOPIC' },
+    env: 'MQTT_WILL_TOPIC',
+    sentence: 'The last will: the topic on which the broker says that this process is gone without a word.',
+    aliases: ['lastWill', 'willTopic'],
+  },
+  {
+    path: 'broker.will.payload',
+    type: { kind: 'text' },
+    flag: { long: '--will-payload', value: 'TEXT' },
+    env: 'MQTT_WILL_PAYLOAD',
+    sentence: 'What the broker publishes there.',
+    aliases: ['willPayload', 'message'],
+  },
+  {
+    path: 'broker.will.qos',
+    type: { kind: 'choice', choices: [0, 1, 2] },
+    defaultText: '1',
+    flag: { long: '--will-qos', value: 'QOS' },
+    env: 'MQTT_WILL_QOS',
+    sentence: 'With which QoS.',
+    aliases: ['willQos'],
+  },
+  {
+    path: 'broker.will.retain',
+    type: { kind: 'switch' },
+    defaultText: 'false',
+    flag: { long: '--will-retain', value: 'true|false', alone: 'true' },
+    env: 'MQTT_WILL_RETAIN',
+    sentence: 'Retained, so that those who subscribe later hear of it too.',
+    aliases: ['willRetain'],
+  },
+  {
+    path: 'broker.will.delay',
+    type: { kind: 'integer', min: 0, max: 4_294_967_295 },
+    defaultText: '0',
+    flag: { long: '--will-delay', value: 'SECONDS' },
+    env: 'MQTT_WILL_DELAY',
+    sentence: 'Seconds the broker waits with it; not published when the session goes on before (MQTT 5).',
+    aliases: ['willDelay', 'willDelayInterval', 'delayInterval'],
   },
   {
     path: 'broker.username',

@@ -1,6 +1,7 @@
 // The resolved configuration: everything decided, nothing left to read, and where each value came from.
 import type { TextSource } from './value.ts'
 import type { Secret } from './secret.ts'
+import type { ResolvedWorkerOptions } from './worker.ts'
 
 /** TLS as `tls.connect` wants it: PEM texts, already read and checked. */
 export interface TlsSettings {
@@ -13,6 +14,15 @@ export interface TlsSettings {
   readonly alpn: readonly string[] | undefined
   /** Where `ca`, `cert` and `key` were read, for people. */
   readonly files: { readonly [name in 'ca' | 'cert' | 'key']: string | undefined }
+}
+
+/** The last will. */
+export interface WillSettings {
+  readonly topic: string
+  readonly payload: string
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  readonly delaySeconds: number
 }
 
 /** The broker, and how to speak with it. */
@@ -33,6 +43,7 @@ export interface BrokerSettings {
   readonly clean: boolean
   readonly sessionExpirySeconds: number
   readonly onSessionLoss: 'continue' | 'stop'
+  readonly will: WillSettings | undefined
   readonly username: string | TextSource | undefined
   readonly password: Secret | TextSource | undefined
   /** Read again before each attempt; then there is no `password`. */
@@ -73,13 +84,10 @@ export interface OutboxSettings {
 }
 
 /** One worker: a second receiver with an id. */
-export interface WorkerSettings {
+export interface WorkerSettings extends ResolvedWorkerOptions {
   readonly id: string
-  /** The pattern under which its routes lie; empty for none. */
-  readonly mount: string
-  /** An application, or `/absolute/file.ts#export` to be loaded. */
+  /** Whatever can be run, or `/absolute/file.ts#export` to be loaded. */
   readonly application: object | string
-  readonly params: Readonly<Record<string, unknown>>
 }
 
 /** Everything decided. */

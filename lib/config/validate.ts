@@ -3,13 +3,12 @@ import { MqttasgiError } from '../core/errors.ts'
 import { nearest } from './near.ts'
 import { isInFile, type OptionEntry, optionAt, options } from './options.ts'
 import { checkValue, type OptionValue, show, typeInWords } from './value.ts'
+import { isPlain, type ResolvedWorkerOptions, resolveWorkerOptions, workerFault } from './worker.ts'
 
-/** A worker as it was written, checked. */
-export interface WorkerGiven {
+/** A worker as it was written, checked, with every default in place. */
+export interface WorkerGiven extends ResolvedWorkerOptions {
   readonly id: string
-  readonly mount: string
   readonly application: object | string
-  readonly params: Readonly<Record<string, unknown>>
 }
 
 /** A configuration laid flat. */
@@ -22,7 +21,6 @@ export interface GivenConfig {
 
 const inFile = options.filter(isInFile)
 const topLevelGroups = ['broker', 'deadLetter', 'outbox', 'application', 'workers']
-const workerKeys = ['id', 'mount', 'application', 'params']
 
 /**
  * Checks `input`; `source` says in messages where it was written. Codes: `ERR_CONFIG_KEY`,
@@ -86,19 +84,29 @@ function checkWorkers(workers: unknown, source: string): readonly WorkerGiven[] 
 
 function checkWorker(worker: unknown, path: string, source: string): WorkerGiven {
   if (!isPlain(worker)) throw refused(path, source, 'an object { id, application }', worker)
-  const stranger = Object.keys(worker).find((key) => !workerKeys.includes(key))
-  if (stranger !== undefined) throw unknownWorkerKey(`${path}.${stranger}`, stranger, source)
-  const { id, mount = '', application, params = {} } = worker
+  const { id, application, ...options } = worker
+  const fault = workerFault(options)
+  if (fault !== undefined) {
+    const code = fault.isUnknown ? 'ERR_CONFIG_KEY' : 'ERR_CONFIG_VALUE'
+    throw new MqttasgiError(code, `${path}.${fault.key} (${source}): ${fault.what}`)
+  }
   if (typeof id !== 'string' || id === '') throw refused(`${path}.id`, source, 'a text that is not empty', id)
-  if (typeof mount !== 'string')
-    throw refused(`${path}.mount`, source, 'a pattern such as building/+floor', mount)
-  if (!isPlain(params)) throw refused(`${path}.params`, source, 'an object', params)
-  return { id, mount, params, application: checkApplication(application, `${path}.application`, source) }
+  const checked = checkApplication(application, `${path}.application`, source)
+  if (options['thread'] === true && typeof checked !== 'string') {
+    throw refused(
+      `${path}.application`,
+      source,
+      'the file of an application, for a thread loads it itself',
+      checked,
+    )
+  }
+  return { ...resolveWorkerOptions(options), id, application: checked }
 }
 
 function checkApplication(value: unknown, path: string, source: string): object | string {
   if (typeof value === 'string' && value !== '') return value
   // Whether it is one is for those to say who know applications; here it only has to look like one.
+  if (typeof value === 'function') return value
   const looksRight = typeof value === 'object' && value !== null && 'use' in value && 'topic' in value
   if (looksRight) return value
   throw refused(path, source, "an application or the file of one, such as './app.ts'", value)
@@ -109,12 +117,6 @@ function refused(path: string, source: string, expected: string, value: unknown)
     'ERR_CONFIG_VALUE',
     `${path} (${source}): expected ${expected}, got ${show(value)}.`,
   )
-}
-
-function unknownWorkerKey(path: string, key: string, source: string): MqttasgiError {
-  const near = nearest(key, workerKeys)
-  const hint = near === undefined ? `A worker has ${workerKeys.join(', ')}.` : `Did you mean ${near}?`
-  return new MqttasgiError('ERR_CONFIG_KEY', `${path} (${source}): there is no such key. ${hint}`)
 }
 
 // The value of an unknown key is never shown: a misspelt password is a password.
@@ -165,11 +167,4 @@ function isChild(path: string, prefix: string): boolean {
 
 function lastOf(path: string): string {
   return path.slice(path.lastIndexOf('.') + 1)
-}
-
-function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
-  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
-  const prototype: unknown = Object.getPrototypeOf(value)
-  // A configuration may come from another realm or from a module namespace; classes are not meant.
-  return prototype === null || Object.getPrototypeOf(prototype) === null
 }

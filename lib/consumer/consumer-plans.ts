@@ -10,9 +10,10 @@ import { Layer } from '../core/layer.ts'
 import type { Message } from '../core/message.ts'
 import { pattern } from '../core/pattern.ts'
 import type { Plan } from '../core/receiver.ts'
-import { resolveRouteOptions, type RouteOptions } from '../core/route.ts'
+import { resolveRouteOptions, type ResolvedRouteOptions, type RouteOptions } from '../core/route.ts'
 import type { FlatRoute, Mountable } from '../core/router.ts'
 import { unattachedClient } from '../core/unattached-client.ts'
+import type { Subscribed } from './held-subscriptions.ts'
 
 /** What the plans are made of. */
 export interface ConsumerPlansParts {
@@ -64,11 +65,11 @@ export class ConsumerPlans {
   }
 
   /** All routes, and those that the subscriptions are. */
-  routes(subscribed: readonly string[]): readonly FlatRoute[] {
+  routes(subscribed: readonly Subscribed[]): readonly FlatRoute[] {
     const delivery = this.#delivery
-    const received = subscribed.map((text) => {
+    const received = subscribed.map(({ pattern: text, share }) => {
       const { filter } = pattern<string>(text)
-      return { pattern: text, filter, options: plainOptions(text), delivery, handlers: ['receive'] }
+      return { pattern: text, filter, options: plainOptions(text, share), delivery, handlers: ['receive'] }
     })
     return [...this.#node.routes(this.#parts.identity.mount), ...received].map((route) =>
       this.#linedRoute(route),
@@ -135,6 +136,6 @@ export class ConsumerPlans {
   }
 }
 
-function plainOptions(text: string): ReturnType<typeof resolveRouteOptions> {
-  return resolveRouteOptions(text, {}, undefined)
+function plainOptions(text: string, share?: string): ResolvedRouteOptions {
+  return resolveRouteOptions(text, {}, share)
 }

@@ -33,6 +33,8 @@ export class ConsumerReceiver implements HostedReceiver {
   readonly #stopListening: () => void
   #hasEnded = false
   #everConnected = false
+  // The one whose message is being handled.
+  #attempt: Attempt | undefined = undefined
 
   /** Throws what the class throws that makes the consumer, and what is wrong in its statics. */
   constructor(consumer: MqttConsumer<object>, statics: ConsumerStatics, identity: ReceiverIdentity) {
@@ -80,7 +82,7 @@ export class ConsumerReceiver implements HostedReceiver {
 
   routes(): readonly FlatRoute[] {
     const { plans, subscriptions } = this.#session
-    return plans.routes(subscriptions.patterns)
+    return plans.routes(subscriptions.all)
   }
 
   plan(message: Message): ChainPlan {
@@ -94,7 +96,11 @@ export class ConsumerReceiver implements HostedReceiver {
     let givenUp: Outcome | undefined
     attempt.isWaiting = true
     attempt.chain = {
-      giveUp: async (error) => (givenUp = { type: 'failed', error, route: plan.routes[0] }),
+      giveUp: async (error) => {
+        givenUp = { type: 'failed', error, route: plan.routes[0] }
+        if (this.#isStuck) void this.end(this.#stuck(error))
+        return givenUp
+      },
     }
     return this.#line.run(() => {
       if (givenUp !== undefined) return givenUp
@@ -118,12 +124,16 @@ export class ConsumerReceiver implements HostedReceiver {
       if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
       return
     }
-    await this.#line.open(() => this.#leave(reason))
+    // What does not heed that nobody waits for it must not keep the rest from its end.
+    await (this.#isStuck ? this.#leave(reason) : this.#line.open(() => this.#leave(reason)))
   }
 
   /** It ends, and will take nothing more; without an error it has done its work. */
   async end(error?: Error): Promise<void> {
     if (this.#hasEnded) return
+    if (error !== undefined) {
+      this.#session.identity.log.error(`"${this.id}" has failed: ${error.message}`, { error })
+    }
     const farewell = this.#leave(error === undefined ? { type: 'stopped' } : { type: 'failed', error })
     this.#ended.resolve(error)
     await farewell
@@ -141,15 +151,13 @@ export class ConsumerReceiver implements HostedReceiver {
 
   async #connect(session: SessionInfo): Promise<void> {
     if (this.#hasEnded) return
-    const { channels, identity, subscriptions } = this.#session
+    const { channels, subscriptions } = this.#session
     subscriptions.connected()
     try {
       await channels.begin()
       await this.#consumer.connect(session)
     } catch (thrown) {
-      const error = toError(thrown)
-      identity.log.error(`connect() of "${this.id}" failed: ${error.message}`, { error })
-      return this.end(error)
+      return this.end(toError(thrown))
     }
     void subscriptions.confirm()
   }
@@ -158,13 +166,28 @@ export class ConsumerReceiver implements HostedReceiver {
     if (this.#hasEnded) return this.#notHere(plan)
     const session = this.#session
     session.message = message
+    this.#attempt = attempt
     const over = (): void => {
-      if (session.message === message) session.message = undefined
+      session.message = undefined
+      this.#attempt = undefined
     }
     const outcome = session.plans.application.receive(message, plan, attempt)
     if (outcome instanceof Promise) void outcome.then(over)
     else over()
     return outcome
+  }
+
+  /** Nobody waits any more for what it does, and it does not end. */
+  get #isStuck(): boolean {
+    return this.#attempt?.signal.aborted === true
+  }
+
+  #stuck(cause: Error): MqttasgiError {
+    return new MqttasgiError(
+      'ERR_HANDLER_TIMEOUT',
+      `A handler of "${this.id}" has not ended, long after its time was over, and others wait behind it. Heed message.signal in it.`,
+      { cause, receiver: this.id },
+    )
   }
 
   // Whoever takes the consumer's place gets the message.

@@ -1,4 +1,4 @@
-// The class that users extend: one object with what it remembers, whose methods run one at a time; long for its docstrings.
+// The class that users extend: one object with what it remembers, whose methods run one at a time.
 import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Next } from '../core/compose.ts'
 import type { Context, Handler } from '../core/context.ts'
@@ -66,8 +66,8 @@ export type ConsumerHandler<C, P extends object> = (this: C, ctx: Context<P>, ne
  *   async connect() {
  *     await this.subscribe('meters/+meter')
  *   }
- *   async receive(message: ConsumerMessage) {
- *     await this.publish(`units/${message.params['meter']}`, `${message.text()} ${this.scope.params.unit}`)
+ *   async receive(message: Context<{ meter: string }>) {
+ *     await this.publish(`units/${message.params.meter}`, `${message.text()} ${this.scope.params.unit}`)
  *   }
  * }
  */

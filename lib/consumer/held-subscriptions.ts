@@ -8,11 +8,15 @@ import type { Client } from '../core/receiver.ts'
 import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
 import { resolveRouteOptions } from '../core/route.ts'
 
-interface Held {
+/** One pattern that is subscribed to: under the mount, with its names, without its share group. */
+export interface Subscribed {
+  readonly pattern: string
+  readonly share: string | undefined
+}
+
+interface Held extends Subscribed {
   /** As the broker is told it. */
   readonly filter: string
-  /** Under the mount, with its names, without a share group. */
-  readonly pattern: string
   readonly options: SubscribeOptions
   /** Undefined as long as nothing is granted. */
   qos: QoS | undefined
@@ -46,15 +50,15 @@ export class HeldSubscriptions {
     )
   }
 
-  /** The patterns that are subscribed to, granted or on the way. */
-  get patterns(): readonly string[] {
-    return [...this.#held.values()].map((held) => held.pattern)
+  /** What is subscribed to, granted or on the way. */
+  get all(): readonly Subscribed[] {
+    return [...this.#held.values()]
   }
 
   /** The pattern through which a topic comes; undefined where it is none of these. */
   patternOf(topic: string): string | undefined {
     this.#tree ??= topicTree(
-      this.patterns.map((text) => ({ filter: pattern<string>(text).filter, value: text })),
+      this.all.map((one) => ({ filter: pattern<string>(one.pattern).filter, value: one.pattern })),
     )
     return this.#tree.match(topic)[0]
   }
@@ -109,6 +113,7 @@ export class HeldSubscriptions {
     resolveRouteOptions(text, options, share)
     return {
       filter: share === undefined ? filter : `$share/${share}/${filter}`,
+      share,
       pattern: share === undefined ? written : written.slice(`$share/${share}/`.length),
       options,
       qos: undefined,

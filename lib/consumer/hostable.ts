@@ -4,6 +4,8 @@ import { MqttasgiError } from '../core/errors.ts'
 import type { Hostable } from '../core/hosted.ts'
 import { RouterNode } from '../core/router.ts'
 import { ConsumerReceiver } from './consumer-receiver.ts'
+import type { RawApplication } from './events.ts'
+import { rawReceiver } from './raw.ts'
 import { isConsumerClass, MqttConsumer } from './consumer.ts'
 
 /**
@@ -17,6 +19,7 @@ export function asHostable(value: unknown, what: string): Hostable {
   if (isConsumerClass(value)) {
     return { receiver: (identity) => new ConsumerReceiver(new value(), value, identity) }
   }
+  if (isRawApplication(value)) return { receiver: (identity) => rawReceiver(value, identity) }
   throw new MqttasgiError(
     'ERR_APPLICATION_INVALID',
     `${what} is expected to be made by mqttasgi() or Router(), to be a class that extends MqttConsumer, or an application (scope, receive, send) => …, and is ${inWords(value)}. If it looks right, two copies of mqttasgi may be in use: installed twice, or loaded once by import and once by require (then npm pkg set type=module helps).`,
@@ -28,6 +31,10 @@ function inWords(value: unknown): string {
   if (value instanceof MqttConsumer) return 'a consumer itself: give its class, the server makes the object'
   if (typeof value !== 'function') return `a value of type ${typeof value}`
   return isClass(value) ? 'another class' : `a function with ${value.length} parameters`
+}
+
+function isRawApplication(value: unknown): value is RawApplication {
+  return typeof value === 'function' && value.length === 3 && !isClass(value)
 }
 
 // The prototype of a class can not be replaced.

@@ -22,15 +22,19 @@ import { interestOf, type FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import { topicTree, type TopicIndex } from './topic-tree.ts'
 import { unattachedClient } from './unattached-client.ts'
+import { unattachedWorkforce } from './refusing-workforce.ts'
+import { withWorkforce, type ConnectClient, type Workforce } from './workforce.ts'
 
 /** What a receiver needs of the application behind it. */
 export interface ChainSource extends ApplicationHandle, PlanSource {
-  readonly connectHandlers: readonly ((client: Client, session: SessionInfo) => unknown)[]
+  readonly connectHandlers: readonly ((client: ConnectClient, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
   checkKeysUnder(prefix: string): void
+  /** Says that a server runs it; returns the undo. */
+  attach(attachment: { ready(): Promise<void> }): () => void
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
 }
 
@@ -47,6 +51,8 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
   readonly #listeners = new Set<() => void>()
   readonly #unmount: () => void
+  readonly #detach: () => void
+  readonly #workforce: Workforce
   #tree: TopicIndex<Layer> | undefined = undefined
   #interests: readonly Interest[] | undefined = undefined
   // Lists of the tree are shared by all topics that match the same layers, so a plan is made once for each.
@@ -58,7 +64,9 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { scope, log, rules } = identity
+    const { log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    this.#workforce = workforce
+    this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
     this.#host = { app: source, scope, log, client: unattachedClient, rules }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,
@@ -108,8 +116,8 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    const mounted = this.useClient(client)
-    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(mounted, session))
+    const all = withWorkforce(this.useClient(client), this.#workforce)
+    await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(all, session))
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
@@ -120,6 +128,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
   release(): void {
     this.#host.client = unattachedClient
     this.#unmount()
+    this.#detach()
     this.#listeners.clear()
   }
 

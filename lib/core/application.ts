@@ -5,12 +5,13 @@ import type { UnmatchedHandler } from './context.ts'
 import type { DeliveryOptions } from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'
 import { silentLog } from './log.ts'
-import type { Client, DisconnectReason, SessionInfo } from './receiver.ts'
+import type { DisconnectReason, SessionInfo } from './receiver.ts'
 import { RouterNode, type Router } from './router.ts'
 import { masterScope } from './scope.ts'
+import type { ConnectClient } from './workforce.ts'
 
 /** Called after each CONNACK. */
-export type ConnectHandler = (client: Client, session: SessionInfo) => unknown
+export type ConnectHandler = (client: ConnectClient, session: SessionInfo) => unknown
 
 /** Called when a connection has ended. */
 export type DisconnectHandler = (reason: DisconnectReason) => unknown
@@ -33,8 +34,8 @@ export interface Application extends Router {
    */
   onUnmatched(handler: UnmatchedHandler): this
   /**
-   * Runs after each successful connect, with a client to publish and the session's state. Messages do
-   * not wait for it; what it throws is logged.
+   * Runs after each successful connect, with a client to publish, subscribe and spawn workers, and the
+   * session's state. Messages do not wait for it; what it throws is logged.
    *
    * @example
    * app.onConnect((client) => client.publish('status/greenhouse', 'online', { retain: true }))

@@ -27,6 +27,17 @@ export function assertPrefix(name: string): void {
   if (!isName(name, NAME)) throw refused('prefix of channels', name, WHAT)
 }
 
+/** Throws `ERR_CHANNEL_NAME` for a channel that only another process than `client` may receive from. */
+export function assertOwn(channel: string, client: string): void {
+  assertChannel(channel)
+  const owner = ownerOf(channel)
+  if (owner === undefined || owner.endsWith(`.${client}`)) return
+  throw new MqttasgiError(
+    'ERR_CHANNEL_NAME',
+    `Another process alone receives from the channel "${channel}". Receive from one that newChannel() of this layer has made, or from one without a !.`,
+  )
+}
+
 /** The process that alone receives from a channel: `specific.a1b2` of `specific.a1b2!c3d4`; undefined where any may. */
 export function ownerOf(channel: string): string | undefined {
   const at = channel.indexOf('!')

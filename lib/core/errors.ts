@@ -93,6 +93,11 @@ export const errorCodes = {
     means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
     mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },
+  ERR_EVENT_INVALID: {
+    kind: 'program',
+    means: 'A raw application called receive() twice at once, or sent something that is no event.',
+    mend: 'See the events in docs/consumer.md.',
+  },
   ERR_NOT_ATTACHED: {
     kind: 'program',
     means: 'Something needs a server, and the receiver is attached to none.',
@@ -281,7 +286,7 @@ export const errorCodes = {
   ERR_APPLICATION_INVALID: {
     kind: 'config',
     means: 'What was given as an application is none.',
-    mend: 'Export what mqttasgi() or Router() returned, and install one copy of mqttasgi.',
+    mend: 'Export what mqttasgi() or Router() returned, or a class that extends MqttConsumer; install one copy of mqttasgi.',
   },
   ERR_RECEIVER_DUPLICATE: {
     kind: 'config',
@@ -493,6 +498,12 @@ export const errorCodes = {
     kind: 'program',
     means: 'The embedded broker was used after it was closed.',
     mend: 'Publish before close(), or start another one.',
+  },
+  // --- testing ----------------------------------------------------------------------------------
+  ERR_COMMUNICATOR_TIMEOUT: {
+    kind: 'delivery',
+    means: 'A consumer under test did not do in time what the test waited for. It goes on.',
+    mend: 'Look at what it does instead, or give more time.',
   },
 } as const
 

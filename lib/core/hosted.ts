@@ -19,6 +19,8 @@ export interface ReceiverIdentity {
   /** Left out where there is none. */
   readonly channels?: ChannelLayer | undefined
   readonly workforce?: Workforce | undefined
+  /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
+  readonly ready?: (() => Promise<void>) | undefined
   /** How many of its kind share its messages on this server. Default: 1. */
   readonly instances?: number | undefined
   /** Default: that of the machine. */

@@ -1,4 +1,5 @@
 // The port between what runs on a server and the workers beside it: spawning, ending, and looking at them.
+import type { Client } from './receiver.ts'
 import type { ScopeParams } from './scope.ts'
 
 /** When a worker that has ended is started again: always, only after a failure, never. */
@@ -74,4 +75,19 @@ export interface Workforce {
   /** Drains, disconnects, unsubscribes. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`. */
   kill(id: string, options?: KillOptions): Promise<void>
   workers(): readonly WorkerInfo[]
+}
+
+/** What `onConnect` is given: to publish and subscribe with, and, in the application itself, to spawn workers. */
+export type ConnectClient = Client & Workforce
+
+/** One object for both. */
+export function withWorkforce(client: Client, workforce: Workforce): ConnectClient {
+  return {
+    publish: (topic, payload, options) => client.publish(topic, payload, options),
+    subscribe: (filter, options) => client.subscribe(filter, options),
+    unsubscribe: (filter) => client.unsubscribe(filter),
+    spawn: (id, application, options) => workforce.spawn(id, application, options),
+    kill: (id, options) => workforce.kill(id, options),
+    workers: () => workforce.workers(),
+  }
 }

@@ -1,7 +1,7 @@
-// Dead letters in Redis: the door to ioredis, which is loaded when the first letter is to be kept.
-import type { Redis } from 'ioredis'
+// Dead letters in Redis; it is connected to when the first letter is to be kept.
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
+import { openRedis, type Redis } from '../redis/open.ts'
 import { decodeLetter, encodeLetter } from './letter-bytes.ts'
 import { evicts, scripts } from './redis-rules.ts'
 
@@ -103,19 +103,14 @@ export class RedisDeadLetters implements DeadLetterArchive {
   }
 
   async #connect(): Promise<Redis> {
-    const { url, timeoutMs = 5_000 } = this.#options
+    const { url, timeoutMs = 5_000, importRedis } = this.#options
     const closes = this.#closes
-    const RedisClient = await this.#load()
+    const redis = await openRedis(
+      { url, timeoutMs, purpose: 'Dead letters in Redis', importRedis },
+      { commandTimeout: timeoutMs },
+    )
     // `close()` had nothing yet to disconnect, and waits for us.
     if (this.#closes > closes) throw this.#failure('the store was closed')
-    const redis = new RedisClient(url, {
-      lazyConnect: true,
-      connectTimeout: timeoutMs,
-      commandTimeout: timeoutMs,
-      // A command that has met a broken connection is for its caller to repeat: it knows for how long.
-      maxRetriesPerRequest: 0,
-      retryStrategy: (tries) => Math.min(tries * 200, 2_000),
-    })
     this.#client = redis
     // Commands say it as well, though only that there is no connection, and not why.
     let reason: unknown
@@ -127,21 +122,6 @@ export class RedisDeadLetters implements DeadLetterArchive {
     } catch (error) {
       redis.disconnect()
       throw error instanceof MqttasgiError ? error : this.#failure(reason ?? error)
-    }
-  }
-
-  async #load(): Promise<typeof Redis> {
-    try {
-      const loaded = (await (this.#options.importRedis ?? (() => import('ioredis')))()) as {
-        readonly Redis: typeof Redis
-      }
-      return loaded.Redis
-    } catch (cause) {
-      throw new MqttasgiError(
-        'ERR_PEER_MISSING',
-        'Dead letters in Redis need ioredis, which can not be loaded. Install it with npm install ioredis.',
-        { cause },
-      )
     }
   }
 

@@ -132,12 +132,13 @@ export class Attachments {
     slot.isLeaving = true
     if (keeps !== undefined) dispatcher.waitFor(slot)
     roster.changed()
-    const unsettled = await this.#drain(slot, drainTimeoutMs)
+    let unsettled = await this.#drain(slot, drainTimeoutMs)
     const farewell = introductions.leave(slot, reason)
     await new Deadline(clock, Math.max(drainTimeoutMs, FAREWELL_MS)).within(farewell)
     if (keeps === undefined) {
       roster.remove(slot)
-      dispatcher.giveUpWaiting(slot)
+      // What waited for it to be attached, in the place of another one.
+      unsettled = Math.max(unsettled, dispatcher.giveUpWaiting(slot))
       dispatcher.forget(slot)
     } else roster.vacate(slot, keeps())
     await subscriber.told()
@@ -161,6 +162,7 @@ export class Attachments {
     if (isKept) return { unsettled: 0 }
     roster.remove(slot)
     const unsettled = dispatcher.giveUpWaiting(slot)
+    dispatcher.forget(slot)
     await subscriber.told()
     return { unsettled }
   }

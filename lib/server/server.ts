@@ -235,6 +235,11 @@ export class Server implements Client, ReceiverHost {
     return this.#stopping
   }
 
+  /** Stops for a reason that nobody asked for: `closed` gives it, and the command line ends with its exit code. */
+  fail(error: MqttasgiError): void {
+    this.#fail(error)
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.stop()
   }

@@ -1,7 +1,6 @@
 // Runs an application with no broker at all: the same way through the same code, minus the network.
 import type { ApplicationReceiver } from '../core/application-receiver.ts'
 import { asApplication, type Application } from '../core/application.ts'
-import type { ChainPlan } from '../core/chain-plan.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type {
   MessageProperties,
@@ -14,7 +13,7 @@ import type {
 } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import { checkPublishOptions } from '../core/publish-options.ts'
-import type { Client, Receiver } from '../core/receiver.ts'
+import type { Client } from '../core/receiver.ts'
 import type { Mountable } from '../core/router.ts'
 import { masterScope, type Scope } from '../core/scope.ts'
 import { assertFilter, assertPublishTopic, assertTopic } from '../core/topic.ts'
@@ -26,6 +25,7 @@ import type { Settlement } from '../server/settlement.ts'
 import { systemClock } from '../server/system-clock.ts'
 import type { Arrival } from '../transport/transport.ts'
 import { memoryArrival } from './memory-arrival.ts'
+import { withAttempts } from './with-attempts.ts'
 
 /** How the message came, and to whom. */
 export interface DispatchOptions {
@@ -138,31 +138,6 @@ async function settlementOf(
   // Else the timer of timeoutMs would keep the test's process waiting.
   dispatcher.leave()
   return settlement
-}
-
-// With the attempts that the test allows, instead of the routes' own.
-function withAttempts(receiver: ApplicationReceiver, attempts: number): Receiver<ChainPlan> {
-  return {
-    id: receiver.id,
-    interests: () => receiver.interests(),
-    onInterests: (listener) => receiver.onInterests(listener),
-    plan: (message) => {
-      const plan = receiver.plan(message)
-      return {
-        ...plan,
-        failurePolicy: (route, qos) => {
-          const policy = plan.failurePolicy(route, qos)
-          return {
-            ...policy,
-            retry: { ...policy.retry, attempts: Math.min(policy.retry.attempts, attempts) },
-          }
-        },
-      }
-    },
-    receive: (message, plan, attempt) => receiver.receive(message, plan, attempt),
-    connected: () => Promise.resolve(),
-    disconnected: () => Promise.resolve(),
-  }
 }
 
 /** Keeps what handlers ask for, and grants it. */

@@ -1,4 +1,8 @@
 // The public face `mqttasgi/testing`: trying an application, and a server, without a broker.
+export { MqttCommunicator, type CommunicatorDelivery, type MqttCommunicatorOptions } from './communicator.ts'
+export { type CommunicatorOutput } from './outputs.ts'
+export { FakeClock } from './fake-clock.ts'
+export { MemoryBroker } from './memory-broker.ts'
 export {
   dispatch,
   type DispatchOptions,

@@ -1,4 +1,4 @@
-// A transport without a network: the broker's side is an object of the test's, with faults on order.
+// A transport without a network: the broker's side is an object of the test's, with faults on order; long for all that can go wrong.
 import { MqttasgiError } from '../core/errors.ts'
 import { unlimited } from '../transport/broker-limits.ts'
 import type { PublishOptions, PublishResult } from '../core/message.ts'
@@ -65,6 +65,10 @@ export class MemoryTransport implements Transport {
   readonly subscriptions: Map<string, SubscriptionRequest> = new Map<string, SubscriptionRequest>()
   /** Everything the server asked for, in order. */
   readonly calls: string[] = []
+  /** Told what reaches the broker, when it does. */
+  reached: ((publication: MemoryPublication) => void) | undefined = undefined
+  /** Told what was granted, and whether there was such a subscription before. */
+  granted: ((request: SubscriptionRequest, isNew: boolean) => void) | undefined = undefined
   /** Hold back the answers to publications until `answer()`. */
   holdAnswers = false
   connected = false
@@ -150,7 +154,7 @@ export class MemoryTransport implements Transport {
     if (fault?.type === 'lose') this.lose(fault.failure)
     if (options.qos === 0) {
       if (!this.connected) return Promise.reject(unanswered(`the publication to "${topic}"`))
-      this.published.push({ topic, payload, options })
+      this.#keep({ topic, payload, options })
       return Promise.resolve({ reasonCode: 0 })
     }
     return new Promise((resolve, reject) => {
@@ -165,7 +169,7 @@ export class MemoryTransport implements Transport {
     return this.#ask('subscribe', (reasonCode) =>
       requests.map((request) => {
         const code = reasonCode ?? this.grant(request)
-        if (code < 0x80) this.subscriptions.set(request.filter, request)
+        if (code < 0x80) this.#grant(request)
         return code
       }),
     )
@@ -225,8 +229,19 @@ export class MemoryTransport implements Transport {
   /** The broker has got a publication. */
   #reach(publication: OpenPublication): void {
     const { options, payload, topic } = publication
-    this.published.push({ topic, payload, options })
+    this.#keep({ topic, payload, options })
     if (!this.holdAnswers) this.#arrive(() => this.#answered(publication))
+  }
+
+  #keep(publication: MemoryPublication): void {
+    this.published.push(publication)
+    this.reached?.(publication)
+  }
+
+  #grant(request: SubscriptionRequest): void {
+    const isNew = !this.subscriptions.has(request.filter)
+    this.subscriptions.set(request.filter, request)
+    this.granted?.(request, isNew)
   }
 
   #answered(publication: OpenPublication): void {

@@ -20,6 +20,16 @@ import type {
   TransportListener,
 } from './transport.ts'
 
+/** What the broker publishes when a connection ends without our DISCONNECT (3.1.2.5). */
+export interface LastWill {
+  readonly topic: string
+  readonly payload: string
+  readonly qos: 0 | 1 | 2
+  readonly retain: boolean
+  /** MQTT 5 only. */
+  readonly delaySeconds: number
+}
+
 /** What does not change from one connection to the next. */
 export interface MqttTransportOptions {
   readonly address: BrokerAddress
@@ -32,6 +42,7 @@ export interface MqttTransportOptions {
   readonly keepaliveSeconds: number
   /** Seconds the broker keeps the session when `clean` is false. MQTT 5 only. */
   readonly sessionExpirySeconds: number
+  readonly will?: LastWill | undefined
   /** How many unacknowledged QoS 1 and 2 messages we take. MQTT 5 only. */
   readonly receiveMaximum: number
   /** A larger PUBLISH is skipped. The broker is not told: it would drop it in silence (3.1.2.11.4). */
@@ -207,7 +218,7 @@ export class MqttTransport implements Transport {
   }
 
   #clientOptions(version: 4 | 5): IClientOptions {
-    const { clean, clientId, keepaliveSeconds, sessionExpirySeconds } = this.#options
+    const { clean, clientId, keepaliveSeconds, sessionExpirySeconds, will } = this.#options
     // Never topicAliasMaximum: the aliases would belong to the reader in front, which reads most of the topics.
     const lasting = clean ? {} : { sessionExpiryInterval: sessionExpirySeconds }
     // It counts the QoS 2 messages that it sees against the maximum itself; the reader in front leaves it none.
@@ -226,6 +237,7 @@ export class MqttTransport implements Transport {
       // Its own log is DEBUG=mqttjs*, and prints the password.
       log: () => {},
       ...(version === 5 ? { properties } : {}),
+      ...(will === undefined ? {} : { will: willPacket(will, version) }),
     }
   }
 
@@ -313,4 +325,11 @@ export class MqttTransport implements Transport {
     if (attempt === undefined || attempt.stream.errored === error) return
     attempt.fail(gibberish(attempt.progress, error.message, error))
   }
+}
+
+function willPacket(
+  { delaySeconds, ...will }: LastWill,
+  version: 4 | 5,
+): NonNullable<IClientOptions['will']> {
+  return version === 5 ? { ...will, properties: { willDelayInterval: delaySeconds } } : will
 }

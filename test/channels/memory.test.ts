@@ -79,3 +79,8 @@ test('an error names ten channels that were full, and counts the rest', async (t
   t.regex(error.message, /c8, c9 and 2 more/)
   t.is(error.channels?.length, 12)
 })
+
+test('what another layer alone receives from is refused', async (t) => {
+  const channel = await new InMemoryChannelLayer().newChannel()
+  await throwsCode(t, new InMemoryChannelLayer().receive(channel), 'ERR_CHANNEL_NAME')
+})

@@ -96,6 +96,33 @@ test('workers of the configuration run under their mounts, with their scope', as
   t.is(await command.ended, 0)
 })
 
+test('a worker in a thread is loaded as the command line loads files, and speaks through its log', async (t) => {
+  const config = `export default { workers: [{ id: 'climate', mount: 'house/+name', application: './app.ts', thread: true }] }`
+  const { broker, command } = await start(t, [], { 'mqttasgi.config.mjs': config })
+  await command.seen(/running: 3 routes and 1 worker subscribed/)
+  await broker.publish('house/a/say/b', '')
+  await command.seen(/said b climate/)
+  command.signal('SIGTERM')
+  t.is(await command.ended, 0)
+})
+
+test('a consumer class is what runs as well as an application', async (t) => {
+  const consumer = `
+    import { MqttConsumer } from 'mqttasgi'
+    export class Meter extends MqttConsumer {
+      async connect() { await this.subscribe('meters/+') }
+      receive(message) { this.log.warn('read ' + message.text()) }
+    }
+  `
+  const config = `export default { workers: [{ id: 'meter', application: './meter.mjs#Meter' }] }`
+  const { broker, command } = await start(t, [], { 'meter.mjs': consumer, 'mqttasgi.config.mjs': config })
+  await command.seen(/running: 3 routes and 1 worker subscribed/)
+  await broker.publish('meters/1', '42')
+  await command.seen(/read 42/)
+  command.signal('SIGTERM')
+  t.is(await command.ended, 0)
+})
+
 test('another client with the same id takes over: 4', async (t) => {
   const { broker, command } = await start(t, ['-i', 'twin'])
   await command.seen(/running/)

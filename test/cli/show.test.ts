@@ -38,6 +38,35 @@ test('help and version are answers: on stdout, with 0', async (t) => {
   t.is(version.stdout(), `${expected}\n`)
 })
 
+test('of a consumer is said that what it subscribes to is known later, of a thread what its file says', async (t) => {
+  const cwd = temporaryFolder(t, {
+    ...files,
+    'meter.ts': `import { MqttConsumer } from 'mqttasgi'\nexport class Meter extends MqttConsumer {}`,
+    'mqttasgi.config.ts': `export default { application: './meter.ts#Meter', workers: [{ id: 'climate', application: './climate.ts', thread: true }] }`,
+  })
+  const later = 'application\n   a consumer: what it subscribes to is known once it runs\n'
+  const routes = runHere(['routes'], { cwd })
+  t.is(await routes.ended, 0)
+  t.is(
+    routes.output(),
+    `${later}
+worker climate
+└─ fan/+id  qos 1  fan
+
+subscribed at the broker
+   fan/+  qos 1
+`,
+  )
+  for (const argv of [['plan'], ['match', 'fan/1']]) {
+    const command = runHere(argv, { cwd })
+    t.is(await command.ended, 0)
+    t.true(command.output().includes(later))
+  }
+  const config = runHere(['config'], { cwd })
+  t.is(await config.ended, 0)
+  t.true(config.output().includes(`climate: ${cwd}/climate.ts (in a thread)`))
+})
+
 test('routes draws the tree of the application and of each worker, and the filters', async (t) => {
   const command = runHere(['routes'], { cwd: temporaryFolder(t, files) })
   t.is(await command.ended, 0)

@@ -1,4 +1,6 @@
 import test from 'ava'
+import { describeSettings } from '../../lib/config/describe.ts'
+import { resolveOptions } from '../../lib/config/load.ts'
 import { editDistance, nearest } from '../../lib/config/near.ts'
 import { isInFile, options } from '../../lib/config/options.ts'
 import { validateConfig } from '../../lib/config/validate.ts'
@@ -109,7 +111,7 @@ test(
   'of a worker, with nothing near',
   unknown,
   { workers: [{ id: 'a', zzzzzzzz: './a.ts' }] },
-  'workers[0].zzzzzzzz (file x.ts): there is no such key. A worker has id, mount, application, params.',
+  'workers[0].zzzzzzzz (file x.ts): there is no such key. A worker has id, application, mount, params, thread, memoryMb, instances, share, restart, escalation, maxRestarts, withinSeconds.',
 )
 
 const refused = test.macro({
@@ -252,10 +254,10 @@ test(
   'broker.tls.ca (file x.ts): expected the path of a file, got 5.',
 )
 test(
-  'a function for an application',
+  'a number for an application',
   refused,
-  { application: () => application },
-  "application (file x.ts): expected an application or the file of one, such as './app.ts', got a function.",
+  { application: 1 },
+  "application (file x.ts): expected an application or the file of one, such as './app.ts', got 1.",
 )
 test(
   'an empty application',
@@ -328,6 +330,40 @@ test('hosts are names and addresses, IPv6 with or without brackets', (t) => {
     t.throws(() => host(wrong), { code: 'ERR_CONFIG_VALUE' }, wrong)
 })
 
+test(
+  'more than there can be instances',
+  refused,
+  { workers: [{ id: 'a', application: './a.ts', instances: 5_000 }] },
+  'workers[0].instances (file x.ts): expected a whole number from 1 to 1,024, got 5000.',
+)
+test(
+  'a policy that is none',
+  refused,
+  { workers: [{ id: 'a', application: './a.ts', restart: 'always' }] },
+  "workers[0].restart (file x.ts): expected 'permanent', 'transient' or 'temporary', got \"always\".",
+)
+test(
+  'memory for a worker that has none of its own',
+  refused,
+  { workers: [{ id: 'a', application: './a.ts', memoryMb: 64 }] },
+  'workers[0].memoryMb (file x.ts): only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.',
+)
+test(
+  'an object for a thread',
+  refused,
+  { workers: [{ id: 'a', application, thread: true }] },
+  'workers[0].application (file x.ts): expected the file of an application, for a thread loads it itself, got an object.',
+)
+
+test('a consumer class and a raw application may be given as they are', (t) => {
+  class Meter {
+    readonly total = 0
+  }
+  const raw = async (): Promise<void> => {}
+  t.is(validate({ application: Meter }).application, Meter)
+  t.is(validate({ workers: [{ id: 'a', application: raw }] }).workers?.[0]?.application, raw)
+})
+
 test('applications and workers are kept as they were given', (t) => {
   const params = { unit: 'C' }
   const config = validate({
@@ -335,7 +371,22 @@ test('applications and workers are kept as they were given', (t) => {
     workers: [{ id: 'a', mount: 'b/+c', application: './a.ts', params }],
   })
   t.is(config.application, application)
-  t.deepEqual(config.workers, [{ id: 'a', mount: 'b/+c', application: './a.ts', params }])
+  t.deepEqual(config.workers, [
+    {
+      id: 'a',
+      mount: 'b/+c',
+      application: './a.ts',
+      params,
+      thread: false,
+      memoryMb: undefined,
+      instances: 1,
+      share: undefined,
+      restart: 'permanent',
+      escalation: 'stop-mount',
+      maxRestarts: 5,
+      withinSeconds: 60,
+    },
+  ])
   t.is(validate({}).workers, undefined)
 })
 
@@ -357,4 +408,28 @@ test('the nearest name is a few mistakes away, or there is none', (t) => {
   t.is(editDistance('kitten', 'sitting'), 3)
   t.is(editDistance('ab', 'ba'), 1)
   t.is(editDistance('a', 'x'.repeat(50)), 50)
+})
+
+test('a worker is described with what is not as usual', (t) => {
+  const described = (worker: object): string | undefined =>
+    describeSettings(resolveOptions({ workers: [{ id: 'a', application: '/a.ts', ...worker }] })).find(
+      ({ path }) => path === 'workers',
+    )?.value
+  t.is(described({}), 'a: /a.ts')
+  t.is(
+    described({
+      mount: 'b',
+      thread: true,
+      memoryMb: 64,
+      share: 'g',
+      restart: 'transient',
+      escalation: 'exit',
+    }),
+    'a at b: /a.ts (in a thread, 64 MB, shared as g, transient, then exit)',
+  )
+  t.is(
+    described({ instances: 3, maxRestarts: 9, withinSeconds: 10 }),
+    'a: /a.ts (3 instances, 9 restarts in 10 s)',
+  )
+  t.is(described({ instances: 3, thread: true }), 'a: /a.ts (in 3 threads)')
 })

@@ -9,6 +9,7 @@ import type { DisconnectReason, SessionInfo } from '../../lib/core/receiver.ts'
 import { Router } from '../../lib/core/router.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { turns } from '../helpers/memory-server.ts'
 
 test('a consumer subscribes in connect, publishes from receive, and the message is acknowledged', async (t) => {
@@ -364,4 +365,112 @@ test('workers of one class leave nothing at its static routes', (t) => {
   hosted(Worker).onInterests(() => told++)
   routes.topic('b', () => {})
   t.is(told, 1)
+})
+
+test('a handler that never ends ends the consumer, once others have waited too long for it', async (t) => {
+  const reasons: string[] = []
+  class Stuck extends MqttConsumer {
+    static override readonly options: DeliveryOptions = { timeoutMs: 10, holdMs: 20, retry: { attempts: 1 } }
+    override receive(): Promise<void> {
+      return new Promise(() => {})
+    }
+    override disconnect({ type }: DisconnectReason): void {
+      reasons.push(type)
+    }
+  }
+  const clock = new FakeClock()
+  const { receiver, server, transport } = await startConsumerServer(t, Stuck, { clock }, { clock })
+  transport.deliver('a')
+  await turns()
+  clock.advance(15)
+  await turns()
+  t.is(server.counters.failed, 1)
+  transport.deliver('b')
+  await turns()
+  clock.advance(30)
+  const error = await receiver.ended
+  t.true(error instanceof MqttasgiError && error.code === 'ERR_HANDLER_TIMEOUT')
+  t.deepEqual(reasons, ['failed'])
+})
+
+test('a handler that never ends does not keep disconnect from running at a stop', async (t) => {
+  const told: string[] = []
+  class Stuck extends MqttConsumer {
+    override receive(): Promise<void> {
+      return new Promise(() => {})
+    }
+    override disconnect({ type }: DisconnectReason): void {
+      told.push(type)
+    }
+  }
+  const { server, transport } = await startConsumerServer(t, Stuck, {}, { drainTimeoutMs: 5 })
+  transport.deliver('a')
+  await turns()
+  t.is((await server.stop()).unsettled, 1)
+  await turns()
+  t.deepEqual(told, ['stopped'])
+})
+
+test('instances side by side keep order by topic, for each has its share of them', (t) => {
+  class Shared extends MqttConsumer {}
+  const message = {
+    topic: 'a',
+    payload: Buffer.alloc(0),
+    qos: 1,
+    retain: false,
+    dup: false,
+    properties: {},
+  } as const
+  t.is(hosted(Shared).plan(message).order, 'strict')
+  t.is(hosted(Shared, { instances: 3 }).plan(message).order, 'topic')
+})
+
+test('a route that sheds keeps a line for each topic', (t) => {
+  class Shedding extends MqttConsumer {
+    static override readonly routes = Router().topic('a/+', { overflow: 'latest' }, () => {})
+  }
+  const message = {
+    topic: 'a/b',
+    payload: Buffer.alloc(0),
+    qos: 1,
+    retain: false,
+    dup: false,
+    properties: {},
+  } as const
+  t.is(hosted(Shedding).plan(message).order, 'topic')
+})
+
+test('routes and subscriptions are listed with their order, for whoever plans in another thread', async (t) => {
+  class Listed extends MqttConsumer {
+    static override readonly routes = Router().topic('a/+id', () => {})
+    override async connect(): Promise<void> {
+      await this.subscribe('$share/g/b/+')
+    }
+  }
+  const { receiver } = await startConsumerServer(t, Listed, { mount: 'm' })
+  await turns()
+  t.deepEqual(
+    receiver.routes?.().map(({ delivery, options, pattern }) => [pattern, options.share, delivery.order]),
+    [
+      ['m/a/+id', undefined, 'strict'],
+      ['m/b/+', 'g', 'strict'],
+    ],
+  )
+})
+
+test('a subscription to what begins with $ reaches receive', async (t) => {
+  const seen: string[] = []
+  class System extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await this.subscribe('$SYS/#')
+    }
+    override receive(message: ConsumerMessage): void {
+      seen.push(message.topic)
+    }
+  }
+  const { transport } = await startConsumerServer(t, System)
+  await turns()
+  transport.deliver('$SYS/uptime')
+  await turns()
+  t.deepEqual(seen, ['$SYS/uptime'])
 })

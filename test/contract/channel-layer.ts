@@ -12,7 +12,7 @@ export interface LayersSetup {
   readonly there: ChannelLayer
   /** Lets so much time go by for the events that wait. */
   readonly wait: (ms: number) => Promise<void>
-  /** Resolves when what was sent from one to the other has come. */
+  /** Resolves when what was sent from here has come there, and what both wait for is known. */
   readonly arrived: () => Promise<void>
   /** The sender can not always know whether there is room; then who receives counts it. */
   readonly knowsRoom: boolean
@@ -69,13 +69,13 @@ export function channelLayerContract(
   })
 
   test(`${name}: a channel that all know is received from by one of them`, async (t) => {
-    const { here, there } = await open(t)
+    const { here, there, arrived } = await open(t)
     const end = new AbortController()
     const got: unknown[] = []
     const all = [here, there].map(async (layer) => {
       for (;;) got.push((await layer.receive('shared', end.signal))['number'])
     })
-    // So that both wait when the first one is sent.
+    await arrived()
     await there.send('shared', event(-1))
     for (let i = 0; i < 10; i++) await here.send('shared', event(i))
     while (got.length < 11) await new Promise((resolve) => setTimeout(resolve, 5))

@@ -1,16 +1,16 @@
 // A server of ours on mosquitto, with a log of what goes over the wire between them, and somebody who publishes.
 import type { ExecutionContext } from 'ava'
-import type { Application, ServeOptions, Server } from '../../lib/index.ts'
+import type { ServeOptions, Server } from '../../lib/index.ts'
 import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import { startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
-import { serving } from './serving.ts'
+import { serving, type Served } from './serving.ts'
 
 export interface Scene {
   readonly proxy: WireProxy
   readonly publisher: Publisher
   /** Through the proxy. */
-  readonly serve: (app: Application, options?: ServeOptions) => Promise<Server>
+  readonly serve: (app: Served, options?: ServeOptions) => Promise<Server>
 }
 
 /** All of it is gone with the test. */

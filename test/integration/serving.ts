@@ -1,31 +1,54 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { serve, type Application, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
+import { serve, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
 /** What was logged, a line each: `warn The broker …`. */
 export class KeptLog implements Logger {
   readonly lines: string[] = []
 
+  readonly #watchers = new Set<() => void>()
+
   debug(message: string): void {
-    this.lines.push(`debug ${message}`)
+    this.#add(`debug ${message}`)
   }
 
   info(message: string): void {
-    this.lines.push(`info ${message}`)
+    this.#add(`info ${message}`)
   }
 
   warn(message: string): void {
-    this.lines.push(`warn ${message}`)
+    this.#add(`warn ${message}`)
   }
 
   error(message: string): void {
-    this.lines.push(`error ${message}`)
+    this.#add(`error ${message}`)
+  }
+
+  /** Resolves when a line matches. */
+  said(pattern: RegExp): Promise<void> {
+    return new Promise((resolve) => {
+      const look = (): void => {
+        if (!this.lines.some((line) => pattern.test(line))) return
+        this.#watchers.delete(look)
+        resolve()
+      }
+      this.#watchers.add(look)
+      look()
+    })
+  }
+
+  #add(line: string): void {
+    this.lines.push(line)
+    for (const look of this.#watchers) look()
   }
 }
 
+/** What can be served. */
+export type Served = Parameters<typeof serve>[0]
+
 /** `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. */
-export async function serving(t: ExecutionContext, app: Application, options: ServeOptions): Promise<Server> {
+export async function serving(t: ExecutionContext, app: Served, options: ServeOptions): Promise<Server> {
   const server = await serve(app, { log: new KeptLog(), stateDir: temporaryFolder(t), ...options })
   t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
   return server

@@ -16,13 +16,19 @@ const options = [
   '--sourcemap=inline',
   '--sources-content=false',
 ]
-const ownName = /^mqttasgi(?:\/(broker|config|testing))?$/
+const entries = new Map([
+  ['mqttasgi', 'lib/index.ts'],
+  ['mqttasgi/broker', 'lib/broker/index.ts'],
+  ['mqttasgi/channels/mqtt', 'lib/channels/mqtt.ts'],
+  ['mqttasgi/config', 'lib/config/index.ts'],
+  ['mqttasgi/redis', 'lib/channels/redis.ts'],
+  ['mqttasgi/testing', 'lib/testing/index.ts'],
+])
 
 /** @type {import('node:module').ResolveHook} */
 export function resolve(specifier, context, next) {
-  const own = ownName.exec(specifier)
-  if (own !== null)
-    return found(new URL(own[1] === undefined ? 'lib/index.ts' : `lib/${own[1]}/index.ts`, root))
+  const own = entries.get(specifier)
+  if (own !== undefined) return found(new URL(own, root))
   if (/^\.\.?\/.*\.m?ts$/.test(specifier) && context.parentURL?.startsWith('file:'))
     return found(new URL(specifier, context.parentURL))
   return next(specifier, context)

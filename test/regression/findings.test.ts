@@ -1,66 +1,9 @@
 // The twelve facts about MQTT and its libraries that shaped the design, each held against a broker that forgives nothing.
-import test, { type ExecutionContext } from 'ava'
-import {
-  mqttasgi,
-  MqttasgiError,
-  Reject,
-  type Application,
-  type ServeOptions,
-  type Server,
-} from '../../lib/index.ts'
-import { startStrictBroker, type StrictBroker, type StrictOptions } from '../brokers/strict/broker.ts'
-import { newClientId, serving } from '../integration/serving.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { mqttasgi, MqttasgiError, Reject } from '../../lib/index.ts'
+import { newClientId } from '../integration/serving.ts'
 import { Tally, within } from '../integration/tally.ts'
-
-interface Scene {
-  readonly broker: StrictBroker
-  readonly clientId: string
-  /** In a session that lasts. */
-  readonly serve: (app: Application, options?: ServeOptions) => Promise<Server>
-}
-
-async function scene(t: ExecutionContext, options: StrictOptions = {}): Promise<Scene> {
-  const broker = await startStrictBroker(options)
-  t.teardown(() => broker.stop())
-  const clientId = newClientId()
-  const connection = { url: broker.url, clientId, clean: false, protocolVersion: 5, retries: 0 } as const
-  return {
-    broker,
-    clientId,
-    serve: (app, { broker: more, ...rest } = {}) =>
-      serving(t, app, { ...rest, broker: { ...connection, ...more } }),
-  }
-}
-
-/** No rule must have been broken when it has ended. */
-function finding(
-  title: string,
-  run: (t: ExecutionContext, on: Scene) => Promise<void>,
-  options?: StrictOptions,
-): void {
-  // One after the other: what one of them makes the process do must not look like a slow client in another.
-  test.serial(title, async (t) => {
-    const on = await scene(t, options)
-    await run(t, on)
-    t.deepEqual(on.broker.violations, [])
-  })
-}
-
-function settled(broker: StrictBroker, count: number): Promise<void> {
-  const what = (): string => `${count} acknowledged; there are ${broker.settled.length}`
-  return within(
-    20_000,
-    what,
-    broker.until(() => broker.settled.length >= count),
-  )
-}
-
-/** A promise to be resolved from outside. */
-function gate(): { readonly opened: Promise<void>; readonly open: () => void } {
-  let open = (): void => {}
-  const opened = new Promise<void>((resolve) => (open = resolve))
-  return { opened, open: () => open() }
-}
+import { finding, settled } from './strict-scene.ts'
 
 finding(
   '1: MQTT has no requeue: a message that failed is tried again here, and acknowledged once, at the end',
@@ -99,12 +42,12 @@ finding(
 finding(
   '3: an acknowledgement dies with its connection, for on the next one its id belongs to another message',
   async (t, { broker, clientId, serve }) => {
-    const [old, young] = [gate(), gate()]
+    const [old, young] = [new Deferred(), new Deferred()]
     const entered = new Tally()
     const app = mqttasgi()
     app.topic('a/+name', async (ctx) => {
       entered.add(ctx.params.name)
-      await (ctx.params.name === 'old' ? old : young).opened
+      await (ctx.params.name === 'old' ? old : young).promise
     })
     const server = await serve(app)
     broker.publish('a/old', '')
@@ -114,10 +57,10 @@ finding(
     await broker.until(() => broker.subscriptions.filters(clientId).length > 0)
     broker.publish('a/young', '')
     await entered.untilTotal(2)
-    old.open()
+    old.resolve()
     await server.publish('any', 'thing that goes there and back after it')
     t.is(broker.unsettled(clientId), 1)
-    young.open()
+    young.resolve()
     await settled(broker, 1)
     t.deepEqual(
       broker.settled.map(({ topic }) => topic),
@@ -147,18 +90,18 @@ finding(
 finding(
   '5: all of the window are handled beside a first one that takes its time, and acknowledged behind it',
   async (t, { broker, serve }) => {
-    const first = gate()
+    const first = new Deferred()
     const handled = new Tally()
     const app = mqttasgi()
     app.topic('a/+i', async (ctx) => {
-      if (ctx.params.i === '0') await first.opened
+      if (ctx.params.i === '0') await first.promise
       handled.add(ctx.params.i)
     })
     await serve(app, { maxInFlight: 500 })
     for (let i = 0; i < 500; i++) broker.publish(`a/${i}`, '')
     await handled.untilDistinct(499)
     t.is(broker.settled.length, 0)
-    first.open()
+    first.resolve()
     await settled(broker, 500)
   },
 )
@@ -258,17 +201,17 @@ finding(
 finding(
   '11: a stop with much unread loses none of the acknowledgements that were written before',
   async (t, { broker, clientId, serve }) => {
-    const all = gate()
+    const all = new Deferred()
     const handled = new Tally()
     const app = mqttasgi().topic('a/+i', async (ctx) => {
       handled.add(ctx.params.i)
-      await all.opened
+      await all.promise
     })
     // What does not fit stays in the kernel, where closing carelessly makes it an RST.
     const server = await serve(app, { maxInFlight: 50, maxInFlightBytes: 1_024 })
     for (let i = 0; i < 300; i++) broker.publish(`a/${i}`, 'x'.repeat(10_000))
     await handled.untilTotal(50)
-    all.open()
+    all.resolve()
     t.deepEqual(await server.stop(), { clean: true, unsettled: 0 })
     t.is(broker.settled.length, handled.total)
     t.is(broker.unsettled(clientId), 300 - handled.total)

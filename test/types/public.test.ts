@@ -24,7 +24,14 @@ type AnyIn<T, Depth extends readonly unknown[] = [1, 1, 1, 1]> = 0 extends 1 & T
     : never
 
 /** Types of others, that are as they are. */
-type Foreign = Buffer | Uint8Array | AbortSignal | Error | Map<never, never> | Set<never>
+type Foreign =
+  | Buffer
+  | Uint8Array
+  | AbortSignal
+  | Error
+  | Map<never, never>
+  | ReadonlyMap<string, unknown>
+  | Set<never>
 
 test('the probe finds any where there is one', (t) => {
   expectTypeOf<AnyIn<{ a: { b: ReturnType<typeof JSON.parse> } }>>().toEqualTypeOf<'a'>()
@@ -35,9 +42,9 @@ test('the probe finds any where there is one', (t) => {
 })
 
 test('nothing a program can call or read is any', (t) => {
-  // What a class inherits from Error's own constructor is Node's.
+  // What a class inherits from Error's own constructor is Node's; the prototype of a generic class is of any.
   expectTypeOf<
-    AnyIn<Omit<typeof face, 'MqttasgiError' | 'Retry' | 'Reject' | 'Drop'>>
+    AnyIn<Omit<typeof face, 'MqttasgiError' | 'Retry' | 'Reject' | 'Drop' | 'MqttConsumer'>>
   >().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<ConstructorParameters<typeof face.MqttasgiError>>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<ConstructorParameters<typeof face.Retry>>>().toEqualTypeOf<never>()
@@ -51,6 +58,9 @@ test('nothing a program can call or read is any', (t) => {
 
 test('no public type is any or holds any', (t) => {
   expectTypeOf<AnyIn<face.Context<{ room: string }>>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<face.MqttConsumer<{ unit: string }>>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<face.RawApplication>>().toEqualTypeOf<never>()
+  expectTypeOf<AnyIn<testing.MqttCommunicator>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<face.Application>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<face.Router<{ room: string }>>>().toEqualTypeOf<never>()
   expectTypeOf<AnyIn<face.Server>>().toEqualTypeOf<never>()

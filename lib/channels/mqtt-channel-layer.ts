@@ -1,0 +1,328 @@
+// A channel layer over the MQTT broker itself: events are publications, and its server has one more receiver (long: all operations).
+import { randomBytes } from 'node:crypto'
+import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
+import {
+  zeroChannelCounters,
+  type ChannelCounters,
+  type ChannelEvent,
+  type ChannelLayer,
+  type ChannelLimits,
+} from '../core/channel-layer.ts'
+import {
+  assertChannel,
+  assertGroup,
+  assertOwn,
+  assertPrefix,
+  localChannel,
+  ownerOf,
+} from '../core/channel-name.ts'
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import { silentLog, type Logger } from '../core/log.ts'
+import type { HostedReceiver } from '../core/hosted.ts'
+import type { Message } from '../core/message.ts'
+import { traceChannelLoss } from '../core/trace.ts'
+import { Groups } from './groups.ts'
+import { channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
+import { Mailboxes } from './mailboxes.ts'
+import { MqttControl, type GroupChange } from './mqtt-control.ts'
+import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
+import { MqttReceiver } from './mqtt-receiver.ts'
+import { MqttTopics, processOf, type TopicUse } from './mqtt-topics.ts'
+import { withinTime } from './time-limit.ts'
+
+/** How much it keeps, and for how long. */
+export interface MqttChannelLayerOptions extends ChannelLimits {
+  /** The first level of all its topics; layers with another one do not hear each other. Default: asgi. */
+  readonly prefix?: string | undefined
+  /** Seconds that an operation may take. Default: 5. */
+  readonly timeout?: number | undefined
+  /** Is told of events that came and found no room. Default: nobody. */
+  readonly log?: Logger | undefined
+  /** For tests: where the time comes from. */
+  readonly clock?: Pick<Clock, 'now'> | undefined
+}
+
+const NO_MATCHING_SUBSCRIBERS = 0x10
+const MOST_SAID = 100
+
+/**
+ * A channel layer over the broker that a server is connected to; no further server is needed. Events that came wait in
+ * the process that receives them; whether there is room in another process can not be known by the sender, and what finds
+ * none there is counted, logged and published there. When the broker does not answer, operations reject with
+ * `ERR_CHANNEL_LAYER` within `timeout`.
+ *
+ * A server makes it of its settings, and `channelLayer()` makes one with a connection of its own.
+ *
+ * @example
+ * const layer = await channelLayer({ broker: { url: 'mqtt://localhost' }, channels: { layer: 'mqtt' } })
+ * await layer.groupSend('alarms', { type: 'alarm.raised', room: 'hall' })
+ * await layer.close()
+ */
+export class MqttChannelLayer implements ChannelLayer {
+  readonly name: string
+  readonly counters: Readonly<ChannelCounters>
+  readonly #counters: ChannelCounters
+  readonly #process = randomBytes(9).toString('base64url')
+  readonly #limits: DecidedLimits
+  readonly #timeoutMs: number
+  readonly #log: Logger
+  readonly #topics: MqttTopics
+  readonly #mailboxes: Mailboxes
+  readonly #groups: Groups
+  readonly #control: MqttControl
+  readonly #receiver: MqttReceiver
+  readonly #seen = new SeenEvents()
+  // Channels of no process that this one receives from.
+  readonly #shared = new Set<string>()
+  readonly #saidFull = new Set<string>()
+  #published = 0
+  #isClosed = false
+
+  /** Throws `ERR_CONFIG_VALUE` for a limit that is none, `ERR_CHANNEL_NAME` for a prefix. */
+  constructor({
+    prefix = 'asgi',
+    timeout = 5,
+    log = silentLog,
+    clock = performance,
+    ...limits
+  }: MqttChannelLayerOptions = {}) {
+    assertPrefix(prefix)
+    this.name = `mqtt ${prefix}`
+    this.counters = this.#counters = zeroChannelCounters()
+    this.#timeoutMs = timeout * 1_000
+    this.#log = log
+    this.#limits = decidedLimits(limits)
+    this.#topics = new MqttTopics(prefix, this.#process)
+    this.#mailboxes = new Mailboxes({ ...this.#limits, layer: this.name, counters: this.#counters, clock })
+    this.#groups = new Groups(clock, this.#limits.groupExpiryMs)
+    this.#receiver = new MqttReceiver({
+      id: `channels ${prefix}`,
+      filters: [this.#topics.own, this.#topics.flush],
+      arrived: (message) => this.#arrived(message),
+    })
+    this.#control = new MqttControl({
+      publish: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
+      change: (change, group, channel) => this.#changeAsAsked(change, group, channel),
+    })
+  }
+
+  /** What a server must have, so that this layer reaches the broker. */
+  get receiver(): HostedReceiver {
+    return this.#receiver
+  }
+
+  async send(channel: string, event: ChannelEvent): Promise<void> {
+    this.#assertOpen()
+    assertChannel(channel)
+    const bytes = encodeEvent(event)
+    if (this.#isOwn(channel)) {
+      if (!this.#mailboxes.offer(channel, bytes)) throw channelsFull([channel], this.#limits.capacity)
+    } else if (!(await this.#within(this.#publish(this.#topics.channel(channel), bytes)))) {
+      throw new MqttasgiError('ERR_CHANNEL_LAYER', `Nobody receives from the channel "${channel}".`)
+    }
+    this.#counters.sent++
+  }
+
+  async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
+    this.#assertOpen()
+    assertOwn(channel, this.#process)
+    const coming = this.#mailboxes.take(channel, signal)
+    const isShared = ownerOf(channel) === undefined
+    if (isShared && signal?.aborted !== true) this.#share(channel)
+    try {
+      const event = decodeEvent(await coming)
+      this.#counters.received++
+      return event
+    } catch (error) {
+      // Others may receive what comes now.
+      if (isShared && !this.#mailboxes.isAwaited(channel)) this.#unshare(channel)
+      throw error
+    }
+  }
+
+  async newChannel(prefix = 'specific'): Promise<string> {
+    this.#assertOpen()
+    return localChannel(prefix, this.#process, randomBytes(9).toString('base64url'))
+  }
+
+  /** A group holds channels that `newChannel()` has made, of whatever process; `ERR_CHANNEL_NAME` for others. */
+  async groupAdd(group: string, channel: string): Promise<void> {
+    await this.#change('group.add', group, channel)
+  }
+
+  async groupDiscard(group: string, channel: string): Promise<void> {
+    await this.#change('group.discard', group, channel)
+  }
+
+  async groupSend(group: string, event: ChannelEvent): Promise<void> {
+    this.#assertOpen()
+    assertGroup(group)
+    const bytes = encodeEvent(event)
+    await this.#within(this.#publish(this.#topics.group(group), bytes))
+    const channels = this.#groups.members(group)
+    const full = channels.filter((channel) => !this.#mailboxes.offer(channel, bytes))
+    this.#counters.sent++
+    if (full.length > 0) throw channelsFull(full, this.#limits.capacity)
+  }
+
+  /** In all processes that the broker reaches. */
+  async flush(): Promise<void> {
+    this.#assertOpen()
+    this.#flush()
+    await this.#within(this.#publish(this.#topics.flush, Buffer.alloc(0)))
+  }
+
+  async close(): Promise<void> {
+    if (this.#isClosed) return
+    this.#isClosed = true
+    this.#mailboxes.close(channelsClosed(this.name))
+    for (const group of this.#groups.names()) this.#unsubscribe(this.#topics.group(group))
+    for (const channel of this.#shared) this.#unshare(channel)
+    this.#groups.clear()
+    this.#receiver.close(channelsClosed(this.name))
+  }
+
+  async #change(change: GroupChange, group: string, channel: string): Promise<void> {
+    this.#assertOpen()
+    assertGroup(group)
+    assertChannel(channel)
+    const owner = ownerOf(channel)
+    if (owner === undefined) {
+      throw new MqttasgiError(
+        'ERR_CHANNEL_NAME',
+        `Over MQTT a group holds channels of processes, and "${channel}" is none. Use one that newChannel() has made.`,
+      )
+    }
+    if (this.#isOwn(channel)) return await this.#within(this.#changeOwn(change, group, channel))
+    const asked = this.#control.ask(processOf(owner), change, group, channel)
+    await this.#within(asked.done).finally(asked.forget)
+  }
+
+  async #changeOwn(change: GroupChange, group: string, channel: string): Promise<void> {
+    const topic = this.#topics.group(group)
+    if (change === 'group.add') {
+      this.#groups.add(group, channel)
+      const client = await this.#receiver.client
+      await client.subscribe(topic, { qos: 1 })
+    } else {
+      this.#groups.discard(group, channel)
+      this.#leaveEmpty(group)
+    }
+  }
+
+  async #changeAsAsked(change: GroupChange, group: string, channel: string): Promise<void> {
+    assertGroup(group)
+    assertOwn(channel, this.#process)
+    await this.#changeOwn(change, group, channel)
+  }
+
+  #leaveEmpty(group: string): void {
+    if (this.#groups.members(group).length === 0) this.#unsubscribe(this.#topics.group(group))
+  }
+
+  #share(channel: string): void {
+    if (this.#shared.has(channel)) return
+    this.#shared.add(channel)
+    this.#receiver.client
+      .then((client) => client.subscribe(this.#topics.shared(channel), { qos: 1 }))
+      .catch((error: unknown) => {
+        this.#shared.delete(channel)
+        this.#mailboxes.fail(channel, this.#failure(error))
+      })
+  }
+
+  #unshare(channel: string): void {
+    if (this.#shared.delete(channel)) this.#unsubscribe(this.#topics.shared(channel))
+  }
+
+  // Where it fails, something comes that nobody wants, and is passed over.
+  #unsubscribe(filter: string): void {
+    this.#receiver.client.then((client) => client.unsubscribe(filter)).catch(() => {})
+  }
+
+  /** False when the broker says that nobody subscribes to it. */
+  async #publish(topic: string, bytes: Uint8Array): Promise<boolean> {
+    const client = await this.#receiver.client
+    const payload = encodeEnvelope(this.#process, ++this.#published, bytes)
+    const { reasonCode } = await client.publish(topic, payload, {
+      qos: 1,
+      properties: { messageExpiryInterval: Math.ceil(this.#limits.expiryMs / 1_000) },
+    })
+    return reasonCode !== NO_MATCHING_SUBSCRIBERS
+  }
+
+  #arrived({ topic, payload }: Message): void {
+    const use = this.#topics.read(topic)
+    if (use === undefined || this.#isClosed) return
+    try {
+      const envelope = decodeEnvelope(payload)
+      if (this.#seen.isNew(envelope)) this.#came(use, envelope)
+    } catch {
+      // Whoever may publish there has written something else.
+      this.#counters.unreadable++
+      traceChannelLoss({
+        layer: this.name,
+        channel: 'name' in use ? use.name : use.type,
+        reason: 'unreadable',
+        count: 1,
+      })
+    }
+  }
+
+  #came(use: TopicUse, envelope: Envelope): void {
+    if (use.type === 'control') return this.#control.came(envelope)
+    const isOwn = envelope.sender === this.#process
+    if (use.type === 'flush') return isOwn ? undefined : this.#flush()
+    // An event that can not be read must not take the place of one that can.
+    decodeEvent(envelope.bytes)
+    if (use.type !== 'group') return this.#offer(use.name, envelope.bytes)
+    // Its own channels have got it when it was sent.
+    if (isOwn) return
+    const channels = this.#groups.members(use.name)
+    if (channels.length === 0) this.#leaveEmpty(use.name)
+    for (const channel of channels) this.#offer(channel, envelope.bytes)
+  }
+
+  #offer(channel: string, bytes: Buffer): void {
+    if (this.#mailboxes.offer(channel, bytes)) return void this.#saidFull.delete(channel)
+    if (this.#saidFull.has(channel) || this.#saidFull.size >= MOST_SAID) return
+    this.#saidFull.add(channel)
+    const { capacity } = this.#limits
+    this.#log.warn(
+      `An event has come for the channel "${channel}", and there are ${capacity} unread ones: it is lost. Further ones are counted and not told until there is room.`,
+    )
+  }
+
+  #flush(): void {
+    for (const group of this.#groups.names()) this.#unsubscribe(this.#topics.group(group))
+    this.#mailboxes.clear()
+    this.#groups.clear()
+  }
+
+  #isOwn(channel: string): boolean {
+    const owner = ownerOf(channel)
+    return owner !== undefined && processOf(owner) === this.#process
+  }
+
+  async #within<T>(work: Promise<T>): Promise<T> {
+    const late = (): Error => new Error(`there is no answer within ${this.#timeoutMs / 1_000} s`)
+    try {
+      return await withinTime(this.#timeoutMs, work, late)
+    } catch (error) {
+      throw this.#failure(error)
+    }
+  }
+
+  #failure(thrown: unknown): MqttasgiError {
+    if (this.#isClosed) return channelsClosed(this.name)
+    const cause = toError(thrown)
+    if (cause instanceof MqttasgiError && /^ERR_CHANNEL_/.test(cause.code)) return cause
+    const message = `The broker has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
+    return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
+  }
+
+  #assertOpen(): void {
+    if (this.#isClosed) throw channelsClosed(this.name)
+  }
+}

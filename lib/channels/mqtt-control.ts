@@ -1,0 +1,76 @@
+// What processes ask each other for: a channel is put into a group, or taken out of it, by the process that receives from it.
+import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Envelope } from './mqtt-envelope.ts'
+
+/** What another process may ask this one for. */
+export type GroupChange = 'group.add' | 'group.discard'
+
+export interface MqttControlParts {
+  /** Publishes to a process; resolves with false when it is known that nobody hears it there. */
+  readonly publish: (client: string, bytes: Buffer) => Promise<boolean>
+  /** Does what was asked for. Rejects with why not. */
+  readonly change: (change: GroupChange, group: string, channel: string) => Promise<void>
+}
+
+export class MqttControl {
+  readonly #parts: MqttControlParts
+  readonly #open = new Map<number, Deferred>()
+  #asked = 0
+
+  constructor(parts: MqttControlParts) {
+    this.#parts = parts
+  }
+
+  /** Resolves when the other process has done it. The caller limits the time, and calls `forget` in the end. */
+  ask(
+    client: string,
+    change: GroupChange,
+    group: string,
+    channel: string,
+  ): { done: Promise<void>; forget: () => void } {
+    const number = ++this.#asked
+    const answer = new Deferred()
+    this.#open.set(number, answer)
+    const done = this.#ask(client, encodeEvent({ type: change, group, channel, number }), answer)
+    return { done, forget: () => void this.#open.delete(number) }
+  }
+
+  /** Throws `ERR_CHANNEL_EVENT` for what is neither a question nor an answer. */
+  came({ sender, bytes }: Envelope): void {
+    const { type, number, group, channel, error } = decodeEvent(bytes)
+    if (typeof number !== 'number') throw unknown()
+    if (type === 'answer') {
+      const answer = this.#open.get(number)
+      if (typeof error === 'string') answer?.reject(new MqttasgiError('ERR_CHANNEL_LAYER', error))
+      else answer?.resolve()
+      return
+    }
+    const isChange = type === 'group.add' || type === 'group.discard'
+    if (!isChange || typeof group !== 'string' || typeof channel !== 'string') throw unknown()
+    void this.#answer(sender, number, this.#parts.change(type, group, channel))
+  }
+
+  async #ask(client: string, bytes: Buffer, answer: Deferred): Promise<void> {
+    const isHeard = await this.#parts.publish(client, bytes)
+    if (!isHeard) {
+      const message = `The process "${client}", which the channel belongs to, is not there any more.`
+      throw new MqttasgiError('ERR_CHANNEL_LAYER', message)
+    }
+    await answer.promise
+  }
+
+  async #answer(client: string, number: number, work: Promise<void>): Promise<void> {
+    const error = await work.then(
+      () => undefined,
+      (thrown: unknown) => toError(thrown).message,
+    )
+    // Whoever has asked is told after his time that there was no answer.
+    await this.#parts.publish(client, encodeEvent({ type: 'answer', number, error })).catch(() => {})
+  }
+}
+
+function unknown(): MqttasgiError {
+  return new MqttasgiError('ERR_CHANNEL_EVENT', 'What came is nothing that processes ask each other for.')
+}

@@ -1,0 +1,91 @@
+// The channel layer over MQTT as its server sees it: a receiver whose messages are dealt with at once.
+import { Deferred } from '../core/deferred.ts'
+import type { HostedReceiver } from '../core/hosted.ts'
+import type { Message } from '../core/message.ts'
+import type { Client, Interest, Outcome, Plan } from '../core/receiver.ts'
+
+export interface MqttReceiverParts {
+  readonly id: string
+  /** What it hears as long as it is open. */
+  readonly filters: readonly string[]
+  readonly arrived: (message: Message) => void
+}
+
+// Receiving an event is putting it into a mailbox: there is nothing to order, to wait for or to repeat.
+const plan: Plan = Object.freeze({
+  routes: Object.freeze(['channels']),
+  order: 'none',
+  keyOf: undefined,
+  limits: Object.freeze([]),
+  shedding: undefined,
+  timeoutMs: 0,
+  holdMs: 0,
+  failurePolicy: () => ({
+    retry: { attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] },
+    deadLetter: false,
+  }),
+})
+
+const done: Outcome = Object.freeze({ type: 'done', handled: true })
+
+export class MqttReceiver implements HostedReceiver {
+  readonly id: string
+  readonly #parts: MqttReceiverParts
+  readonly #listeners = new Set<() => void>()
+  readonly #client = new Deferred<Client>()
+  #isOpen = true
+
+  constructor(parts: MqttReceiverParts) {
+    this.id = parts.id
+    this.#parts = parts
+  }
+
+  /** Resolves when there is a connection for the first time; the same client goes on after the next. */
+  get client(): Promise<Client> {
+    return this.#client.promise
+  }
+
+  interests(): readonly Interest[] {
+    if (!this.#isOpen) return []
+    return this.#parts.filters.map((filter) => ({
+      filter,
+      share: undefined,
+      qos: 1,
+      noLocal: false,
+      retainHandling: 0,
+      retainAsPublished: false,
+      source: this.id,
+    }))
+  }
+
+  onInterests(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  plan(): Plan {
+    return plan
+  }
+
+  receive(message: Message): Outcome {
+    this.#parts.arrived(message)
+    return done
+  }
+
+  async connected(client: Client): Promise<void> {
+    this.#client.resolve(client)
+  }
+
+  async disconnected(): Promise<void> {}
+
+  /** Wants nothing more, and gives no client any more. */
+  close(error: Error): void {
+    this.#isOpen = false
+    for (const changed of this.#listeners) changed()
+    this.#client.reject(error)
+  }
+
+  release(): void {
+    this.#listeners.clear()
+  }
+}

@@ -1,0 +1,129 @@
+// Those who wait for events in Redis: asks for one when somebody waits and it is said that there may be one.
+import type { Backoff } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { Mailbox } from './mailbox.ts'
+
+/** What asking takes. */
+export interface RedisIntakeOptions {
+  /** Resolves when it is heard from now on that the channel has an event. */
+  readonly listen: (channel: string) => Promise<void>
+  /** The oldest event, still with its end; undefined when there is none. */
+  readonly take: (channel: string) => Promise<Buffer | undefined>
+  /** Whoever it was taken for has gone. */
+  readonly putBack: (channel: string, event: Buffer) => Promise<void>
+  /** It was rung for a channel that nobody waits for. */
+  readonly idle: (channel: string) => void
+  /** Asking has failed, and is tried again. */
+  readonly failed: (error: Error) => void
+  readonly after: Clock['after']
+  readonly backoff: Backoff
+}
+
+interface Place {
+  readonly box: Mailbox
+  /** There may be an event. */
+  isRung: boolean
+  isAsking: boolean
+}
+
+export class RedisIntake {
+  readonly #options: RedisIntakeOptions
+  readonly #places = new Map<string, Place>()
+  readonly #pauses = new Set<() => void>()
+  #isClosed = false
+
+  constructor(options: RedisIntakeOptions) {
+    this.#options = options
+  }
+
+  async receive(channel: string, signal?: AbortSignal): Promise<Buffer> {
+    signal?.throwIfAborted()
+    let place = this.#places.get(channel)
+    if (place === undefined) {
+      place = { box: new Mailbox(Number.POSITIVE_INFINITY), isRung: false, isAsking: false }
+      this.#places.set(channel, place)
+    }
+    const event = place.box.take(signal)
+    this.#ring(channel, place)
+    try {
+      return await event
+    } finally {
+      this.#forget(channel, place)
+    }
+  }
+
+  /** The channel may have an event. */
+  rung(channel: string): void {
+    const place = this.#places.get(channel)
+    if (place?.box.isAwaited === true) this.#ring(channel, place)
+    else this.#options.idle(channel)
+  }
+
+  /** Every channel may have one. */
+  rungAll(): void {
+    for (const [channel, place] of this.#places) this.#ring(channel, place)
+    for (const end of this.#pauses) end()
+  }
+
+  close(error: Error): void {
+    this.#isClosed = true
+    for (const place of this.#places.values()) place.box.fail(error)
+    for (const end of this.#pauses) end()
+  }
+
+  #ring(channel: string, place: Place): void {
+    place.isRung = true
+    if (!place.isAsking) void this.#ask(channel, place)
+  }
+
+  async #ask(channel: string, place: Place): Promise<void> {
+    place.isAsking = true
+    for (let tries = 0; place.isRung && place.box.isAwaited && !this.#isClosed;) {
+      try {
+        await this.#options.listen(channel)
+        place.isRung = false
+        const event = await this.#options.take(channel)
+        if (event !== undefined) await this.#give(channel, place, event)
+        tries = 0
+      } catch (error) {
+        // Nothing will change that as long as the process runs.
+        if (error instanceof MqttasgiError && error.code === 'ERR_PEER_MISSING') place.box.fail(error)
+        else if (!this.#isClosed) await this.#pause(error as Error, ++tries)
+        place.isRung = true
+      }
+    }
+    place.isAsking = false
+    this.#forget(channel, place)
+  }
+
+  async #give(channel: string, place: Place, event: Buffer): Promise<void> {
+    // There may be more behind it.
+    place.isRung = true
+    if (place.box.isAwaited || this.#isClosed) place.box.offer(event, Number.POSITIVE_INFINITY)
+    // Where that fails too, it waits here for whoever receives next.
+    else
+      await this.#options
+        .putBack(channel, event)
+        .catch(() => place.box.offer(event, Number.POSITIVE_INFINITY))
+  }
+
+  async #pause(error: Error, tries: number): Promise<void> {
+    const { backoff, after, failed } = this.#options
+    failed(error)
+    await new Promise<void>((resolve) => {
+      const end = (): void => {
+        cancel()
+        this.#pauses.delete(end)
+        resolve()
+      }
+      const cancel = after(backoff({ tries, elapsedMs: 0 }), end)
+      this.#pauses.add(end)
+    })
+  }
+
+  #forget(channel: string, place: Place): void {
+    if (place.box.isIdle && !place.isAsking && this.#places.get(channel) === place)
+      this.#places.delete(channel)
+  }
+}

@@ -1,0 +1,135 @@
+// Two connections to Redis: one for commands, one that waits to be told of events; each comes back by itself.
+import { MqttasgiError, toError } from '../core/errors.ts'
+import { openRedis, type Redis, type RedisRequest } from '../redis/open.ts'
+import { withinTime } from './time-limit.ts'
+
+/** Where Redis is, and who is told of what. */
+export interface RedisLinkOptions extends RedisRequest {
+  /** For people: without credentials. */
+  readonly address: string
+  /** Somebody has rung. */
+  readonly rung: (bell: string, message: string) => void
+  /** The connection that waits is there, or there again: what was rung meanwhile was not heard. */
+  readonly listening: () => void
+}
+
+// A connection from which no sign of life comes for so long is given up: it may be half open.
+const QUIET_MS = 15_000
+
+export class RedisLink {
+  readonly #options: RedisLinkOptions
+  // What is wanted; the promise is there once Redis has been asked.
+  readonly #bells = new Map<string, Promise<void>>()
+  #commands: Promise<Redis> | undefined = undefined
+  #listener: Promise<Redis> | undefined = undefined
+  readonly #ends = new Set<() => void>()
+  #isClosed = false
+  #reason: Error | undefined = undefined
+
+  constructor(options: RedisLinkOptions) {
+    this.#options = options
+  }
+
+  /** For as long as the connection lasts. Codes: `ERR_CHANNEL_LAYER`, `ERR_PEER_MISSING`. */
+  async ask<T>(work: (redis: Redis) => Promise<T>): Promise<T> {
+    this.#commands ??= this.#open({})
+    try {
+      return await work(await this.#commands)
+    } catch (error) {
+      throw this.#failure(error)
+    }
+  }
+
+  /** Waits for the work, within the time that an operation has, whatever Redis does; it may be done later all the same. */
+  within<T>(work: () => Promise<T>): Promise<T> {
+    const { timeoutMs } = this.#options
+    return withinTime(timeoutMs, work(), () =>
+      this.#failure(new Error(`there is no answer within ${timeoutMs / 1_000} s`)),
+    )
+  }
+
+  /** Resolves when what is rung from now on is heard, or the connection is gone; `listening` follows then. */
+  async listen(bell: string): Promise<void> {
+    this.#listener ??= this.#open({ autoResubscribe: false })
+    const listener = await this.#listener
+    const known = this.#bells.get(bell)
+    if (known !== undefined) return known
+    const subscribed = listener.subscribe(bell).then(
+      () => {},
+      () => {},
+    )
+    this.#bells.set(bell, subscribed)
+    return subscribed
+  }
+
+  /** What is rung there is of no interest any more. */
+  unlisten(bell: string): void {
+    if (!this.#bells.delete(bell)) return
+    // Where it fails, it rings in vain once more.
+    this.#listener?.then((redis) => redis.unsubscribe(bell)).catch(() => {})
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    for (const end of this.#ends) end()
+    await Promise.allSettled([this.#commands, this.#listener])
+  }
+
+  async #open(options: { readonly autoResubscribe?: false }): Promise<Redis> {
+    const isListener = options.autoResubscribe === false
+    const redis = await openRedis(this.#options, options).catch((error: unknown) => {
+      // The next one tries again.
+      if (isListener) this.#listener = undefined
+      else this.#commands = undefined
+      throw error
+    })
+    redis.on('error', (error: unknown) => (this.#reason = toError(error)))
+    redis.on('ready', () => {
+      this.#reason = undefined
+      if (isListener) void this.#resume(redis)
+    })
+    if (isListener) redis.on('message', (bell: string, message: string) => this.#options.rung(bell, message))
+    const stopWatching = watch(redis)
+    this.#ends.add(() => {
+      stopWatching()
+      redis.disconnect()
+    })
+    if (this.#isClosed) for (const end of this.#ends) end()
+    // Where the first attempt fails, others follow.
+    else redis.connect().catch(() => {})
+    return redis
+  }
+
+  async #resume(listener: Redis): Promise<void> {
+    try {
+      if (this.#bells.size > 0) await listener.subscribe(...this.#bells.keys())
+      this.#options.listening()
+    } catch {
+      // It is gone again, and will be ready again.
+    }
+  }
+
+  // Its own error carries the command with all arguments: the password, or the event.
+  #failure(thrown: unknown): MqttasgiError {
+    if (thrown instanceof MqttasgiError) return thrown
+    // A command says only that there is no connection, the connection says why.
+    const cause = new Error((this.#reason ?? toError(thrown)).message)
+    const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
+    return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
+  }
+}
+
+// Asks for a sign of life now and then; returns the end of that.
+function watch(redis: Redis): () => void {
+  let isAsked = false
+  const answered = (): void => {
+    isAsked = false
+  }
+  const timer = setInterval(() => {
+    if (redis.status !== 'ready') return answered()
+    if (isAsked) return redis.disconnect(true)
+    isAsked = true
+    redis.ping().then(answered, answered)
+  }, QUIET_MS)
+  return () => clearInterval(timer)
+}

@@ -1,0 +1,14 @@
+// Waits for something, but not for ever.
+
+/** Rejects with what `late` makes when the work takes longer; it goes on then, and nobody hears of its end. */
+export async function withinTime<T>(ms: number, work: Promise<T>, late: () => Error): Promise<T> {
+  let timer: NodeJS.Timeout | undefined
+  const passed = new Promise<never>((_resolve, reject) => {
+    timer = setTimeout(() => reject(late()), ms)
+  })
+  try {
+    return await Promise.race([work, passed])
+  } finally {
+    clearTimeout(timer)
+  }
+}

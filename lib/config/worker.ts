@@ -1,0 +1,103 @@
+// The options of a worker: what each must be, and what it is when nobody says.
+import type { RestartPolicy, WorkerOptions } from '../core/workforce.ts'
+import { nearest } from './near.ts'
+import { show } from './value.ts'
+
+/** Every option decided. */
+export interface ResolvedWorkerOptions {
+  /** Empty for none. */
+  readonly mount: string
+  readonly params: Readonly<Record<string, unknown>>
+  readonly thread: boolean
+  readonly memoryMb: number | undefined
+  readonly instances: number
+  readonly share: string | undefined
+  readonly restart: RestartPolicy
+  readonly escalation: 'stop-mount' | 'exit'
+  readonly maxRestarts: number
+  readonly withinSeconds: number
+}
+
+/** Options as somebody wrote them. */
+export type WorkerOptionsGiven = Readonly<Record<string, unknown>>
+
+/** What is wrong with them: the name of the option, and the rest of the sentence. */
+export interface WorkerFault {
+  readonly key: string
+  readonly isUnknown: boolean
+  readonly what: string
+}
+
+type Rule = readonly [expected: string, check: (value: unknown) => boolean]
+
+const policies: ReadonlySet<unknown> = new Set(['permanent', 'transient', 'temporary'])
+const escalations: ReadonlySet<unknown> = new Set(['stop-mount', 'exit'])
+
+const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
+  mount: ['a pattern such as building/+floor', (value) => typeof value === 'string'],
+  params: ['an object', isPlain],
+  thread: ['true or false', (value) => typeof value === 'boolean'],
+  memoryMb: ['a whole number of megabytes from 16 to 1,048,576', isWhole(16, 1_048_576)],
+  instances: ['a whole number from 1 to 1,024', isWhole(1, 1_024)],
+  share: [
+    'the name of a group without /, + and #',
+    (value) => typeof value === 'string' && /^[^/+#\0]+$/.test(value),
+  ],
+  restart: ["'permanent', 'transient' or 'temporary'", (value) => policies.has(value)],
+  escalation: ["'stop-mount' or 'exit'", (value) => escalations.has(value)],
+  maxRestarts: ['a whole number from 0 to 1,000', isWhole(0, 1_000)],
+  withinSeconds: ['a whole number of seconds from 1 to 86,400', isWhole(1, 86_400)],
+}
+
+/** The names of all options. */
+export const workerOptionNames: readonly string[] = Object.keys(rules)
+
+/** The first thing that is wrong; undefined when all is well. */
+export function workerFault(given: WorkerOptionsGiven): WorkerFault | undefined {
+  for (const [key, value] of Object.entries(given)) {
+    const rule = Object.hasOwn(rules, key) ? rules[key as keyof WorkerOptions] : undefined
+    if (rule === undefined) return unknown(key)
+    if (value === undefined) continue
+    const [expected, check] = rule
+    if (!check(value)) return { key, isUnknown: false, what: `expected ${expected}, got ${show(value)}.` }
+  }
+  if (given['memoryMb'] !== undefined && given['thread'] !== true) {
+    const what = 'only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.'
+    return { key: 'memoryMb', isUnknown: false, what }
+  }
+  return undefined
+}
+
+/** Options without a fault, with every default in place. */
+export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOptions {
+  return {
+    mount: options.mount ?? '',
+    params: options.params ?? {},
+    thread: options.thread ?? false,
+    memoryMb: options.memoryMb,
+    instances: options.instances ?? 1,
+    share: options.share,
+    restart: options.restart ?? 'permanent',
+    escalation: options.escalation ?? 'stop-mount',
+    maxRestarts: options.maxRestarts ?? 5,
+    withinSeconds: options.withinSeconds ?? 60,
+  }
+}
+
+function unknown(key: string): WorkerFault {
+  const names = ['id', 'application', ...workerOptionNames]
+  const near = nearest(key, names)
+  const hint = near === undefined ? `A worker has ${names.join(', ')}.` : `Did you mean ${near}?`
+  return { key, isUnknown: true, what: `there is no such key. ${hint}` }
+}
+
+function isWhole(min: number, max: number): (value: unknown) => boolean {
+  return (value) => typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
+}
+
+/** An object as it is written down. It may come from another realm or from a module namespace; classes are not meant. */
+export function isPlain(value: unknown): value is Readonly<Record<string, unknown>> {
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) return false
+  const prototype: unknown = Object.getPrototypeOf(value)
+  return prototype === null || Object.getPrototypeOf(prototype) === null
+}

@@ -1,0 +1,294 @@
+// Talks to one consumer, or whatever else can be run, in the place of the broker: the test asks and looks; long for its docstrings.
+import { InMemoryChannelLayer } from '../channels/memory.ts'
+import { asHostable } from '../consumer/hostable.ts'
+import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
+import type { Clock } from '../core/clock.ts'
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { HostedReceiver } from '../core/hosted.ts'
+import { silentLog, type Logger } from '../core/log.ts'
+import type { Payload } from '../core/message.ts'
+import { encodePayload } from '../core/payload.ts'
+import type { Outcome, Plan, Receiver } from '../core/receiver.ts'
+import type { Scope, ScopeParams } from '../core/scope.ts'
+import { assertTopic } from '../core/topic.ts'
+import { Server } from '../server/server.ts'
+import { systemClock } from '../server/system-clock.ts'
+import { MemoryBroker } from './memory-broker.ts'
+import type { MemoryDelivery } from './memory-arrival.ts'
+import type { MemoryPublication, MemoryTransport } from './memory-transport.ts'
+import { Outputs, withinMs, type CommunicatorOutput } from './outputs.ts'
+import { recordedClient, recordedWorkforce } from './recorded-client.ts'
+import { TestWorkforce } from './test-workforce.ts'
+import { withAttempts } from './with-attempts.ts'
+
+/** Who the consumer is, and what it finds. */
+export interface MqttCommunicatorOptions {
+  /** Default: 0. */
+  readonly appId?: string | number
+  /** Only a `master` may spawn. Default: worker. */
+  readonly instanceType?: 'master' | 'worker'
+  readonly params?: ScopeParams
+  /** The pattern under which its routes and subscriptions lie. */
+  readonly mount?: string
+  /** Shared by several communicators. Default: one of its own. */
+  readonly broker?: MemoryBroker
+  /** Shared by several communicators. Default: one in memory of its own. */
+  readonly channels?: ChannelLayer
+  /** The time of the consumer, as of its retries and time limits; a `FakeClock`. Default: that of the machine. */
+  readonly clock?: Clock
+  /** How often a message is tried at most. Default: 1. */
+  readonly attempts?: number
+  /** What stands for the files that are named at `spawn()`. */
+  readonly applications?: Readonly<Record<string, object>>
+  readonly log?: Logger
+}
+
+/** What a message comes with. */
+export type CommunicatorDelivery = Pick<MemoryDelivery, 'qos' | 'retain' | 'dup' | 'properties'>
+
+const TIMEOUT_MS = 1_000
+const TURNS = 20
+
+/**
+ * Runs a consumer class, an application, a router or a raw application on the server itself, with the test as its
+ * broker: `connect()`, `publish()` to it, and `receiveFrom()` what it asks for. A time that is up rejects, and does
+ * nothing to the consumer. Times to wait are of the clock on the wall.
+ *
+ * @example
+ * const communicator = new MqttCommunicator(Echo, { appId: 1 })
+ * await communicator.connect() // { type: 'mqtt.sub', mqtt: { topic: 'test/topic', qos: 1 } }
+ * await communicator.publish('test/topic', 'hello')
+ * await communicator.receiveFrom() // { type: 'mqtt.pub', mqtt: { topic: 'test/response', … } }
+ * await communicator.disconnect()
+ */
+export class MqttCommunicator {
+  /** The broker that it is connected to. */
+  readonly broker: MemoryBroker
+  /** The channel layer of the consumer, to send from outside. */
+  readonly channels: ChannelLayer
+  /** Its connection, for faults on order: `transport.grant = () => 0x87`. */
+  readonly transport: MemoryTransport
+  /** Resolves when the consumer has ended by itself: with what it failed with, or with undefined. */
+  readonly ended: Promise<Error | undefined>
+  readonly #receiver: HostedReceiver
+  readonly #server: Server
+  readonly #outputs = new Outputs()
+  readonly #workforce: TestWorkforce<MqttCommunicator>
+  #channel: string | undefined = undefined
+  #connected = new Deferred()
+  #isKilled = false
+
+  /** Throws `ERR_APPLICATION_INVALID`, and what the consumer's class throws. */
+  constructor(application: unknown, options: MqttCommunicatorOptions = {}) {
+    const { appId = 0, instanceType = 'worker', log = silentLog, mount = '', params = {} } = options
+    this.broker = options.broker ?? new MemoryBroker()
+    this.channels = options.channels ?? new InMemoryChannelLayer()
+    this.transport = this.broker.transport()
+    const clock = options.clock ?? systemClock
+    const scope: Scope = { type: 'mqtt', appId, instanceType, params }
+    this.#workforce = new TestWorkforce(String(appId), (id, worker, how) =>
+      this.#worker(id, worker, { ...how, broker: this.broker, channels: this.channels, clock, log }, options),
+    )
+    this.#receiver = asHostable(application, 'What MqttCommunicator was given').receiver({
+      id: String(appId),
+      mount,
+      scope,
+      log,
+      channels: this.#namedChannels(),
+      workforce: recordedWorkforce(this.#workforce, (output) => this.#outputs.push(output)),
+      clock,
+    })
+    this.ended = this.#receiver.ended ?? new Promise(() => {})
+    void this.ended.then((error) => error !== undefined && this.#outputs.fail(error))
+    this.#server = serverOf(this.#watched(options.attempts ?? 1), this.transport, clock, log)
+    void this.#server.closed.then(() => this.#receiver.release())
+  }
+
+  /** Everything the consumer has published so far. */
+  get published(): readonly MemoryPublication[] {
+    return this.transport.published
+  }
+
+  /** The communicator of a worker that the consumer has spawned. Throws `ERR_WORKER_UNKNOWN`. */
+  worker(id: string | number): MqttCommunicator {
+    return this.#workforce.communicator(String(id))
+  }
+
+  /**
+   * Connects. Resolves with the first thing the consumer asks for, with undefined when its `connect()` has ended
+   * without any. Rejects with what `connect()` throws, and with `ERR_COMMUNICATOR_TIMEOUT`.
+   */
+  async connect(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput | undefined> {
+    const started = this.start().catch((error: unknown) => this.#outputs.fail(toError(error)))
+    return this.#outputs.next('connect()', timeoutMs, started)
+  }
+
+  /** Connects, and resolves when `connect()` of the consumer has ended; what it asks for is kept. */
+  async start(): Promise<void> {
+    await this.#server.start()
+    await this.#connected.promise
+  }
+
+  /**
+   * Gives the consumer a message, whatever it has subscribed to; `broker.publish()` looks at subscriptions. Does not
+   * wait for it to be handled. Rejects with `ERR_TOPIC_INVALID`, `ERR_PAYLOAD_TYPE`.
+   */
+  async publish(topic: string, payload?: Payload, delivery: CommunicatorDelivery = {}): Promise<void> {
+    assertTopic(topic)
+    this.transport.deliver(topic, encodePayload(payload, topic), delivery)
+  }
+
+  /**
+   * The next thing the consumer asks for. Rejects with what it failed with, in its place in the order, and with
+   * `ERR_COMMUNICATOR_TIMEOUT`.
+   */
+  async receiveFrom(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput> {
+    const output = await this.#outputs.next('receiveFrom()', timeoutMs)
+    // Nothing ends the waiting but an output, an error, or the time.
+    return output!
+  }
+
+  /** Whether the consumer asks for nothing within this time, and has not failed; what it asks for is kept. */
+  async receiveNothing(timeoutMs: number = 0): Promise<boolean> {
+    for (let turn = 0; turn < TURNS && this.#outputs.isEmpty; turn++) await nextTurn()
+    const end = performance.now() + timeoutMs
+    while (this.#outputs.isEmpty && performance.now() < end) {
+      await new Promise((resolve) => setTimeout(resolve, Math.min(10, end - performance.now())))
+    }
+    return this.#outputs.isEmpty
+  }
+
+  /** Sends a channel event to the consumer's own channel. Rejects with `ERR_CHANNEL_LAYER` where it has none. */
+  async sendEvent(event: ChannelEvent): Promise<void> {
+    if (this.#channel === undefined) {
+      throw new MqttasgiError(
+        'ERR_CHANNEL_LAYER',
+        'This consumer has no channel: it declares no channelHandlers, or has not been connected.',
+      )
+    }
+    await this.channels.send(this.#channel, event)
+  }
+
+  /** Breaks the connection, and resolves when the consumer's `connect()` has ended on the next one. */
+  async reconnect({
+    sessionPresent = true,
+    timeoutMs = TIMEOUT_MS,
+  }: { readonly sessionPresent?: boolean; readonly timeoutMs?: number } = {}): Promise<void> {
+    this.transport.info = { ...this.transport.info, sessionPresent }
+    this.#connected = new Deferred()
+    this.transport.lose()
+    await withinMs(timeoutMs, 'reconnect()', this.#connected.promise)
+  }
+
+  /**
+   * Ends the consumer as a stop of its server does: what runs ends, then its `disconnect()` runs. Its workers end
+   * first. Rejects with `ERR_COMMUNICATOR_TIMEOUT`; what was asked for meanwhile can be received afterwards.
+   */
+  async disconnect(timeoutMs: number = TIMEOUT_MS): Promise<void> {
+    await this.#workforce.stop(timeoutMs)
+    await withinMs(timeoutMs, 'disconnect()', this.#server.stop({ drainTimeoutMs: timeoutMs }))
+  }
+
+  /** Ends it as `kill()` does. */
+  async kill(timeoutMs: number = TIMEOUT_MS): Promise<void> {
+    this.#isKilled = true
+    await this.disconnect(timeoutMs)
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.disconnect()
+  }
+
+  #worker(
+    id: string,
+    application: string | object,
+    how: MqttCommunicatorOptions,
+    { applications, attempts }: MqttCommunicatorOptions,
+  ): MqttCommunicator {
+    const found = typeof application === 'string' ? standIn(application, applications) : application
+    const inherited = {
+      ...(applications === undefined ? {} : { applications }),
+      ...(attempts === undefined ? {} : { attempts }),
+    }
+    return new MqttCommunicator(found, { ...inherited, ...how, appId: id, instanceType: 'worker' })
+  }
+
+  #namedChannels(): ChannelLayer {
+    const { channels } = this
+    return {
+      name: channels.name,
+      counters: channels.counters,
+      send: (channel, event) => channels.send(channel, event),
+      receive: (channel, signal) => channels.receive(channel, signal),
+      newChannel: async (prefix) => (this.#channel = await channels.newChannel(prefix)),
+      groupAdd: (group, channel) => channels.groupAdd(group, channel),
+      groupDiscard: (group, channel) => channels.groupDiscard(group, channel),
+      groupSend: (group, event) => channels.groupSend(group, event),
+      flush: () => channels.flush(),
+      close: () => channels.close(),
+    }
+  }
+
+  #watched(attempts: number): Receiver {
+    const receiver: Receiver = withAttempts<Plan>(this.#receiver, attempts)
+    return {
+      ...receiver,
+      receive: (message, plan, attempt) => {
+        const outcome = receiver.receive(message, plan, attempt)
+        if (outcome instanceof Promise) void outcome.then((value) => this.#noteFailure(value))
+        else this.#noteFailure(outcome)
+        return outcome
+      },
+      connected: async (client, session) => {
+        const noted = recordedClient(client, (output) => this.#outputs.push(output))
+        await receiver.connected(noted, session)
+        this.#connected.resolve()
+      },
+      disconnected: (reason) =>
+        receiver.disconnected(this.#isKilled && reason.type === 'stopped' ? { type: 'killed' } : reason),
+    }
+  }
+
+  #noteFailure(outcome: Outcome): void {
+    if (outcome.type !== 'done' && outcome.type !== 'dropped') this.#outputs.fail(outcome.error)
+  }
+}
+
+function standIn(file: string, applications: MqttCommunicatorOptions['applications'] = {}): object {
+  const found = Object.hasOwn(applications, file) ? applications[file] : undefined
+  if (found !== undefined) return found
+  throw new MqttasgiError(
+    'ERR_WORKER_APPLICATION',
+    `Nothing stands for "${file}" in this test. Give it with the option applications of MqttCommunicator.`,
+  )
+}
+
+function serverOf(receiver: Receiver, transport: MemoryTransport, clock: Clock, log: Logger): Server {
+  return new Server({
+    transport,
+    receivers: [receiver],
+    policy: { retries: 0, protocolVersion: 5, backoff: () => 0 },
+    window: { maxInFlight: 1_000, maxWaitingBytes: 100_000_000 },
+    outbox: { maxMessages: 100_000, maxBytes: 100_000_000 },
+    // With it the server knows a lost session from a new one.
+    sessionLasts: true,
+    highestQoS: 2,
+    drainTimeoutMs: TIMEOUT_MS,
+    clock: {
+      now: () => clock.now(),
+      // What waits for nothing needs nobody to move the clock.
+      after: (ms, callback) => (ms > 0 ? clock.after(ms, callback) : atOnce(callback)),
+    },
+    log,
+  })
+}
+
+function atOnce(callback: () => void): () => void {
+  const immediate = setImmediate(callback)
+  return () => clearImmediate(immediate)
+}
+
+function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
+}

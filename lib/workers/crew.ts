@@ -1,0 +1,237 @@
+// The workers of one server: spawned, ended and looked at by the application, and by nobody else.
+import type { Random } from '../core/backoff.ts'
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { ReceiverHost } from '../core/receiver-host.ts'
+import type { Receiver } from '../core/receiver.ts'
+import type {
+  KillOptions,
+  WorkerApplication,
+  WorkerEnd,
+  WorkerHandle,
+  WorkerInfo,
+  WorkerOptions,
+  Workforce,
+} from '../core/workforce.ts'
+import { resolveWorkerOptions, workerFault, type ResolvedWorkerOptions } from '../config/worker.ts'
+import type { WorkerHost } from './host.ts'
+import { Restarts } from './restarts.ts'
+import { startFailure } from './in-process.ts'
+import { Worker } from './worker.ts'
+
+/** A worker that is to be started. */
+export interface WorkerOrder extends ResolvedWorkerOptions {
+  readonly id: string
+  readonly application: WorkerApplication
+}
+
+/** What a crew works with. */
+export interface CrewParts {
+  /** Where its workers take messages. Asked for when there is one. */
+  readonly place: () => ReceiverHost
+  /** Loads what is to run, and says where. */
+  readonly hostFor: (order: WorkerOrder) => Promise<WorkerHost>
+  readonly clock: Clock
+  readonly random: Random
+  readonly log: Logger
+  /** A worker has failed too often, and everything is to end with that. */
+  readonly exit: (error: MqttasgiError) => void
+}
+
+/** The ids of the application itself, in our words and in the original's. */
+const masterIds: ReadonlySet<unknown> = new Set(['application', '0', 0])
+
+export class Crew implements Workforce {
+  readonly #parts: CrewParts
+  readonly #workers = new Map<string, Worker>()
+  readonly #kills = new Map<Worker, Promise<void>>()
+  #closing: Promise<void> | undefined = undefined
+
+  constructor(parts: CrewParts) {
+    this.#parts = parts
+  }
+
+  /** A sentence for each worker that is not started again. */
+  get faults(): readonly string[] {
+    return [...this.#workers.values()].flatMap(({ error, id, state }) =>
+      state === 'stopped' && error !== undefined ? `Worker "${id}" is stopped: ${error.message}` : [],
+    )
+  }
+
+  /**
+   * Starts workers for a server that is about to be made, and gives their receivers to it. Rejects with what
+   * one of them failed with; none is left then.
+   */
+  async prepare(orders: readonly WorkerOrder[]): Promise<readonly Receiver[]> {
+    try {
+      const workers = await Promise.all(orders.map((order) => this.#started(order)))
+      // From here on what ends is started again, connected or not.
+      for (const worker of workers) worker.runs()
+      return workers.map(({ receiver }) => receiver)
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  async spawn(
+    id: string,
+    application: WorkerApplication,
+    options: WorkerOptions = {},
+  ): Promise<WorkerHandle> {
+    const order = orderOf(id, application, options)
+    const worker = await this.#started(order)
+    try {
+      await Promise.race([this.#parts.place().attach(worker.receiver), worker.startFault])
+    } catch (error) {
+      await this.#takeBack(worker)
+      throw error instanceof MqttasgiError ? error : startFailure(order, error)
+    }
+    worker.runs()
+    return { id, ended: worker.ended.promise }
+  }
+
+  async kill(id: string, options: KillOptions = {}): Promise<void> {
+    const worker = this.#workers.get(id)
+    if (worker === undefined) throw unknown(id, [...this.#workers.keys()])
+    let kill = this.#kills.get(worker)
+    if (kill === undefined) this.#kills.set(worker, (kill = this.#kill(worker, options)))
+    return kill
+  }
+
+  workers(): readonly WorkerInfo[] {
+    return [...this.#workers.values()].map((worker) => this.#infoOf(worker))
+  }
+
+  /** Lets go of all workers: the server that they were attached to has ended. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    const workers = [...this.#workers.values()]
+    this.#workers.clear()
+    await Promise.all(workers.map((worker) => worker.close()))
+    for (const worker of workers) worker.ended.resolve({ type: 'stopped' })
+  }
+
+  async #started(order: WorkerOrder): Promise<Worker> {
+    const { id } = order
+    if (this.#closing !== undefined) throw stopped(id)
+    if (masterIds.has(id) || this.#workers.has(id)) throw duplicate(id)
+    // The id is taken before anything is waited for.
+    const worker = new Worker(this.#workerParts(order))
+    this.#workers.set(id, worker)
+    try {
+      await worker.start()
+      if (this.#workers.get(id) !== worker) throw stopped(id)
+      return worker
+    } catch (error) {
+      this.#forget(worker)
+      throw error
+    }
+  }
+
+  #infoOf({ error, id, receiver, restarts, state }: Worker): WorkerInfo {
+    const inFlight = state === 'starting' ? 0 : this.#parts.place().inFlight(receiver)
+    return error === undefined ? { id, state, restarts, inFlight } : { id, state, restarts, inFlight, error }
+  }
+
+  #workerParts(order: WorkerOrder): ConstructorParameters<typeof Worker>[0] {
+    const { clock, exit, hostFor, log, random } = this.#parts
+    let host: Promise<WorkerHost> | undefined
+    return {
+      ...order,
+      // Loaded once, started as often as it has to be.
+      host: { start: async () => (await (host ??= hostFor(order))).start() },
+      restarts: new Restarts(order, () => clock.now(), random),
+      clock,
+      log,
+      exit,
+      over: (worker, end) => void this.#over(worker, end),
+    }
+  }
+
+  // One that has failed too often stays, so that its messages do and everybody can see it.
+  async #over(worker: Worker, end: WorkerEnd): Promise<void> {
+    const isGivenUp = end.error instanceof MqttasgiError && end.error.code === 'ERR_WORKER_STOPPED'
+    if (!isGivenUp) {
+      await this.#detach(worker, {})
+      await worker.close()
+      this.#forget(worker)
+    }
+    worker.ended.resolve(end)
+  }
+
+  async #kill(worker: Worker, options: KillOptions): Promise<void> {
+    worker.stopping()
+    await this.#detach(worker, options)
+    await worker.close()
+    this.#forget(worker)
+    worker.ended.resolve({ type: 'killed' })
+  }
+
+  async #detach(worker: Worker, { drainTimeoutMs, subscriptions }: KillOptions): Promise<void> {
+    try {
+      await this.#parts.place().detach(worker.receiver, {
+        reason: { type: 'killed' },
+        ...(drainTimeoutMs === undefined ? {} : { drainTimeoutMs }),
+        keepSubscriptions: subscriptions === 'keep',
+      })
+    } catch (error) {
+      this.#parts.log.error(`Worker "${worker.id}" was not let go of as it should: ${toError(error).message}`)
+    }
+  }
+
+  async #takeBack(worker: Worker): Promise<void> {
+    worker.stopping()
+    await this.#detach(worker, { drainTimeoutMs: 0 })
+    await worker.close()
+    this.#forget(worker)
+  }
+
+  #forget(worker: Worker): void {
+    this.#kills.delete(worker)
+    if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id)
+  }
+}
+
+function orderOf(id: unknown, application: WorkerApplication, options: WorkerOptions): WorkerOrder {
+  if (typeof id !== 'string' || id === '') {
+    throw refused('spawn()', `expected a text that is not empty as id, got ${typeof id}`)
+  }
+  const fault = workerFault({ ...options })
+  if (fault !== undefined) throw refused(`Worker "${id}"`, `${fault.key}: ${fault.what}`)
+  return { ...resolveWorkerOptions(options), id, application }
+}
+
+function refused(where: string, what: string): MqttasgiError {
+  return new MqttasgiError('ERR_WORKER_OPTION', `${where}: ${what}`)
+}
+
+function duplicate(id: string): MqttasgiError {
+  const what = masterIds.has(id) ? 'that is the application itself' : 'there is one already'
+  return new MqttasgiError(
+    'ERR_RECEIVER_DUPLICATE',
+    `No second receiver can have the id "${id}": ${what}. Give each worker an id of its own.`,
+    { receiver: id },
+  )
+}
+
+function unknown(id: unknown, there: readonly string[]): MqttasgiError {
+  if (masterIds.has(id)) {
+    return new MqttasgiError(
+      'ERR_WORKER_MASTER',
+      'The application itself can not be ended as a worker can: nobody would be left to end the others. Stop the server instead: server.stop().',
+    )
+  }
+  const names =
+    there.length === 0 ? 'There is none.' : `There are ${there.map((one) => `"${one}"`).join(', ')}.`
+  return new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker "${String(id)}" to be ended. ${names}`)
+}
+
+function stopped(id: string): MqttasgiError {
+  return new MqttasgiError('ERR_STOPPED', `Worker "${id}" was not started: the server stops.`)
+}

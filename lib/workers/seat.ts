@@ -1,0 +1,200 @@
+// A seat: the place of one instance of a worker, and the messages that wait there while it is started again.
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import type { Message } from '../core/message.ts'
+import type {
+  Attempt,
+  Client,
+  DisconnectReason,
+  Interest,
+  Outcome,
+  Plan,
+  Receiver,
+  RunningChain,
+  SessionInfo,
+} from '../core/receiver.ts'
+
+/** A connection as an instance that is started while it is up has to know it. */
+export interface Connection {
+  readonly client: Client
+  readonly session: SessionInfo
+}
+
+/** What becomes of messages that nobody will ever take here. */
+export type Refusal = (plan: Plan) => Outcome
+
+/** One message that waits for the next instance. */
+class Waiting implements RunningChain {
+  readonly message: Message
+  readonly attempt: Attempt
+  readonly plan: Plan
+  readonly outcome = new Deferred<Outcome>()
+  readonly since: number
+  readonly #leave: (waiting: Waiting) => void
+
+  constructor(message: Message, plan: Plan, attempt: Attempt, since: number, leave: (one: Waiting) => void) {
+    this.message = message
+    this.plan = plan
+    this.attempt = attempt
+    this.since = since
+    this.#leave = leave
+  }
+
+  async giveUp(error: Error): Promise<Outcome> {
+    const outcome: Outcome = { type: 'failed', error, route: this.plan.routes[0] }
+    this.#leave(this)
+    this.outcome.resolve(outcome)
+    return outcome
+  }
+}
+
+export class Seat {
+  readonly #now: () => number
+  readonly #changed: () => void
+  readonly #waiting = new Set<Waiting>()
+  // Which instance a plan is of: after a restart an attempt may come with an older one's.
+  readonly #owners = new WeakMap<Plan, Receiver>()
+  readonly #running = new Set<Message>()
+  // What was in hand when an instance was lost: one of them may have ended it, so each runs alone.
+  readonly #suspects = new WeakSet<Message>()
+  readonly #seenAs: (message: Message) => Message
+  #isAlone = false
+  #current: Receiver | undefined = undefined
+  #last: Receiver | undefined = undefined
+  #stopListening: () => void = () => {}
+  #refusal: Refusal | undefined = undefined
+
+  /** `seenAs`: what instances get to see of a message. */
+  constructor(now: () => number, changed: () => void, seenAs: (message: Message) => Message) {
+    this.#now = now
+    this.#changed = changed
+    this.#seenAs = seenAs
+  }
+
+  /** Somebody sits here. */
+  get isTaken(): boolean {
+    return this.#current !== undefined
+  }
+
+  interests(): readonly Interest[] {
+    return this.#last?.interests() ?? []
+  }
+
+  /** As the instance plans it, or the one before as long as the next one is not there. */
+  plan(message: Message): Plan {
+    // A worker is attached when its first instances are there.
+    const receiver = this.#last!
+    const plan = receiver.plan(this.#seenAs(message))
+    this.#owners.set(plan, receiver)
+    return plan
+  }
+
+  receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
+    if (this.#refusal !== undefined) return this.#refusal(plan)
+    if (this.#current === undefined || this.#waiting.size > 0 || !this.#hasRoomFor(message)) {
+      return this.#wait(message, plan, attempt)
+    }
+    return this.#begin(this.#current, message, plan, attempt)
+  }
+
+  /** From now on this instance takes the messages, those that waited first. */
+  occupy(receiver: Receiver, connection: Connection | undefined): void {
+    this.#current = receiver
+    this.#last = receiver
+    this.#stopListening = receiver.onInterests(this.#changed)
+    this.#changed()
+    if (connection !== undefined) void receiver.connected(connection.client, connection.session)
+    this.#pump()
+  }
+
+  /** Whoever sat here is gone; messages wait. */
+  vacate(): void {
+    this.#stopListening()
+    this.#current = undefined
+  }
+
+  /** Nobody will sit here any more. */
+  refuse(refusal: Refusal): void {
+    this.vacate()
+    this.#refusal = refusal
+    for (const { outcome, plan } of this.#waiting) outcome.resolve(refusal(plan))
+    this.#waiting.clear()
+  }
+
+  async connected({ client, session }: Connection): Promise<void> {
+    await this.#current?.connected(client, session)
+  }
+
+  async disconnected(reason: DisconnectReason): Promise<void> {
+    await this.#current?.disconnected(reason)
+  }
+
+  #pump(): void {
+    for (const waiting of this.#waiting) {
+      const { attempt, message, outcome, plan, since } = waiting
+      if (this.#current === undefined || !this.#hasRoomFor(message)) return
+      this.#waiting.delete(waiting)
+      attempt.begins?.(this.#now() - since)
+      void Promise.resolve(this.#begin(this.#current, message, plan, attempt)).then((one) =>
+        outcome.resolve(one),
+      )
+    }
+  }
+
+  #hasRoomFor(message: Message): boolean {
+    return !this.#isAlone && (this.#running.size === 0 || !this.#suspects.has(message))
+  }
+
+  #begin(receiver: Receiver, message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
+    const seen = this.#seenAs(message)
+    const own = this.#owners.get(plan) === receiver ? plan : receiver.plan(seen)
+    const outcome = receiver.receive(seen, own, attempt)
+    if (!(outcome instanceof Promise)) return outcome
+    this.#running.add(message)
+    if (this.#suspects.has(message)) this.#runAlone(message, attempt)
+    return outcome.then((value) => {
+      this.#ended(message, value)
+      return value
+    })
+  }
+
+  // Until it has ended, or nobody waits for it any more: it must not keep all others waiting for ever.
+  #runAlone(message: Message, attempt: Attempt): void {
+    const { chain } = attempt
+    this.#isAlone = true
+    attempt.chain = {
+      giveUp: async (error) => {
+        this.#leave(message)
+        return (await chain?.giveUp(error)) ?? { type: 'failed', error, route: undefined }
+      },
+    }
+  }
+
+  #leave(message: Message): void {
+    if (!this.#running.delete(message)) return
+    this.#isAlone = false
+    this.#pump()
+  }
+
+  #ended(message: Message, outcome: Outcome): void {
+    if (isLoss(outcome)) {
+      this.#suspects.add(message)
+      // Its end is about to be told: nothing more is given to it.
+      this.vacate()
+    } else this.#suspects.delete(message)
+    this.#leave(message)
+  }
+
+  #wait(message: Message, plan: Plan, attempt: Attempt): Promise<Outcome> {
+    const waiting = new Waiting(message, plan, attempt, this.#now(), (one) => this.#waiting.delete(one))
+    this.#waiting.add(waiting)
+    attempt.isWaiting = true
+    attempt.chain = waiting
+    return waiting.outcome.promise
+  }
+}
+
+function isLoss(outcome: Outcome): boolean {
+  if (outcome.type !== 'retry') return false
+  return outcome.error instanceof MqttasgiError && outcome.error.code === 'ERR_WORKER_CRASHED'
+}

@@ -1,0 +1,144 @@
+// A worker as the server sees it: one receiver that stays, whatever becomes of the instances behind it.
+import { MqttasgiError } from '../core/errors.ts'
+import type { Message, SubscribeOptions } from '../core/message.ts'
+import type {
+  Attempt,
+  Client,
+  DisconnectReason,
+  Interest,
+  Outcome,
+  Plan,
+  Receiver,
+  SessionInfo,
+} from '../core/receiver.ts'
+import { Seat, type Connection, type Refusal } from './seat.ts'
+import { UnsharedMessage } from './unshared-message.ts'
+
+/** What a worker is to the server. */
+export interface WorkerReceiverParts {
+  readonly id: string
+  readonly instances: number
+  /** Everything it subscribes to is shared with this group. */
+  readonly share: string | undefined
+  readonly now: () => number
+}
+
+export class WorkerReceiver implements Receiver {
+  readonly id: string
+  readonly seats: readonly [Seat, ...Seat[]]
+  readonly #share: string | undefined
+  readonly #listeners = new Set<() => void>()
+  #connection: Connection | undefined = undefined
+  // Where messages without an order go next.
+  #turn = 0
+
+  constructor({ id, instances, now, share }: WorkerReceiverParts) {
+    this.id = id
+    this.#share = share
+    const seat = (): Seat =>
+      new Seat(
+        now,
+        () => this.#changed(),
+        (message) => this.#own(message),
+      )
+    this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
+  }
+
+  /** The connection that is up, for an instance that comes late. */
+  get connection(): Connection | undefined {
+    return this.#connection
+  }
+
+  interests(): readonly Interest[] {
+    const group = this.#share
+    const own = this.seats.flatMap((seat) => seat.interests())
+    return group === undefined ? own : own.map((interest) => this.#shared(interest, group))
+  }
+
+  onInterests(listener: () => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  plan(message: Message): Plan {
+    return this.seats[0].plan(message)
+  }
+
+  receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
+    return this.#seatOf(message, plan).receive(message, plan, attempt)
+  }
+
+  async connected(client: Client, session: SessionInfo): Promise<void> {
+    const connection = { client: this.#clientFor(client), session }
+    this.#connection = connection
+    await Promise.all(this.seats.map((seat) => seat.connected(connection)))
+  }
+
+  async disconnected(reason: DisconnectReason): Promise<void> {
+    this.#connection = undefined
+    await Promise.all(this.seats.map((seat) => seat.disconnected(reason)))
+  }
+
+  /** No instance will take messages any more. */
+  refuse(refusal: Refusal): void {
+    for (const seat of this.seats) seat.refuse(refusal)
+  }
+
+  #changed(): void {
+    for (const listener of this.#listeners) listener()
+  }
+
+  // What waits for each other always meets at one instance, the same at each attempt.
+  #seatOf(message: Message, plan: Plan): Seat {
+    const { seats } = this
+    if (seats.length === 1) return seats[0]
+    const number = plan.order === 'none' ? this.#turn++ : hash(placeOf(message, plan))
+    return seats[number % seats.length]!
+  }
+
+  #own(message: Message): Message {
+    return this.#share !== undefined && message.share === this.#share ? new UnsharedMessage(message) : message
+  }
+
+  #shared(interest: Interest, group: string): Interest {
+    if (interest.share === group || interest.noLocal) {
+      const what = interest.noLocal
+        ? 'noLocal does not go together with a group [MQTT-3.8.3-4]'
+        : `it names the group "${group}" itself, which all of the worker shares already`
+      throw new MqttasgiError(
+        'ERR_WORKER_OPTION',
+        `Route "${interest.source}" of worker "${this.id}": ${what}. Leave it out there.`,
+        { receiver: this.id },
+      )
+    }
+    return interest.share === undefined ? { ...interest, share: group } : interest
+  }
+
+  #clientFor(client: Client): Client {
+    const group = this.#share
+    if (group === undefined) return client
+    const inGroup = (filter: string): string =>
+      filter.startsWith('$share/') ? filter : `$share/${group}/${filter}`
+    return {
+      publish: (topic, payload, options) => client.publish(topic, payload, options),
+      subscribe: async (filter: string, options?: SubscribeOptions) => ({
+        ...(await client.subscribe(inGroup(filter), options)),
+        filter,
+      }),
+      unsubscribe: (filter) => client.unsubscribe(inGroup(filter)),
+    }
+  }
+}
+
+function placeOf(message: Message, { keyOf, order }: Plan): string {
+  if (order === 'strict') return ''
+  if (order !== 'key' || keyOf === undefined) return message.topic
+  return keyOf(message)
+}
+
+/** FNV-1a. */
+function hash(text: string): number {
+  let value = 0x811c9dc5
+  for (let at = 0; at < text.length; at++) value = Math.imul(value ^ text.charCodeAt(at), 0x01000193)
+  return value >>> 0
+}

@@ -1,0 +1,217 @@
+// One worker: its instances, started, started again as its policy says, and given up when they fail too often.
+import type { Clock } from '../core/clock.ts'
+import { Deferred } from '../core/deferred.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import type { Outcome, Plan } from '../core/receiver.ts'
+import type { WorkerEnd, WorkerState } from '../core/workforce.ts'
+import type { Incarnation, WorkerHost } from './host.ts'
+import type { Restarts } from './restarts.ts'
+import type { Refusal, Seat } from './seat.ts'
+import { WorkerReceiver } from './worker-receiver.ts'
+
+/** What a worker is made of. */
+export interface WorkerParts {
+  readonly id: string
+  readonly host: WorkerHost
+  readonly instances: number
+  readonly share: string | undefined
+  readonly restarts: Restarts
+  readonly escalation: 'stop-mount' | 'exit'
+  readonly clock: Clock
+  readonly log: Logger
+  /** It has ended, and is not to be started again. */
+  readonly over: (worker: Worker, end: WorkerEnd) => void
+  /** It has failed too often, and the server is to end with that. */
+  readonly exit: (error: MqttasgiError) => void
+}
+
+export class Worker {
+  readonly id: string
+  readonly receiver: WorkerReceiver
+  /** Resolves when it has ended for good. */
+  readonly ended: Deferred<WorkerEnd> = new Deferred<WorkerEnd>()
+  readonly #parts: WorkerParts
+  readonly #incarnations = new Map<Seat, Incarnation>()
+  readonly #timers = new Map<Seat, () => void>()
+  /** Seats whose instance has ended as it should. */
+  readonly #done = new Set<Seat>()
+  readonly #startFault = new Deferred<never>()
+  #state: WorkerState = 'starting'
+  #error: Error | undefined = undefined
+  #closing: Promise<void> | undefined = undefined
+
+  constructor(parts: WorkerParts) {
+    const { clock, id, instances, share } = parts
+    this.id = id
+    this.#parts = parts
+    this.receiver = new WorkerReceiver({ id, instances, share, now: () => clock.now() })
+  }
+
+  get state(): WorkerState {
+    return this.#state
+  }
+
+  get restarts(): number {
+    return this.#parts.restarts.count
+  }
+
+  /** What an instance failed with last. */
+  get error(): Error | undefined {
+    return this.#error
+  }
+
+  /** Rejects when an instance ends before the worker runs. */
+  get startFault(): Promise<never> {
+    return this.#startFault.promise
+  }
+
+  /** Starts all instances. Rejects with what one of them failed with, and leaves none behind. */
+  async start(): Promise<void> {
+    try {
+      await Promise.all(
+        this.receiver.seats.map(async (seat) => this.#seated(seat, await this.#parts.host.start())),
+      )
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  /** It is attached: from now on what ends is started again. */
+  runs(): void {
+    if (this.#state === 'starting') this.#settle()
+  }
+
+  /** Starts nothing again, and lets no message wait for it. */
+  stopping(): void {
+    this.#state = 'stopping'
+    this.#cancelTimers()
+    const refusal = this.#refusalOf('it is being ended')
+    for (const seat of this.receiver.seats) if (!seat.isTaken) seat.refuse(refusal)
+  }
+
+  /** Lets go of all instances. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#state = 'stopped'
+    this.#cancelTimers()
+    const incarnations = [...this.#incarnations.values()]
+    this.#incarnations.clear()
+    for (const seat of this.receiver.seats) seat.vacate()
+    await Promise.all(incarnations.map((incarnation) => incarnation.close()))
+  }
+
+  #seated(seat: Seat, incarnation: Incarnation): void {
+    if (this.#closing !== undefined || this.#state === 'stopping' || this.#state === 'stopped') {
+      void incarnation.close()
+      return
+    }
+    this.#incarnations.set(seat, incarnation)
+    seat.occupy(incarnation.receiver, this.receiver.connection)
+    void incarnation.ended.then((error) => this.#left(seat, incarnation, error))
+    if (this.#state === 'restarting') this.#settle()
+  }
+
+  #left(seat: Seat, incarnation: Incarnation, error: Error | undefined): void {
+    if (this.#incarnations.get(seat) !== incarnation) return
+    this.#incarnations.delete(seat)
+    seat.vacate()
+    void incarnation.close()
+    if (this.#state === 'stopping') return seat.refuse(this.#refusalOf('it is being ended'))
+    if (this.#state === 'starting') {
+      return this.#startFault.reject(error ?? new Error('It ended before it was ready.'))
+    }
+    this.#decide(seat, error)
+  }
+
+  #decide(seat: Seat, error: Error | undefined): void {
+    const { clock, log, restarts } = this.#parts
+    if (error !== undefined) this.#error = error
+    const verdict = restarts.after(error !== undefined)
+    const what = error === undefined ? 'has ended' : `has failed: ${error.message}`
+    if (verdict.type === 'giveUp') return this.#giveUp(error ?? new Error('it ended again and again'))
+    if (verdict.type === 'end') return this.#end(seat, error)
+    log.warn(`Worker "${this.id}" ${what} It is started again in ${Math.round(verdict.afterMs)} ms.`, {
+      worker: this.id,
+      ...(error === undefined ? {} : { error }),
+    })
+    this.#state = 'restarting'
+    this.#timers.set(
+      seat,
+      clock.after(verdict.afterMs, () => void this.#restart(seat)),
+    )
+  }
+
+  async #restart(seat: Seat): Promise<void> {
+    this.#timers.delete(seat)
+    try {
+      this.#seated(seat, await this.#parts.host.start())
+    } catch (error) {
+      if (this.#state === 'restarting' || this.#state === 'running') this.#decide(seat, toError(error))
+    }
+  }
+
+  #settle(): void {
+    const isWhole = this.receiver.seats.every((seat) => seat.isTaken || this.#done.has(seat))
+    this.#state = isWhole ? 'running' : 'restarting'
+  }
+
+  #end(seat: Seat, error: Error | undefined): void {
+    const { log, over } = this.#parts
+    this.#done.add(seat)
+    seat.refuse(this.#refusalOf(error === undefined ? 'it has ended' : `it has failed: ${error.message}`))
+    if (error !== undefined) {
+      log.error(`Worker "${this.id}" has failed, and is not started again: ${error.message}`, {
+        worker: this.id,
+        error,
+      })
+    }
+    if (this.#done.size < this.receiver.seats.length) return this.#settle()
+    this.#state = 'stopped'
+    over(this, this.#error === undefined ? { type: 'finished' } : { type: 'failed', error: this.#error })
+  }
+
+  #giveUp(cause: Error): void {
+    const { escalation, exit, log, over } = this.#parts
+    const error = new MqttasgiError(
+      'ERR_WORKER_STOPPED',
+      `Worker "${this.id}" has failed too often and is not started again. The last time: ${cause.message}`,
+      { cause, receiver: this.id },
+    )
+    this.#error = error
+    this.#state = 'stopped'
+    log.error(error.message, { worker: this.id, error: cause })
+    if (escalation === 'exit') {
+      // First the server, which from then on tries nothing again: its messages come to the process after this one.
+      exit(error)
+      this.receiver.refuse(crashedOutcome(this.id, cause))
+    } else this.receiver.refuse(failedOutcome(error))
+    void this.close()
+    over(this, { type: 'failed', error })
+  }
+
+  #cancelTimers(): void {
+    for (const cancel of this.#timers.values()) cancel()
+    this.#timers.clear()
+  }
+
+  #refusalOf(why: string): Refusal {
+    const message = `Worker "${this.id}" takes no messages any more: ${why}.`
+    return failedOutcome(new MqttasgiError('ERR_WORKER_STOPPED', message, { receiver: this.id }))
+  }
+}
+
+function failedOutcome(error: Error): Refusal {
+  return ({ routes }: Plan): Outcome => ({ type: 'failed', error, route: routes[0] })
+}
+
+function crashedOutcome(id: string, cause: Error): Refusal {
+  const message = `Worker "${id}" has ended the server, and this message is left to the next one.`
+  const error = new MqttasgiError('ERR_WORKER_CRASHED', message, { cause, receiver: id })
+  return ({ routes }: Plan): Outcome => ({ type: 'retry', afterMs: undefined, error, route: routes[0] })
+}

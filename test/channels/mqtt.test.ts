@@ -1,0 +1,216 @@
+// The layer over MQTT on a broker in memory: the contract, and what is different where the broker is all there is.
+import test, { type ExecutionContext } from 'ava'
+import { MqttChannelLayer, type MqttChannelLayerOptions } from '../../lib/channels/mqtt-channel-layer.ts'
+import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
+import { mqttasgi } from '../../lib/core/application.ts'
+import { Server } from '../../lib/server/server.ts'
+import type { MemoryTransport } from '../../lib/testing/memory-transport.ts'
+import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
+import { FakeClock, settled } from '../helpers/fake-clock.ts'
+import { MemoryBroker } from '../helpers/memory-broker.ts'
+import { plainParts } from '../helpers/memory-server.ts'
+
+interface Process {
+  readonly layer: MqttChannelLayer
+  readonly server: Server
+  readonly transport: MemoryTransport
+}
+
+async function processOn(
+  t: ExecutionContext,
+  broker: MemoryBroker,
+  options: MqttChannelLayerOptions = {},
+): Promise<Process> {
+  const layer = new MqttChannelLayer({ timeout: 1, ...options })
+  const transport = broker.transport()
+  const server = new Server({
+    transport,
+    ...plainParts(mqttasgi()),
+    receivers: [layer.receiver],
+    sessionLasts: false,
+    drainTimeoutMs: 0,
+  })
+  await server.start()
+  t.teardown(() => server.stop())
+  return { layer, server, transport }
+}
+
+async function open(t: ExecutionContext, limits: ChannelLimits = {}): Promise<LayersSetup> {
+  const broker = new MemoryBroker()
+  const clock = new FakeClock()
+  const { layer: here } = await processOn(t, broker, { ...limits, clock })
+  const { layer: there } = await processOn(t, broker, { ...limits, clock })
+  return {
+    here,
+    there,
+    wait: async (ms) => clock.advance(ms),
+    arrived: settled,
+    knowsRoom: false,
+  }
+}
+
+channelLayerContract(test, 'mqtt', open)
+
+test('what another process alone receives from is refused', async (t) => {
+  const { here, there } = await open(t)
+  await throwsCode(t, here.receive(await there.newChannel()), 'ERR_CHANNEL_NAME')
+})
+
+test('a group holds channels of processes, and no others', async (t) => {
+  const { here } = await open(t)
+  const error = await throwsCode(t, here.groupAdd('all', 'named'), 'ERR_CHANNEL_NAME')
+  t.regex(error.message, /"named".*newChannel\(\)/)
+})
+
+test('what nobody receives from is said where the broker tells it', async (t) => {
+  const { here } = await open(t)
+  const error = await throwsCode(t, here.send('nobody', { type: 'x' }), 'ERR_CHANNEL_LAYER')
+  t.regex(error.message, /Nobody receives from the channel "nobody"/)
+  const gone = 'specific.gone!x'
+  t.regex((await throwsCode(t, here.send(gone, { type: 'x' }), 'ERR_CHANNEL_LAYER')).message, /Nobody/)
+  t.regex((await throwsCode(t, here.groupAdd('all', gone), 'ERR_CHANNEL_LAYER')).message, /"gone".*not there/)
+})
+
+test('a process subscribes to a group as long as it has a channel in it', async (t) => {
+  const { layer, transport, server } = await processOn(t, new MemoryBroker())
+  const [a, b] = [await layer.newChannel(), await layer.newChannel()]
+  const always = [...transport.subscriptions.keys()]
+  await layer.groupAdd('all', a)
+  await layer.groupAdd('all', b)
+  t.deepEqual([...transport.subscriptions.keys()], [...always, 'asgi/groups/all'])
+  await layer.groupDiscard('all', a)
+  await settled()
+  t.true(transport.subscriptions.has('asgi/groups/all'))
+  await layer.groupDiscard('all', b)
+  await server.ready()
+  await settled()
+  t.deepEqual([...transport.subscriptions.keys()], always)
+})
+
+test('a channel of no process is subscribed to as long as somebody waits for it', async (t) => {
+  const { layer, transport } = await processOn(t, new MemoryBroker())
+  const end = new AbortController()
+  const waiting = layer.receive('named', end.signal)
+  await settled()
+  t.true(transport.subscriptions.has('$share/asgi/asgi/channels/named'))
+  end.abort(new Error('enough'))
+  await t.throwsAsync(waiting, { message: 'enough' })
+  await settled()
+  t.false(transport.subscriptions.has('$share/asgi/asgi/channels/named'))
+})
+
+test('a subscription that the broker refuses is told to whoever waits', async (t) => {
+  const { layer, transport } = await processOn(t, new MemoryBroker())
+  transport.grant = () => 0x87
+  const error = await throwsCode(t, layer.receive('named'), 'ERR_CHANNEL_LAYER')
+  t.regex(error.message, /not confirmed it/)
+  await throwsCode(t, layer.groupAdd('all', await layer.newChannel()), 'ERR_CHANNEL_LAYER')
+})
+
+test('a broker that does not answer is an error within the time', async (t) => {
+  const { layer, transport } = await processOn(t, new MemoryBroker(), { timeout: 0.05 })
+  const channel = await layer.newChannel()
+  transport.holdAnswers = true
+  for (const late of [layer.groupSend('all', { type: 'x' }), layer.send('named', { type: 'x' })]) {
+    const error = await throwsCode(t, late, 'ERR_CHANNEL_LAYER')
+    t.regex(error.message, /no answer within 0.05 s/)
+  }
+  await layer.send(channel, { type: 'own' })
+  t.is((await layer.receive(channel)).type, 'own')
+})
+
+test('a layer that is on no server says so in time', async (t) => {
+  const layer = new MqttChannelLayer({ timeout: 0.05 })
+  await throwsCode(t, layer.groupSend('all', { type: 'x' }), 'ERR_CHANNEL_LAYER')
+})
+
+test('an event that the broker brings again is received once', async (t) => {
+  const broker = new MemoryBroker()
+  const [here, there] = [await processOn(t, broker), await processOn(t, broker)]
+  const channel = await there.layer.newChannel()
+  await here.layer.send(channel, { type: 'once' })
+  const [sent] = here.transport.published
+  there.transport.deliver(sent?.topic ?? '', sent?.payload ?? '', { qos: 1, dup: true })
+  await here.layer.send(channel, { type: 'next' })
+  t.is((await there.layer.receive(channel)).type, 'once')
+  t.is((await there.layer.receive(channel)).type, 'next')
+})
+
+test('an event that came and found no room is said once until there is some', async (t) => {
+  const broker = new MemoryBroker()
+  const said: string[] = []
+  const log = { debug() {}, info() {}, error() {}, warn: (message: string) => void said.push(message) }
+  const { layer: here } = await processOn(t, broker)
+  const { layer: there } = await processOn(t, broker, { capacity: 1, log })
+  const channel = await there.newChannel()
+  for (let i = 0; i < 4; i++) await here.send(channel, { type: 'x' })
+  await settled()
+  t.is(there.counters.full, 3)
+  t.is(said.length, 1)
+  t.true(said[0]?.includes(channel))
+  await there.receive(channel)
+  for (let i = 0; i < 2; i++) await here.send(channel, { type: 'x' })
+  await settled()
+  t.is(said.length, 2)
+})
+
+test('what others publish under the prefix is counted, passed over, and ends nothing', async (t) => {
+  const { layer, transport } = await processOn(t, new MemoryBroker())
+  const channel = await layer.newChannel()
+  await layer.groupAdd('all', channel)
+  const own = [...transport.subscriptions.keys()].find((filter) => filter.endsWith('/+')) ?? ''
+  const to = (name: string): string => own.replace('+', name)
+  const payloads = [
+    '',
+    'x',
+    'a 1\n',
+    'a 2\n{"no":"type"}',
+    'a 3\n{"type":"x","__proto__":{}}',
+    '\0'.repeat(100),
+  ]
+  const topics = [to('control'), to(channel), 'asgi/groups/all']
+  for (const topic of topics) for (const payload of payloads) transport.deliver(topic, payload)
+  transport.deliver(to('control'), 'a 9\n{"type":"group.add","number":1,"group":"#","channel":"+"}')
+  transport.deliver(
+    to('control'),
+    'a 10\n{"type":"group.add","number":1,"group":"g","channel":"specific.other!x"}',
+  )
+  transport.deliver(to('control'), 'a 11\n{"type":"answer","number":77}')
+  await settled()
+  // The same numbers of the same sender count as the same event.
+  t.is(layer.counters.unreadable, 12)
+  await layer.send(channel, { type: 'x' })
+  t.is((await layer.receive(channel)).type, 'x')
+  t.deepEqual(
+    [...transport.subscriptions.keys()].filter((filter) => filter.includes('groups')),
+    ['asgi/groups/all'],
+  )
+})
+
+test('after a reconnect groups and channels go on', async (t) => {
+  const broker = new MemoryBroker()
+  const [here, there] = [await processOn(t, broker), await processOn(t, broker)]
+  const channel = await there.layer.newChannel()
+  await there.layer.groupAdd('all', channel)
+  const waiting = there.layer.receive('named')
+  await settled()
+  there.transport.lose()
+  await there.server.ready()
+  await settled()
+  await here.layer.groupSend('all', { type: 'group' })
+  await here.layer.send('named', { type: 'named' })
+  t.is((await there.layer.receive(channel)).type, 'group')
+  t.is((await waiting).type, 'named')
+})
+
+test('a flush reaches the other processes', async (t) => {
+  const { here, there, arrived } = await open(t)
+  const channel = await there.newChannel()
+  await there.groupAdd('all', channel)
+  await here.send(channel, { type: 'old' })
+  await here.flush()
+  await arrived()
+  await here.groupSend('all', { type: 'old' })
+  await here.send(channel, { type: 'new' })
+  t.is((await there.receive(channel)).type, 'new')
+})

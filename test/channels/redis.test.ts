@@ -1,0 +1,209 @@
+// The layer over a real Redis: the contract, a cluster's rule for keys, and a Redis that is gone, silent or slow.
+import type { ExecutionContext } from 'ava'
+import { Redis } from 'ioredis'
+import { RedisChannelLayer, type RedisChannelLayerOptions } from '../../lib/channels/redis-channel-layer.ts'
+import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
+import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
+import { type RedisServer, startRedis } from '../helpers/redis.ts'
+import { serverTest } from '../helpers/server-test.ts'
+
+const test = serverTest('redis-server')
+
+async function start(t: ExecutionContext, more: readonly string[] = []): Promise<RedisServer> {
+  const server = await startRedis(more)
+  t.teardown(() => server.stop())
+  return server
+}
+
+function layerOf(
+  t: ExecutionContext,
+  server: RedisServer,
+  more: Partial<RedisChannelLayerOptions> = {},
+): RedisChannelLayer {
+  const layer = new RedisChannelLayer({ url: server.url, ...more })
+  t.teardown(() => layer.close())
+  return layer
+}
+
+async function open(t: ExecutionContext, limits: ChannelLimits = {}): Promise<LayersSetup> {
+  const server = await start(t)
+  return {
+    here: layerOf(t, server, limits),
+    there: layerOf(t, server, limits),
+    // Redis has its own clock.
+    wait: (ms) => new Promise((resolve) => setTimeout(resolve, ms)),
+    arrived: async () => {},
+    knowsRoom: true,
+  }
+}
+
+channelLayerContract(test, 'redis', open)
+
+test('a cluster takes all that is done: its keys are at one place', async (t) => {
+  const server = await start(t, ['--cluster-enabled', 'yes'])
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  await admin.call('CLUSTER', 'ADDSLOTSRANGE', '0', '16383')
+  for (;;) {
+    if (String(await admin.call('CLUSTER', 'INFO')).includes('cluster_state:ok')) break
+    await new Promise((resolve) => setTimeout(resolve, 20))
+  }
+  const layer = layerOf(t, server)
+  const channels = await Promise.all(Array.from({ length: 250 }, () => layer.newChannel()))
+  for (const channel of channels) await layer.groupAdd('all', channel)
+  await layer.groupSend('all', { type: 'x' })
+  for (const channel of channels) t.is((await layer.receive(channel)).type, 'x')
+  await layer.flush()
+  t.deepEqual(await admin.keys('*'), [])
+})
+
+test('what another process alone receives from is refused', async (t) => {
+  const server = await start(t)
+  const channel = await layerOf(t, server).newChannel()
+  await throwsCode(t, layerOf(t, server).receive(channel), 'ERR_CHANNEL_NAME')
+})
+
+test('layers with different prefixes do not hear each other', async (t) => {
+  const server = await start(t)
+  const [one, other] = [layerOf(t, server), layerOf(t, server, { prefix: 'other' })]
+  await one.send('a', { type: 'one' })
+  await other.send('a', { type: 'other' })
+  t.is((await other.receive('a')).type, 'other')
+  await other.send('a', { type: 'other' })
+  await other.flush()
+  t.is((await one.receive('a')).type, 'one')
+})
+
+test('two connections serve all channels of a process, and none is left after close()', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const layer = layerOf(t, server)
+  const channels = await Promise.all(Array.from({ length: 50 }, () => layer.newChannel()))
+  const all = Promise.all(channels.map((channel) => layer.receive(channel)))
+  for (const channel of channels) await layer.send(channel, { type: 'x' })
+  await all
+  const clients = async (): Promise<number> =>
+    String(await admin.call('CLIENT', 'LIST'))
+      .trim()
+      .split('\n').length - 1
+  t.is(await clients(), 2)
+  await layer.close()
+  while ((await clients()) > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.pass()
+})
+
+test('an event that waits is in Redis, and not lost with the process that has asked for it', async (t) => {
+  const server = await start(t)
+  const [dying, other] = [layerOf(t, server), layerOf(t, server)]
+  const end = new AbortController()
+  const given = dying.receive('shared', end.signal)
+  end.abort(new Error('enough'))
+  await t.throwsAsync(given)
+  await other.send('shared', { type: 'x' })
+  await dying.close()
+  t.is((await other.receive('shared')).type, 'x')
+})
+
+test('what others have written into a channel is counted and passed over', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const layer = layerOf(t, server)
+  await admin.rpush('{asgi}:channel:a', '9999999999999{"no":"event"}')
+  await layer.send('a', { type: 'x' })
+  t.is((await layer.receive('a')).type, 'x')
+  t.is(layer.counters.unreadable, 1)
+})
+
+test('a Redis that is not there is said within the time, and used when it comes', async (t) => {
+  const server = await start(t)
+  await server.kill()
+  const warnings: string[] = []
+  const log = { debug() {}, info() {}, error() {}, warn: (message: string) => void warnings.push(message) }
+  const layer = layerOf(t, server, { timeout: 1, log })
+  const error = await throwsCode(t, layer.send('a', { type: 'x' }), 'ERR_CHANNEL_LAYER')
+  t.regex(error.message, /^Redis at redis:\/\/127\.0\.0\.1:\d+ has not confirmed it: .*ECONNREFUSED/)
+  t.false(error.message.includes(server.password))
+  const waiting = layer.receive('a')
+  while (warnings.length === 0) await new Promise((resolve) => setTimeout(resolve, 20))
+  t.regex(warnings[0] ?? '', /Nothing can be received from channels, which is tried again: .*ECONNREFUSED/)
+  await server.restart()
+  for (;;) {
+    try {
+      await layer.send('a', { type: 'x' })
+      break
+    } catch {
+      // Not connected again yet.
+    }
+  }
+  t.is((await waiting).type, 'x')
+})
+
+test('a wrong password is said', async (t) => {
+  const server = await start(t)
+  const layer = layerOf(t, server, { url: server.url.replace(server.password, 'wrong'), timeout: 1 })
+  const error = await throwsCode(t, layer.send('a', { type: 'x' }), 'ERR_CHANNEL_LAYER')
+  t.regex(error.message, /WRONGPASS|NOAUTH|password/)
+})
+
+test('without ioredis it says what to install, to those who receive too', async (t) => {
+  const server = await start(t)
+  const layer = layerOf(t, server, { importRedis: () => Promise.reject(new Error('no such package')) })
+  const error = await throwsCode(t, layer.send('a', { type: 'x' }), 'ERR_PEER_MISSING')
+  t.regex(error.message, /npm install ioredis/)
+  await throwsCode(t, layer.receive('a'), 'ERR_PEER_MISSING')
+})
+
+test('a Redis that is silent for ten seconds: send() fails in time, and who waits gets what is sent after it', async (t) => {
+  t.timeout(60_000)
+  const server = await start(t)
+  const [here, there] = [layerOf(t, server, { timeout: 2 }), layerOf(t, server)]
+  const channel = await there.newChannel()
+  const first = there.receive(channel)
+  await here.send(channel, { type: 'before' })
+  t.is((await first).type, 'before')
+  const waiting = [there.receive(channel), there.receive('shared')]
+  await here.groupAdd('all', channel)
+  server.pause()
+  const begun = performance.now()
+  for (const late of [
+    here.send('other', { type: 'late' }),
+    here.groupSend('nobody', { type: 'late' }),
+    here.groupAdd('all', channel),
+  ]) {
+    t.regex((await throwsCode(t, late, 'ERR_CHANNEL_LAYER')).message, /no answer within 2 s/)
+  }
+  t.true(performance.now() - begun < 5_000)
+  await new Promise((resolve) => setTimeout(resolve, 10_000 - (performance.now() - begun)))
+  server.resume()
+  await here.groupSend('all', { type: 'after' })
+  await here.send('shared', { type: 'shared' })
+  t.deepEqual(
+    (await Promise.all(waiting)).map(({ type }) => type),
+    ['after', 'shared'],
+  )
+})
+
+test('a Redis that was killed: who waits gets what is sent when it is back', async (t) => {
+  const server = await start(t)
+  const [here, there] = [layerOf(t, server, { timeout: 1 }), layerOf(t, server)]
+  const channel = await there.newChannel()
+  const waiting = [there.receive(channel), there.receive('shared')]
+  await here.send('ready', { type: 'x' })
+  await server.kill()
+  await throwsCode(t, here.send(channel, { type: 'lost' }), 'ERR_CHANNEL_LAYER')
+  await server.restart()
+  for (const to of [channel, 'shared']) {
+    for (let isSent = false; !isSent;) {
+      isSent = await here.send(to, { type: 'x', to }).then(
+        () => true,
+        () => false,
+      )
+    }
+  }
+  t.deepEqual(
+    (await Promise.all(waiting)).map(({ to }) => to),
+    [channel, 'shared'],
+  )
+})

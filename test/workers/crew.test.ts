@@ -1,0 +1,436 @@
+import test from 'ava'
+import { silentLog } from '../../lib/core/log.ts'
+import { MqttasgiError } from '../../lib/core/errors.ts'
+import type { Message } from '../../lib/core/message.ts'
+import type { Outcome, Plan } from '../../lib/core/receiver.ts'
+import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
+import type { WorkerOptions } from '../../lib/core/workforce.ts'
+import { Crew } from '../../lib/workers/crew.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { FakeClock, settled } from '../helpers/fake-clock.ts'
+import { hand, PlainAttempt, StagedHost, WorkerPlace } from '../helpers/worker-place.ts'
+
+class Scene {
+  readonly clock = new FakeClock()
+  readonly place = new WorkerPlace()
+  readonly hosts = new Map<string, StagedHost>()
+  readonly exits: MqttasgiError[] = []
+  readonly crew: Crew
+  /** What the loading of an application fails with. */
+  fault: Error | undefined = undefined
+
+  constructor(plan: Partial<Plan> = {}) {
+    this.crew = new Crew({
+      place: () => this.place,
+      hostFor: async ({ id }) => {
+        if (this.fault !== undefined) throw this.fault
+        const host = new StagedHost(plan)
+        this.hosts.set(id, host)
+        return host
+      },
+      clock: this.clock,
+      random: () => 1,
+      log: silentLog,
+      exit: (error) => this.exits.push(error),
+    })
+  }
+
+  async spawn(id: string, options?: WorkerOptions): Promise<StagedHost> {
+    await this.crew.spawn(id, './app.ts', options)
+    return this.hosts.get(id)!
+  }
+
+  /** The only receiver that is attached. */
+  get receiver(): ReturnType<WorkerPlace['attached']['values']> extends Iterator<infer R> ? R : never {
+    return [...this.place.attached][0]!
+  }
+
+  /** The instance of a worker fails, and everything that follows at once has happened. */
+  async fails(host: StagedHost, error = new Error('broken')): Promise<void> {
+    host.last.ending.resolve(error)
+    await settled()
+  }
+}
+
+test('a spawned worker is attached, told of the connection, and listed', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  t.deepEqual(host.last.told, ['connected'])
+  t.is(scene.place.attached.size, 1)
+  t.deepEqual(scene.crew.workers(), [{ id: 'one', state: 'running', restarts: 0, inFlight: 0 }])
+})
+
+test('a second worker with an id that is taken is refused, and the first hears nothing of it', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await t.throwsAsync(scene.spawn('one'), { code: 'ERR_RECEIVER_DUPLICATE' })
+  t.deepEqual(host.last.told, ['connected'])
+  t.is(host.started.length, 1)
+  for (const id of ['application', '0']) {
+    await t.throwsAsync(scene.spawn(id), { code: 'ERR_RECEIVER_DUPLICATE', message: /application itself/ })
+  }
+})
+
+test('of two spawned at once with one id only one is', async (t) => {
+  const scene = new Scene()
+  const results = await Promise.allSettled([scene.spawn('one'), scene.spawn('one')])
+  t.deepEqual(results.map(({ status }) => status).sort(), ['fulfilled', 'rejected'])
+  t.is(scene.crew.workers().length, 1)
+})
+
+test('options that are none are refused before anything is begun', async (t) => {
+  const scene = new Scene()
+  const options: readonly (readonly [object, RegExp])[] = [
+    [{ instance: 2 }, /instance: there is no such key. Did you mean instances/],
+    [{ instances: 0 }, /instances: expected a whole number/],
+    [{ restart: 'always' }, /restart: expected 'permanent'/],
+    [{ memoryMb: 64 }, /memoryMb: only a thread/],
+    [{ share: 'a/b' }, /share: expected the name of a group/],
+  ]
+  for (const [one, message] of options) {
+    await t.throwsAsync(scene.spawn('one', one), { code: 'ERR_WORKER_OPTION', message })
+  }
+  await t.throwsAsync(scene.spawn(''), { code: 'ERR_WORKER_OPTION' })
+  t.deepEqual(scene.crew.workers(), [])
+})
+
+test('what can not be loaded, started or subscribed is told to the caller, and leaves nothing behind', async (t) => {
+  const scene = new Scene()
+  scene.fault = new MqttasgiError('ERR_APPLICATION_LOAD', 'it threw')
+  await t.throwsAsync(scene.spawn('one'), { code: 'ERR_APPLICATION_LOAD' })
+  scene.fault = undefined
+  scene.place.fault = new MqttasgiError('ERR_SUBSCRIBE_REFUSED', 'no')
+  await t.throwsAsync(scene.spawn('one'), { code: 'ERR_SUBSCRIBE_REFUSED' })
+  t.true(scene.hosts.get('one')!.last.isClosed)
+  scene.place.fault = undefined
+  t.deepEqual(scene.crew.workers(), [])
+  t.is(scene.place.attached.size, 0)
+  await scene.spawn('one')
+  t.is(scene.crew.workers().length, 1)
+})
+
+test('a worker that ends before it is ready has not been started', async (t) => {
+  const scene = new Scene()
+  scene.place.attach = async () => {
+    scene.hosts.get('one')!.last.ending.resolve(new Error('connect() threw'))
+    await new Promise(() => {})
+  }
+  await t.throwsAsync(scene.spawn('one'), { code: 'ERR_WORKER_START', message: /connect\(\) threw/ })
+  t.deepEqual(scene.crew.workers(), [])
+})
+
+test('a worker that fails is started again after its delay, and is told of the connection', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await scene.fails(host)
+  t.true(host.started[0]!.isClosed)
+  t.is(scene.crew.workers()[0]!.state, 'restarting')
+  t.is(scene.crew.workers()[0]!.error?.message, 'broken')
+  scene.clock.advance(99)
+  t.is(host.started.length, 1)
+  scene.clock.advance(1)
+  await settled()
+  t.is(host.started.length, 2)
+  t.deepEqual(host.last.told, ['connected'])
+  t.like(scene.crew.workers()[0], { state: 'running', restarts: 1 })
+  t.is(scene.place.attached.size, 1)
+  t.is(host.started[0]!.listeners, 0)
+})
+
+test('messages for a worker that is being started again wait, and run in their order on the next one', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await scene.fails(host)
+  const attempt = new PlainAttempt()
+  const outcomes = [hand(scene.receiver, 'a', '1', attempt), hand(scene.receiver, 'b', '2')].map(
+    async (one) => one,
+  )
+  t.true(attempt.isWaiting)
+  scene.clock.advance(100)
+  t.deepEqual(await Promise.all(outcomes), [
+    { type: 'done', handled: true },
+    { type: 'done', handled: true },
+  ])
+  t.deepEqual(host.last.messages, ['a:1', 'b:2'])
+  t.false(attempt.isWaiting)
+  t.is(attempt.waitedMs, 100)
+})
+
+test('a message whose time is over while it waits is not run later', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await scene.fails(host)
+  const attempt = new PlainAttempt()
+  const outcome = hand(scene.receiver, 'a', '1', attempt)
+  const error = new Error('held')
+  t.like(await attempt.chain!.giveUp(error), { type: 'failed', error })
+  t.like(await outcome, { type: 'failed', error })
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(host.last.messages, [])
+})
+
+test('the sixth failure within a minute stops the worker: its messages fail for good, and it can be seen', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const { receiver } = scene
+  for (let i = 0; i < 5; i++) {
+    await scene.fails(host)
+    scene.clock.advance(2_000)
+    await settled()
+  }
+  const waiting = new Promise((resolve) => {
+    void scene.fails(host).then(() => resolve(undefined))
+  })
+  await waiting
+  t.is(host.started.length, 6)
+  t.like(await hand(receiver, 'a'), { type: 'failed', error: { code: 'ERR_WORKER_STOPPED', isFinal: true } })
+  t.like(scene.crew.workers()[0], { state: 'stopped', restarts: 5 })
+  t.regex(scene.crew.faults[0]!, /Worker "one" is stopped.*failed too often.*broken/)
+  t.deepEqual(scene.exits, [])
+  // Its subscriptions stay, so that what comes for it is kept and not lost.
+  t.is(scene.place.attached.size, 1)
+  t.is(scene.clock.timers, 0)
+  await scene.crew.kill('one')
+  t.deepEqual(scene.crew.faults, [])
+  await scene.spawn('one')
+  t.is(scene.crew.workers()[0]!.state, 'running')
+})
+
+test('with escalation exit the server ends, and what waited is left to the next process', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { escalation: 'exit', maxRestarts: 0 })
+  const { receiver } = scene
+  await scene.fails(host)
+  t.deepEqual(
+    scene.exits.map(({ code }) => code),
+    ['ERR_WORKER_STOPPED'],
+  )
+  t.like(await hand(receiver, 'a'), { type: 'retry', error: { code: 'ERR_WORKER_CRASHED', isFinal: false } })
+})
+
+test('a start that fails at a restart counts as a failure', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { maxRestarts: 2 })
+  host.fault = new Error('no memory')
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  t.is(scene.crew.workers()[0]!.restarts, 2)
+  scene.clock.advance(200)
+  await settled()
+  t.is(scene.crew.workers()[0]!.state, 'stopped')
+})
+
+test('a temporary worker that fails is gone, and whoever spawned it is told', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts', { restart: 'temporary' })
+  await scene.fails(scene.hosts.get('one')!)
+  t.like(await handle.ended, { type: 'failed', error: { message: 'broken' } })
+  t.deepEqual(scene.crew.workers(), [])
+  t.is(scene.place.attached.size, 0)
+})
+
+test('a transient worker that is done has finished', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts', { restart: 'transient' })
+  scene.hosts.get('one')!.last.ending.resolve(undefined)
+  t.deepEqual(await handle.ended, { type: 'finished' })
+  t.deepEqual(scene.crew.workers(), [])
+})
+
+test('a kill drains, tells, lets go, and tells whoever spawned it', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts')
+  const drained = new Deferred()
+  scene.place.drained = drained.promise
+  const host = scene.hosts.get('one')!
+  const killed = Promise.all([
+    scene.crew.kill('one', { drainTimeoutMs: 7, subscriptions: 'keep' }),
+    scene.crew.kill('one'),
+  ])
+  await settled()
+  t.is(scene.crew.workers()[0]!.state, 'stopping')
+  t.false(host.last.isClosed)
+  drained.resolve()
+  await killed
+  t.deepEqual(scene.place.detached, [
+    ['one', { reason: { type: 'killed' }, drainTimeoutMs: 7, keepSubscriptions: true }],
+  ])
+  t.deepEqual(host.last.told, ['connected', 'disconnected'])
+  t.true(host.last.isClosed)
+  t.deepEqual(await handle.ended, { type: 'killed' })
+  t.deepEqual(scene.crew.workers(), [])
+})
+
+test('a worker that is killed while it waits to be started again is not started', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await scene.fails(host)
+  const waiting = hand(scene.receiver, 'a')
+  await scene.crew.kill('one')
+  t.like(await waiting, { type: 'failed', error: { code: 'ERR_WORKER_STOPPED' } })
+  t.is(scene.clock.timers, 0)
+  t.is(host.started.length, 1)
+})
+
+test('nobody is there to be killed under an unknown id, and the application is not to be', async (t) => {
+  const scene = new Scene()
+  await scene.spawn('one')
+  await t.throwsAsync(scene.crew.kill('two'), { code: 'ERR_WORKER_UNKNOWN', message: /There are "one"/ })
+  for (const id of ['application', '0', 0 as unknown as string]) {
+    await t.throwsAsync(scene.crew.kill(id), { code: 'ERR_WORKER_MASTER', message: /server\.stop\(\)/ })
+  }
+})
+
+test('what waits for each other always meets at the same instance', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { instances: 3 })
+  t.is(host.started.length, 3)
+  for (let i = 0; i < 60; i++) void hand(scene.receiver, `room/${i % 20}`, String(i))
+  const places = new Map<string, Set<number>>()
+  for (const [at, one] of host.started.entries()) {
+    for (const message of one.messages) {
+      const topic = message.split(':')[0]!
+      places.set(topic, (places.get(topic) ?? new Set()).add(at))
+    }
+  }
+  t.is(places.size, 20)
+  t.true([...places.values()].every((seats) => seats.size === 1))
+  t.true(host.started.every(({ messages }) => messages.length > 0))
+})
+
+test('messages without an order take turns', async (t) => {
+  const scene = new Scene({ order: 'none' })
+  const host = await scene.spawn('one', { instances: 2 })
+  for (let i = 0; i < 4; i++) void hand(scene.receiver, 'a', String(i))
+  t.deepEqual(
+    host.started.map(({ messages }) => messages),
+    [
+      ['a:0', 'a:2'],
+      ['a:1', 'a:3'],
+    ],
+  )
+})
+
+test('of several instances only the messages of the one that failed wait', async (t) => {
+  const scene = new Scene({ order: 'none' })
+  const host = await scene.spawn('one', { instances: 2 })
+  host.started[0]!.ending.resolve(new Error('broken'))
+  await settled()
+  const first = hand(scene.receiver, 'a')
+  t.true(first instanceof Promise)
+  t.deepEqual(hand(scene.receiver, 'a'), { type: 'done', handled: true })
+})
+
+test('a worker with a group shares all of its subscriptions, and sees its messages as its own', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { share: 'crew' })
+  t.deepEqual(
+    scene.receiver.interests().map(({ filter, share }) => [filter, share]),
+    [['#', 'crew']],
+  )
+  const seen: unknown[] = []
+  host.last.receive = (message) => {
+    seen.push(message.share, message.topic, message.payload.toString(), message.qos)
+    return { type: 'done', handled: true }
+  }
+  await hand(scene.receiver, 'a', 'x', new PlainAttempt(), { share: 'crew' })
+  t.deepEqual(seen, [undefined, 'a', 'x', 1])
+})
+
+test('what one subscribes to later is noticed, and no more when it is gone', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  let changes = 0
+  scene.receiver.onInterests(() => changes++)
+  host.last.want('later')
+  t.is(changes, 1)
+  t.deepEqual(
+    scene.receiver.interests().map(({ filter }) => filter),
+    ['#', 'later'],
+  )
+})
+
+test('workers of the configuration are there before the server is, and go if one of them can not be', async (t) => {
+  const scene = new Scene()
+  const order = {
+    application: './a.ts',
+    mount: '',
+    params: {},
+    thread: false,
+    memoryMb: undefined,
+    instances: 1,
+    share: undefined,
+    restart: 'permanent',
+    escalation: 'stop-mount',
+    maxRestarts: 5,
+    withinSeconds: 60,
+  } as const
+  const receivers = await scene.crew.prepare([
+    { ...order, id: 'one' },
+    { ...order, id: 'two' },
+  ])
+  t.deepEqual(
+    receivers.map(({ id }) => id),
+    ['one', 'two'],
+  )
+  t.deepEqual(
+    scene.crew.workers().map(({ state }) => state),
+    ['running', 'running'],
+  )
+  const other = new Scene()
+  await t.throwsAsync(
+    other.crew.prepare([
+      { ...order, id: 'one' },
+      { ...order, id: 'one' },
+    ]),
+    {
+      code: 'ERR_RECEIVER_DUPLICATE',
+    },
+  )
+  t.true(other.hosts.get('one')?.last.isClosed ?? true)
+})
+
+test('when the server ends all workers are let go of, and nobody is spawned any more', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts')
+  await scene.crew.close()
+  t.deepEqual(await handle.ended, { type: 'stopped' })
+  t.true(scene.hosts.get('one')!.last.isClosed)
+  await t.throwsAsync(scene.spawn('two'), { code: 'ERR_STOPPED' })
+})
+
+const lost: Outcome = {
+  type: 'retry',
+  afterMs: undefined,
+  error: new MqttasgiError('ERR_WORKER_CRASHED', 'lost'),
+  route: undefined,
+}
+
+test('what was in hand when an instance was lost runs alone, so that nobody is blamed for another', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const { receiver } = scene
+  const [first, second, third] = ['a', 'b', 'c'].map((topic) => memoryArrival(topic, Buffer.alloc(0), {}))
+  const give = (message: Message): Promise<Outcome> =>
+    Promise.resolve(receiver.receive(message, receiver.plan(message), new PlainAttempt()))
+  const losing = new Deferred<Outcome>()
+  host.last.outcome = losing.promise
+  const outcomes = [give(first!), give(second!)]
+  losing.resolve(lost)
+  t.deepEqual(await Promise.all(outcomes), [lost, lost])
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  const alone = new Deferred<Outcome>()
+  host.last.outcome = alone.promise
+  void give(first!)
+  const after = [give(second!), give(third!)]
+  await settled()
+  t.deepEqual(host.last.messages, ['a:'])
+  host.last.outcome = Promise.resolve({ type: 'done', handled: true })
+  alone.resolve({ type: 'done', handled: true })
+  await Promise.all(after)
+  t.deepEqual(host.last.messages, ['a:', 'b:', 'c:'])
+})
