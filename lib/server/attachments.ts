@@ -47,11 +47,6 @@ export class Attachments {
     this.#parts = parts
   }
 
-  /** Receivers that are on their way, to or from here. */
-  get size(): number {
-    return this.#arriving.size + this.#leaving.size
-  }
-
   async attach(receiver: Receiver): Promise<void> {
     const { newcomers, roster, subscriber } = this.#parts
     if (this.#error !== undefined) throw this.#error

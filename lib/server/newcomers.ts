@@ -49,11 +49,6 @@ export class Newcomers {
     this.#parts = parts
   }
 
-  /** What is remembered: receivers, SUBSCRIBEs that may still bring something, and their identifiers. */
-  get size(): number {
-    return this.#known.size + this.#open.length + this.#byIdentifier.size
-  }
-
   /** What came on an older connection may come again on this one, and is for everybody. */
   connected(sessionPresent: boolean): void {
     this.#byIdentifier.clear()
