@@ -4,7 +4,7 @@ import type { DisconnectReason, Receiver } from './receiver.ts'
 /** How a receiver leaves. */
 export interface DetachOptions {
   readonly reason?: DisconnectReason
-  /** Milliseconds to wait for what runs at it. Default: the server's own. */
+  /** Milliseconds to wait for what it has in hand. Default: the server's own. */
   readonly drainTimeoutMs?: number
   /** Its filters stay subscribed, and their messages wait unacknowledged for whoever attaches with the same id. */
   readonly keepSubscriptions?: boolean
@@ -12,7 +12,10 @@ export interface DetachOptions {
 
 /** How it went. */
 export interface DetachResult {
-  /** Messages that had no end at this receiver when it was let go; they are not acknowledged for its sake. */
+  /**
+   * Messages that had no end when it was let go: they are kept as dead letters (`ERR_RECEIVER_DETACHED`), or wait for
+   * its successor where its subscriptions are kept.
+   */
   readonly unsettled: number
 }
 
@@ -20,12 +23,16 @@ export interface DetachResult {
 export interface ReceiverHost {
   /**
    * Resolves when the receiver has been told of the connection and all it wants is granted; waits for a connection
-   * where there is none. Rejects with `ERR_RECEIVER_DUPLICATE`, `ERR_SUBSCRIBE_REFUSED`, `ERR_STOPPED`, and the
-   * receiver is not attached then.
+   * where there is none. Rejects with `ERR_RECEIVER_DUPLICATE`, `ERR_SUBSCRIBE_REFUSED`, `ERR_SUBSCRIBE_OPTIONS_DIFFER`,
+   * `ERR_RECEIVER_DETACHED`, `ERR_STOPPED`, or what its `connected()` rejects with; the receiver is not attached then.
+   * One with the id of a receiver whose subscriptions were kept takes its place, and what waits there.
    */
   attach(receiver: Receiver): Promise<void>
-  /** Nothing new is begun at it; what runs ends; it hears `disconnected`; what nobody else holds is unsubscribed. */
+  /**
+   * Nothing new is begun at it; what it has in hand ends; it hears `disconnected`; what nobody else holds is
+   * unsubscribed. One whose place was kept gives it up; one that is not attached is left alone. Never rejects.
+   */
   detach(receiver: Receiver, options?: DetachOptions): Promise<DetachResult>
-  /** Messages that were handed to it and have no end. */
+  /** Messages that were handed to it, or wait for its successor, and have no end. */
   inFlight(receiver: Receiver): number
 }

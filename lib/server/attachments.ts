@@ -47,11 +47,6 @@ export class Attachments {
     this.#parts = parts
   }
 
-  /** Receivers that are on their way, to or from here. */
-  get size(): number {
-    return this.#arriving.size + this.#leaving.size
-  }
-
   async attach(receiver: Receiver): Promise<void> {
     const { newcomers, roster, subscriber } = this.#parts
     if (this.#error !== undefined) throw this.#error
@@ -132,12 +127,13 @@ export class Attachments {
     slot.isLeaving = true
     if (keeps !== undefined) dispatcher.waitFor(slot)
     roster.changed()
-    const unsettled = await this.#drain(slot, drainTimeoutMs)
+    let unsettled = await this.#drain(slot, drainTimeoutMs)
     const farewell = introductions.leave(slot, reason)
     await new Deadline(clock, Math.max(drainTimeoutMs, FAREWELL_MS)).within(farewell)
     if (keeps === undefined) {
       roster.remove(slot)
-      dispatcher.giveUpWaiting(slot)
+      // What waited for it to be attached, in the place of another one.
+      unsettled = Math.max(unsettled, dispatcher.giveUpWaiting(slot))
       dispatcher.forget(slot)
     } else roster.vacate(slot, keeps())
     await subscriber.told()
@@ -161,6 +157,7 @@ export class Attachments {
     if (isKept) return { unsettled: 0 }
     roster.remove(slot)
     const unsettled = dispatcher.giveUpWaiting(slot)
+    dispatcher.forget(slot)
     await subscriber.told()
     return { unsettled }
   }

@@ -66,7 +66,7 @@ export class Holdings {
     const granted = this.#granted.get(request.filter)
     if (granted === undefined || !sameOptions(granted, request)) return false
     this.#renewed.add(request.filter)
-    this.#granted.set(request.filter, { ...granted, identifier: nextIdentifier(granted.identifier ?? 0) })
+    this.#granted.set(request.filter, { ...granted, identifier: nextIdentifier(granted.identifier!) })
     return true
   }
 

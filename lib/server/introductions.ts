@@ -31,11 +31,6 @@ export class Introductions {
     this.#parts = parts
   }
 
-  /** Receivers of which something is remembered. */
-  get size(): number {
-    return this.#told.size + this.#met.size + this.#waiting.size
-  }
-
   connected(session: SessionInfo): void {
     this.#session = session
     this.#connection++

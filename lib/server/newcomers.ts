@@ -49,11 +49,6 @@ export class Newcomers {
     this.#parts = parts
   }
 
-  /** What is remembered: receivers, SUBSCRIBEs that may still bring something, and their identifiers. */
-  get size(): number {
-    return this.#known.size + this.#open.length + this.#byIdentifier.size
-  }
-
   /** What came on an older connection may come again on this one, and is for everybody. */
   connected(sessionPresent: boolean): void {
     this.#byIdentifier.clear()
@@ -93,7 +88,7 @@ export class Newcomers {
     }
     this.#forgetOver()
     this.#open.push(batch)
-    for (const { request } of subscriptions) this.#byIdentifier.set(request.identifier ?? 0, batch)
+    for (const { request } of subscriptions) this.#byIdentifier.set(request.identifier!, batch)
   }
 
   /** The broker has answered, and holds these for us; `isAll`: there is nothing else that was wanted before and may be again. */
@@ -131,7 +126,7 @@ export class Newcomers {
 
   // What comes over filters that nobody wants any more is for nobody in particular.
   #forgetAllBut(held: readonly Subscription[]): void {
-    const stems = new Set(held.map(({ request }) => stemOf(request.identifier ?? 0)))
+    const stems = new Set(held.map(({ request }) => stemOf(request.identifier!)))
     for (const identifier of this.#byIdentifier.keys()) {
       if (!stems.has(stemOf(identifier))) this.#byIdentifier.delete(identifier)
     }

@@ -62,11 +62,13 @@ export class Roster {
     const before = this.withId(receiver.id)
     if (before === undefined) this.#slots = [...this.#slots, slot]
     else {
-      slot.waiting = before.waiting
+      // Whoever has left a place has left it to be waited for.
+      const waiting = before.waiting!
+      slot.waiting = waiting
+      slot.inFlight = waiting.size
+      slot.kept = before.kept
       before.waiting = undefined
       before.isGone = true
-      slot.kept = before.kept
-      slot.inFlight = slot.waiting?.size ?? 0
       this.#slots = this.#slots.map((one) => (one === before ? slot : one))
     }
     this.#listenTo(slot)

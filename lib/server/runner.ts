@@ -103,7 +103,7 @@ export class Runner {
 
   /** Whoever was waited for is here: what waited is run. */
   takeUp(slot: Slot): void {
-    const waiting = slot.waiting ?? new Fifo<Delivery>()
+    const waiting = slot.waiting!
     // What comes while these are begun is behind them.
     for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) this.#begin(next, slot)
     slot.waiting = undefined
@@ -133,8 +133,8 @@ export class Runner {
    */
   letGo(slot: Slot, reason: MqttasgiError): number {
     const open = [...this.#open].filter((job) => job.slot === slot && job.stage !== 'burying')
-    const jobs = new Set([...slot.lanes.clear(), ...open, ...slot.limits.clear()])
-    for (const job of jobs) if (job.stage === 'burying') jobs.delete(job)
+    const inLanes = slot.lanes.clear().filter((job) => job.stage !== 'burying')
+    const jobs = new Set([...inLanes, ...open, ...slot.limits.clear()])
     const isOpen = new Set(open)
     for (const job of jobs) {
       job.retry?.cancel()
@@ -193,7 +193,7 @@ export class Runner {
     this.#deadlines.stop()
     for (const job of this.#open) job.retry?.cancel()
     let waiting = 0
-    for (const slot of this.#vacancies) waiting += slot.waiting?.size ?? 0
+    for (const slot of this.#vacancies) waiting += slot.waiting!.size
     return this.#open.size + waiting
   }
 
@@ -201,12 +201,11 @@ export class Runner {
   #wait(delivery: Delivery, slot: Slot, waiting: Fifo<Delivery>): void {
     if (this.#isLost(delivery)) return this.#release(delivery, slot)
     waiting.push(delivery)
-    this.#vacancies.add(slot)
   }
 
   #endWaiting(slot: Slot): void {
-    const waiting = slot.waiting?.clear() ?? []
-    for (const delivery of waiting) this.#wait(delivery, slot, slot.waiting!)
+    const waiting = slot.waiting!
+    for (const delivery of waiting.clear()) this.#wait(delivery, slot, waiting)
   }
 
   #isLost({ isOurs }: Delivery): boolean {

@@ -67,6 +67,23 @@ test('a retained message that was refused is not run again, until too many other
   t.deepEqual(admission.wanting(retained, [one]), [one])
 })
 
+test('what a receiver has refused is forgotten with it', (t) => {
+  const { admission } = judging(run)
+  const one = { receiver: { id: 'one' } }
+  const other = { receiver: { id: 'other' } }
+  const retained = arrival(1, 'x', { retain: true })
+  for (const id of ['one', 'other']) admission.refuse(retained, id)
+  admission.forget('one')
+  t.deepEqual(admission.wanting(retained, [one, other]), [one])
+})
+
+test('a retained message that was brought for others is counted as a copy', (t) => {
+  const { admission, counters } = judging(run, { newcomers: { of: () => [] } })
+  t.deepEqual(admission.wanting(arrival(1, 'x', { retain: true }), [{ receiver: { id: 'one' } }]), [])
+  t.is(counters.copies, 1)
+  t.is(counters.refusedAgain, 0)
+})
+
 test('where the retain flag is kept, the same message may be a new one, and none is refused', (t) => {
   const { admission } = judging(run, { keepsRetain: () => true })
   const one = { receiver: { id: 'one' } }

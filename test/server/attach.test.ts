@@ -225,6 +225,39 @@ test('while it says farewell it can still publish and unsubscribe, and afterward
   await t.throwsAsync(guest.client!.subscribe('later'), { code: 'ERR_NOT_ATTACHED' })
 })
 
+test('a server without receivers waits for the first one', async (t) => {
+  const { server, transport } = stageServer(t, mqttasgi(), { receivers: [] })
+  await server.start()
+  transport.deliver('b', 'nobody')
+  await turns()
+  t.deepEqual(transport.acknowledged, [1])
+  const guest = new Guest('guest', ['b'])
+  await server.attach(guest)
+  transport.deliver('b', 'somebody')
+  await turns()
+  t.deepEqual(guest.seen, ['somebody'])
+})
+
+test('what comes while its predecessor has still something in hand is behind that', async (t) => {
+  const host = new Guest('host', ['a/#'], { holds: true })
+  const { clock, server, transport } = await started(t, { host })
+  const guest = new Guest('guest', ['b'], { holds: true })
+  await server.attach(guest)
+  transport.deliver('a/1', 'of another')
+  transport.deliver('b', 'one')
+  await turns()
+  const detached = server.detach(guest, { drainTimeoutMs: 500, keepSubscriptions: true })
+  transport.deliver('b', 'two')
+  await turns()
+  clock.advance(500)
+  t.deepEqual(await detached, { unsettled: 1 })
+  t.false(host.runs[0]!.attempt.signal.aborted)
+  const successor = new Guest('guest', ['b'])
+  await server.attach(successor)
+  t.deepEqual(successor.seen, ['one', 'two'])
+  host.end('of another')
+})
+
 test('what has no end at the limit is told to give up, and kept as a dead letter: nobody behind it is held up', async (t) => {
   const { deadLetters, kept } = letters()
   const { clock, host, server, transport } = await started(t, { deadLetters })
@@ -472,6 +505,165 @@ test('reasons of others count for the health', async (t) => {
   t.deepEqual(server.health, { ready: false, reasons: faults })
 })
 
+test('one that fails at its farewell is logged, and goes all the same', async (t) => {
+  const { lines, server, transport } = await started(t)
+  const guest = new Guest('guest', ['b'], { disconnect: () => Promise.reject(new Error('no words')) })
+  await server.attach(guest)
+  t.deepEqual(await server.detach(guest), { unsettled: 0 })
+  t.regex(lines.join('\n'), /error: "guest" failed at the news of its connection: no words/)
+  t.false(transport.subscriptions.has('b'))
+})
+
+test('what fails in connected() on the connection that was waited for is told as well', async (t) => {
+  const { server } = stageServer(t, mqttasgi())
+  const guest = new Guest('guest', ['b'], { connect: () => Promise.reject(new Error('no meter')) })
+  const attached = server.attach(guest)
+  await server.start()
+  await t.throwsAsync(attached, { message: 'no meter' })
+})
+
+test('a connection that is lost while it is told of it does not end its coming: the next one counts', async (t) => {
+  const { clock, server, transport } = await started(t)
+  const gates = [new Deferred(), new Deferred()]
+  let tries = 0
+  const guest = new Guest('guest', ['b'], { connect: () => gates[tries++]!.promise })
+  const attached = server.attach(guest)
+  await turns()
+  transport.info = { ...transport.info, sessionPresent: true }
+  transport.lose()
+  await turns()
+  gates[0]!.resolve()
+  await turns()
+  clock.advance(100)
+  await turns()
+  gates[1]!.resolve()
+  await attached
+  t.deepEqual(guest.news, ['connected', 'disconnected lost', 'connected again'])
+})
+
+test('a place that is kept is told of no connection', async (t) => {
+  const { clock, server, transport } = await started(t)
+  const guest = new Guest('guest', ['b'])
+  await server.attach(guest)
+  await server.detach(guest, { keepSubscriptions: true })
+  await t.throwsAsync(guest.client!.subscribe('later'), { code: 'ERR_NOT_ATTACHED' })
+  transport.lose()
+  await turns()
+  clock.advance(100)
+  await turns()
+  t.deepEqual(guest.news, ['connected', 'disconnected killed'])
+  t.true(transport.subscriptions.has('b'))
+})
+
+test('one that goes while there is no connection hears of it, if it ever heard of one', async (t) => {
+  const { server, transport } = await started(t)
+  const guest = new Guest('guest', ['b'])
+  await server.attach(guest)
+  transport.lose()
+  await turns()
+  await server.detach(guest)
+  t.deepEqual(guest.news, ['connected', 'disconnected lost', 'disconnected killed'])
+  const never = new Guest('never', ['c'])
+  const attached = server.attach(never)
+  await turns()
+  await server.detach(never)
+  await t.throwsAsync(attached, { code: 'ERR_RECEIVER_DETACHED' })
+  t.deepEqual(never.news, [])
+})
+
+test('a successor that is detached before it is attached takes what waited with it, or leaves it waiting', async (t) => {
+  for (const keepSubscriptions of [false, true]) {
+    const { deadLetters, kept } = letters()
+    const { server, transport } = await started(t, { deadLetters })
+    const guest = new Guest('guest', ['b'])
+    await server.attach(guest)
+    await server.detach(guest, { keepSubscriptions: true })
+    transport.deliver('b', 'one')
+    await turns()
+    const slow = new Guest('guest', ['b'], { connect: () => new Promise(() => {}) })
+    const attached = server.attach(slow)
+    await turns()
+    const detached = server.detach(slow, { keepSubscriptions })
+    await t.throwsAsync(attached, { code: 'ERR_RECEIVER_DETACHED' })
+    t.deepEqual(await detached, { unsettled: keepSubscriptions ? 0 : 1 })
+    await turns()
+    t.is(kept.length, keepSubscriptions ? 0 : 1)
+    t.is(transport.subscriptions.has('b'), keepSubscriptions)
+  }
+})
+
+test('what may be shed waits as it is for whoever comes in the place of another', async (t) => {
+  const shedding = { name: 'b', overflow: 'latest', maxWaiting: 1, throttleMs: 0, debounceMs: 0 } as const
+  const plan = { shedding }
+  const { server, transport } = await started(t, { host: new Guest('host', []) })
+  const wanted = interest('b', { sheds: true })
+  const guest = new Guest('guest', [wanted], { plan })
+  await server.attach(guest)
+  await server.detach(guest, { keepSubscriptions: true })
+  for (const text of ['1', '2', '3']) transport.deliver('b', text)
+  await turns()
+  const successor = new Guest('guest', [wanted], { plan })
+  await server.attach(successor)
+  t.deepEqual(successor.seen, ['1', '2', '3'])
+  t.is(server.counters.shed, 0)
+})
+
+test('what is on its way to the dead letters is not in hand any more when its receiver goes', async (t) => {
+  const keeping = new Deferred()
+  const deadLetters = { name: 'slow', keep: () => keeping.promise, close: () => Promise.resolve() }
+  const { clock, server, transport } = await started(t, { deadLetters })
+  const plan: Partial<Plan> = {
+    failurePolicy: (route, qos) => ({
+      ...failing(route, qos),
+      retry: { ...failing(route, qos).retry, attempts: 1 },
+    }),
+  }
+  const guest = new Guest('guest', ['b'], { holds: true, plan })
+  await server.attach(guest)
+  transport.deliver('b', 'one')
+  transport.deliver('b', 'behind')
+  await turns()
+  guest.end('one', { type: 'failed', error: new Error('no'), route: undefined })
+  await turns()
+  const detached = server.detach(guest, { drainTimeoutMs: 100, keepSubscriptions: true })
+  await turns()
+  clock.advance(100)
+  t.deepEqual(await detached, { unsettled: 1 })
+  const successor = new Guest('guest', ['b'])
+  await server.attach(successor)
+  t.deepEqual(successor.seen, ['behind'])
+  keeping.resolve()
+  await turns()
+  t.deepEqual(transport.acknowledged, [1, 2])
+})
+
+test('while messages are asked about that a process may have died of their receiver can go', async (t) => {
+  for (const crashes of [0, 9]) {
+    const asked = new Deferred<number>()
+    const crashLedger = {
+      name: 'slow',
+      endedCleanly: false,
+      begin: () => asked.promise,
+      settled: () => Promise.resolve(),
+      cleanEnd: () => Promise.resolve(),
+      knows: () => false,
+      close: () => Promise.resolve(),
+    }
+    const { deadLetters, kept } = letters()
+    const { server, transport } = await started(t, { crashLedger, deadLetters })
+    const guest = new Guest('guest', ['b'])
+    await server.attach(guest)
+    transport.deliver('b', 'one')
+    await turns()
+    await server.detach(guest, { drainTimeoutMs: 0 })
+    asked.resolve(crashes)
+    await turns()
+    t.deepEqual(guest.seen, [])
+    t.is(kept.length, 1)
+    t.deepEqual(transport.acknowledged, [1])
+  }
+})
+
 test('a thousand that come and go on one connection leave nothing', async (t) => {
   const { clock, host, server, transport } = await started(t)
   for (let i = 0; i < 1_000; i++) {
@@ -491,6 +683,30 @@ test('a thousand that come and go on one connection leave nothing', async (t) =>
   t.is(host.listeners, 1)
   t.is(clock.timers, 0)
   t.is(transport.acknowledged.length, 1_000)
+})
+
+test('what a process has died of is kept, also where its place waits for somebody', async (t) => {
+  const { deadLetters, kept } = letters()
+  const crashLedger = {
+    name: 'a ledger',
+    endedCleanly: false,
+    begin: () => Promise.resolve(9),
+    settled: () => Promise.resolve(),
+    cleanEnd: () => Promise.resolve(),
+    knows: () => true,
+    close: () => Promise.resolve(),
+  }
+  const { server, transport } = await started(t, { crashLedger, deadLetters })
+  const guest = new Guest('guest', ['b'])
+  await server.attach(guest)
+  await server.detach(guest, { keepSubscriptions: true })
+  transport.deliver('b', 'poison')
+  await turns()
+  t.deepEqual(
+    kept.map(({ cause, receiver }) => [cause, receiver]),
+    [['crashed', 'guest']],
+  )
+  t.deepEqual(transport.acknowledged, [1])
 })
 
 async function someTurns(): Promise<void> {

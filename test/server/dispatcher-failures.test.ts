@@ -494,6 +494,32 @@ test('an attempt that its receiver never begins is held no longer than its messa
   t.deepEqual(buried, [['a', 'held']])
 })
 
+test('an attempt without a time limit begins when its receiver can', async (t) => {
+  const { stage } = burying({ begun: (attempt) => (attempt.isWaiting = true) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  const { attempt } = stage.run('a')
+  attempt.begins?.(10)
+  stage.clock.advance(100_000)
+  t.false(attempt.signal.aborted)
+  await stage.end('a')
+  t.deepEqual(stage.acked, [1])
+})
+
+test('what waits for a place to be tried again is left to come again when a stop waits no longer', async (t) => {
+  const { buried, stage } = burying({
+    plan: plan({ order: 'none', holdMs: 500, limits: [{ name: '#', most: 1 }] }),
+  })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  stage.dispatcher.arrived(arrival(2, 'b'))
+  await stage.end('a', { outcome: failed })
+  stage.clock.advance(100)
+  stage.dispatcher.abort(new MqttasgiError('ERR_STOPPED', 'no longer'))
+  stage.clock.advance(1_000)
+  await stage.turn()
+  t.deepEqual(buried, [])
+  t.deepEqual(stage.acked, [])
+})
+
 test('a stop that waits for nobody takes back what was to be tried again', async (t) => {
   const { stage } = burying()
   stage.dispatcher.arrived(arrival(1, 'a'))

@@ -98,6 +98,24 @@ test('what an older SUBSCRIBE still brings goes to those for whom that was sent'
   )
 })
 
+test('what was brought by nobody knows what is for everybody', async (t) => {
+  const host = new Guest('host', ['a/#'])
+  const { server, transport } = await started(t, host)
+  const guest = new Guest('guest', ['a/1'])
+  await server.attach(guest)
+  transport.deliver('a/1', 'old', { retain: true, subscriptionIdentifiers: [77] })
+  const { identifier } = transport.subscriptions.get('a/#')!
+  transport.deliver('a/1', 'older', { retain: true, subscriptionIdentifiers: [identifier!, 77] })
+  await turns()
+  t.deepEqual(
+    [host.seen, guest.seen],
+    [
+      ['old', 'older'],
+      ['old', 'older'],
+    ],
+  )
+})
+
 test('without identifiers what may still be on its way for others goes to them too: twice rather than never', async (t) => {
   const host = new Guest('host', ['a/#'])
   const { server, transport } = await started(t, host, four)
