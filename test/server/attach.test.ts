@@ -1,6 +1,7 @@
 // Receivers that come and go while a server runs: what they are told, what they get, and that nothing of them stays.
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi } from '../../lib/core/application.ts'
+import type { Noted } from '../../lib/core/crash-ledger.ts'
 import type { DeadLetter } from '../../lib/core/dead-letter.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
@@ -639,13 +640,14 @@ test('what is on its way to the dead letters is not in hand any more when its re
 
 test('while messages are asked about that a process may have died of their receiver can go', async (t) => {
   for (const crashes of [0, 9]) {
-    const asked = new Deferred<number>()
+    const asked = new Deferred<Noted>()
     const crashLedger = {
       name: 'slow',
       endedCleanly: false,
       begin: () => asked.promise,
       settled: () => Promise.resolve(),
       cleanEnd: () => Promise.resolve(),
+      known: 0,
       knows: () => false,
       close: () => Promise.resolve(),
     }
@@ -656,7 +658,7 @@ test('while messages are asked about that a process may have died of their recei
     transport.deliver('b', 'one')
     await turns()
     await server.detach(guest, { drainTimeoutMs: 0 })
-    asked.resolve(crashes)
+    asked.resolve({ deaths: crashes, wasRepeat: true })
     await turns()
     t.deepEqual(guest.seen, [])
     t.is(kept.length, 1)
@@ -690,9 +692,10 @@ test('what a process has died of is kept, also where its place waits for somebod
   const crashLedger = {
     name: 'a ledger',
     endedCleanly: false,
-    begin: () => Promise.resolve(9),
+    begin: () => Promise.resolve({ deaths: 9, wasRepeat: true }),
     settled: () => Promise.resolve(),
     cleanEnd: () => Promise.resolve(),
+    known: 1,
     knows: () => true,
     close: () => Promise.resolve(),
   }
