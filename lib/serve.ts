@@ -27,7 +27,7 @@ import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
 import { probeTopic } from './server/share-probe.ts'
-import { systemClock } from './server/system-clock.ts'
+import { systemClock } from './system-clock.ts'
 import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
 import { Crew } from './workers/crew.ts'
@@ -118,7 +118,7 @@ export async function createServer(
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
   }
-  const hosting = { identity, loader, asHostable, threadEntry, clock: systemClock }
+  const hosting = { identity, loader, asHostable, threadEntry }
   const place = new Deferred<Workplace>()
   // Its workers run before there is a server.
   const fail = async (error: MqttasgiError): Promise<void> => (await place.promise).fail(error)

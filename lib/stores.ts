@@ -12,7 +12,7 @@ import { JournalCrashLedger } from './durable/journal-crash-ledger.ts'
 import { JournalOutbox, outboxesElsewhere, outboxFolder } from './durable/journal-outbox.ts'
 import type { DeadLetterPlan } from './durable/open-dead-letters.ts'
 import type { DurableOutbox } from './server/letter-keeper.ts'
-import { systemClock } from './server/system-clock.ts'
+import { systemClock } from './system-clock.ts'
 
 /** What was opened. */
 export interface Stores {

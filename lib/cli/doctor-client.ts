@@ -1,6 +1,6 @@
 // A connection for questions: it subscribes to nothing that counts, acknowledges what comes, and leaves no session.
 import type { PublishResult, QoS } from '../core/message.ts'
-import { systemClock } from '../server/system-clock.ts'
+import { systemClock } from '../system-clock.ts'
 import type {
   Arrival,
   ConnectionFailure,

@@ -17,7 +17,6 @@ import { attachSession, ConsumerSession } from './consumer-session.ts'
 import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
 import { HeldSubscriptions } from './held-subscriptions.ts'
 import { Line } from './line.ts'
-import { machineClock } from './machine-clock.ts'
 
 /** What of a consumer's class counts besides the object itself. */
 export type ConsumerStatics = Pick<ConsumerClass, 'options' | 'routes' | 'channelHandlers'>
@@ -40,7 +39,7 @@ export class ConsumerReceiver implements HostedReceiver {
   constructor(consumer: MqttConsumer<object>, statics: ConsumerStatics, identity: ReceiverIdentity) {
     this.id = identity.id
     this.#consumer = consumer
-    this.#clock = identity.clock ?? machineClock
+    this.#clock = identity.clock
     const subscriptions = new HeldSubscriptions({
       mount: identity.mount,
       client: () => this.#session.client,

@@ -12,7 +12,7 @@ import { isConsumerClass, MqttConsumer } from './consumer.ts'
  * Throws `ERR_APPLICATION_INVALID` for what can not be run; `what` begins the message.
  *
  * @example
- * const receiver = asHostable(Meter, 'The application').receiver({ id: 'meter', mount: '', scope, log })
+ * const receiver = asHostable(Meter, 'The application').receiver({ id: 'meter', mount: '', scope, log, clock })
  */
 export function asHostable(value: unknown, what: string): Hostable {
   if (value instanceof RouterNode) return asApplication(value, what)

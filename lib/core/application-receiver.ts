@@ -74,7 +74,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.#workforce = workforce
     this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
     this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
-    if (channels !== undefined && clock !== undefined) {
+    if (channels !== undefined) {
       const { channelHandlers: handlers } = source
       const client = (): Client => this.#host.client
       this.#channels = new ApplicationChannels({ layer: channels, handlers, client, scope, log, clock })

@@ -4,6 +4,7 @@ import type { ReceiverIdentity } from './hosted.ts'
 import { ChannelHandlers, type ChannelHandler, type ChannelHandlerOptions } from './channel-handlers.ts'
 import type { UnmatchedHandler } from './context.ts'
 import type { DeliveryOptions } from './delivery-options.ts'
+import { stillClock } from './clock.ts'
 import { MqttasgiError } from './errors.ts'
 import { silentLog } from './log.ts'
 import type { DisconnectReason, SessionInfo } from './receiver.ts'
@@ -116,6 +117,7 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
       mount: '',
       scope: masterScope,
       log: silentLog,
+      clock: stillClock,
       ...identity,
     })
   }

@@ -6,3 +6,6 @@ export interface Clock {
   /** Calls `callback` once after `ms` milliseconds; the result takes that back. */
   after(ms: number, callback: () => void): () => void
 }
+
+/** The clock of what no server runs: nothing happens there that takes time. */
+export const stillClock: Clock = Object.freeze({ now: () => 0, after: () => () => {} })

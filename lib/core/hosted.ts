@@ -23,8 +23,7 @@ export interface ReceiverIdentity {
   readonly ready?: (() => Promise<void>) | undefined
   /** How many of its kind share its messages on this server. Default: 1. */
   readonly instances?: number | undefined
-  /** Default: that of the machine. */
-  readonly clock?: Clock | undefined
+  readonly clock: Clock
 }
 
 /** A receiver that was made for a server, and is let go of with it. */

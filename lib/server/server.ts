@@ -31,7 +31,7 @@ import { Roster } from './roster.ts'
 import type { Closed, ServerParts, StopOptions, StopResult } from './server-parts.ts'
 import { Session, sessionLost } from './session.ts'
 import type { Subscriber } from './subscriber.ts'
-import { systemClock } from './system-clock.ts'
+import { systemClock } from '../system-clock.ts'
 import type { ConnectionFailure, ConnectionInfo } from '../transport/transport.ts'
 
 const trace = tracer('server')

@@ -4,6 +4,7 @@ import type { Hostable, HostedReceiver } from '../core/hosted.ts'
 import type { Logger } from '../core/log.ts'
 import type { QoS } from '../core/message.ts'
 import type { Attempt, DisconnectReason, Outcome, Plan, RunningChain } from '../core/receiver.ts'
+import { systemClock } from '../system-clock.ts'
 import { forbiddingWorkforce } from '../core/refusing-workforce.ts'
 import { Asking } from './asking.ts'
 import { routeTable } from './route-table.ts'
@@ -70,6 +71,7 @@ export class ThreadSide {
       channels: hasChannels ? this.#asking.channels : undefined,
       workforce: forbiddingWorkforce(id),
       ready: this.#asking.ready,
+      clock: systemClock,
     })
     this.#sayTable()
     this.#receiver.onInterests(() => this.#sayTable())

@@ -1,6 +1,5 @@
 // Workers in threads of their own: starts them, hears them, and ends those that loop, leak or crash.
 import { Worker as Thread } from 'node:worker_threads'
-import type { Clock } from '../core/clock.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { ReceiverIdentity } from '../core/hosted.ts'
@@ -20,7 +19,6 @@ export interface ThreadParts {
   readonly memoryMb: number | undefined
   /** The file that runs in the thread; it calls `runThread`. */
   readonly entry: URL
-  readonly clock: Clock
   readonly times?: PulseTimes
 }
 
@@ -34,13 +32,13 @@ export class ThreadHost implements WorkerHost {
   }
 
   async start(): Promise<Incarnation> {
-    const { clock, identity } = this.#parts
+    const { identity } = this.#parts
     let running: RunningThread | undefined
     let cancel: (() => void) | undefined
     try {
       running = new RunningThread(this.#parts)
       const tooLate = new Promise<never>((_, reject) => {
-        cancel = clock.after(START_TIMEOUT_MS, () =>
+        cancel = identity.clock.after(START_TIMEOUT_MS, () =>
           reject(new Error(`its thread was not ready within ${START_TIMEOUT_MS / 1_000} s`)),
         )
       })
@@ -130,9 +128,9 @@ class RunningThread implements Incarnation {
 
   #begin(): void {
     if (this.ready.settled) return
-    const { clock, times = pulseTimes } = this.#parts
+    const { identity, times = pulseTimes } = this.#parts
     this.#pulse = new Pulse({
-      clock,
+      clock: identity.clock,
       times,
       afterNews: (callback) => void setImmediate(callback),
       ask: (ping) => this.#post({ type: 'ping', ping }),

@@ -1,5 +1,4 @@
 // Finds out where a worker runs, and loads what is to run there.
-import type { Clock } from '../core/clock.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { Hostable, ReceiverIdentity } from '../core/hosted.ts'
 import { forbiddingWorkforce } from '../core/refusing-workforce.ts'
@@ -12,19 +11,18 @@ import { ThreadHost } from './thread.ts'
 
 /** What the workers of one server have in common. */
 export interface WorkerSurroundings {
-  readonly identity: Pick<ReceiverIdentity, 'log' | 'rules' | 'channels' | 'ready'>
+  readonly identity: Pick<ReceiverIdentity, 'log' | 'rules' | 'channels' | 'ready' | 'clock'>
   readonly loader: ModuleLoader
   /** Makes something that can be run of what a file exports. */
   readonly asHostable: (value: unknown, what: string) => Hostable
   /** The file that runs in a thread. */
   readonly threadEntry: URL
-  readonly clock: Clock
 }
 
 /** The host of one worker. Codes: `ERR_WORKER_APPLICATION`, `ERR_APPLICATION_*`. */
 export async function workerHost(
   order: WorkerOrder,
-  { asHostable, clock, identity: common, loader, threadEntry }: WorkerSurroundings,
+  { asHostable, identity: common, loader, threadEntry }: WorkerSurroundings,
 ): Promise<WorkerHost> {
   const { application, id, instances, memoryMb, mount, params, thread } = order
   const identity: ReceiverIdentity = {
@@ -40,7 +38,7 @@ export async function workerHost(
   if (thread) {
     if (typeof application !== 'string') throw refused(id, 'a thread can only load a file')
     const spec = absoluteSpec(application, from)
-    return new ThreadHost({ identity, application: spec, memoryMb, entry: threadEntry, clock })
+    return new ThreadHost({ identity, application: spec, memoryMb, entry: threadEntry })
   }
   const loaded =
     typeof application === 'string' ? await loadApplication(application, from, loader) : application

@@ -1,7 +1,7 @@
 // The connection is cut after every byte of a session, in both directions: no crash, no loss, and it connects again.
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi } from '../../lib/index.ts'
-import { systemClock } from '../../lib/server/system-clock.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import { MqttTransport } from '../../lib/transport/mqtt-transport.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 import { Tally } from '../integration/tally.ts'

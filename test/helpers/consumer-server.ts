@@ -5,6 +5,7 @@ import type { HostedReceiver, ReceiverIdentity } from '../../lib/core/hosted.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
 import { masterScope } from '../../lib/core/scope.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import type { ServerParts } from '../../lib/server/server-parts.ts'
 import { startMemoryServer, type MemoryServer } from './memory-server.ts'
 
@@ -15,6 +16,7 @@ export function hosted(application: unknown, identity: Partial<ReceiverIdentity>
     mount: '',
     scope: masterScope,
     log: silentLog,
+    clock: systemClock,
     ...identity,
   })
 }

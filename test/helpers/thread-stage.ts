@@ -3,7 +3,7 @@ import type { ExecutionContext } from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
 import type { ReceiverIdentity } from '../../lib/core/hosted.ts'
 import type { LogFields, Logger } from '../../lib/core/log.ts'
-import { systemClock } from '../../lib/server/system-clock.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import type { Incarnation } from '../../lib/workers/host.ts'
 import { ThreadHost, type ThreadParts } from '../../lib/workers/thread.ts'
 import { recordingClient, session } from './worker-place.ts'
@@ -30,12 +30,12 @@ export function threadHost(
       mount: '',
       scope: { type: 'mqtt', appId: 'threaded', instanceType: 'worker', params: { unit: 'C' } },
       log: log ?? silent,
+      clock: systemClock,
       ...identity,
     },
     application: `${new URL('applications.ts', programs).pathname}#app`,
     memoryMb: undefined,
     entry: new URL('thread.ts', programs),
-    clock: systemClock,
     ...parts,
   })
 }

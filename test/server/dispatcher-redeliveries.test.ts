@@ -7,7 +7,7 @@ import { zeroCounters } from '../../lib/server/counters.ts'
 import { Dispatcher } from '../../lib/server/dispatcher.ts'
 import { slotOf, type Slot } from '../../lib/server/job.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
-import { systemClock } from '../../lib/server/system-clock.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import type { Arrival } from '../../lib/transport/transport.ts'
 import { plainPlan } from '../helpers/plan.ts'
 

@@ -16,7 +16,7 @@ async function fakeTimed(
   times: PulseTimes,
 ): Promise<{ readonly clock: FakeClock; readonly thread: Incarnation }> {
   const clock = new FakeClock()
-  const { thread } = await threadStage(t, { clock, times })
+  const { thread } = await threadStage(t, { identity: { clock }, times })
   return { clock, thread }
 }
 
@@ -286,6 +286,18 @@ test.serial('a thread that is let go of leaves nothing', async (t) => {
   await thread.close()
   t.truthy(await thread.ended)
   await t.notThrowsAsync(thread.receiver.connected({} as never, session))
+})
+
+test.serial('an application in a thread hears channel events as well', async (t) => {
+  const channels = new InMemoryChannelLayer()
+  t.teardown(() => channels.close())
+  const { asked, client } = await threadStage(t, {
+    application: `${programs}contract.ts#listening`,
+    identity: { channels },
+  })
+  await channels.groupSend('alarms', { type: 'alarm.raised', text: 'from outside' })
+  await asked(1)
+  t.deepEqual(client.asked.at(-1)?.slice(0, 3), ['publish', 'heard', 'from outside'])
 })
 
 test.serial(

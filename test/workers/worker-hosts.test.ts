@@ -2,7 +2,7 @@ import test from 'ava'
 import { silentLog } from '../../lib/core/log.ts'
 import { asHostable } from '../../lib/consumer/hostable.ts'
 import { nativeLoader } from '../../lib/native-loader.ts'
-import { systemClock } from '../../lib/server/system-clock.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import { resolveWorkerOptions } from '../../lib/config/worker.ts'
 import type { WorkerOptions } from '../../lib/core/workforce.ts'
 import type { Incarnation } from '../../lib/workers/host.ts'
@@ -17,11 +17,10 @@ async function start(application: string | object, options: WorkerOptions = {}):
   const host = await workerHost(
     { ...resolveWorkerOptions(options), id: 'one', application },
     {
-      identity: { log: silentLog },
+      identity: { log: silentLog, clock: systemClock },
       loader: nativeLoader,
       asHostable,
       threadEntry: new URL('programs/thread.ts', import.meta.url),
-      clock: systemClock,
     },
   )
   return host.start()

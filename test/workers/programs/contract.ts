@@ -11,6 +11,12 @@ app.topic('rooms/+room/temp', async (ctx) => {
   await ctx.publish([to, ...(floor === undefined ? [] : [floor]), room].join('/'), ctx.payload)
 })
 
+/** In the group `alarms` as an application. */
+export const listening: Application = mqttasgi()
+listening.channel('alarm.raised', { group: 'alarms' }, (event, ctx) =>
+  ctx.publish('heard', String(event['text'])),
+)
+
 export class Meter extends MqttConsumer {
   #total = 0
 

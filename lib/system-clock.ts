@@ -1,5 +1,5 @@
 // The clock of the machine.
-import type { Clock } from '../core/clock.ts'
+import type { Clock } from './core/clock.ts'
 
 export const systemClock: Clock = Object.freeze({
   now: () => performance.now(),
