@@ -1,8 +1,9 @@
 // The channel of one consumer: its name, the groups it is in, and the events that come.
+import { ChannelGroups } from '../core/channel-groups.ts'
 import { ChannelIntake, type ChannelIntakeCounters } from '../core/channel-intake.ts'
 import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Clock } from '../core/clock.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 
 /** A handler that is bound to its consumer. */
@@ -20,9 +21,9 @@ export interface ConsumerChannelsParts {
 
 export class ConsumerChannels {
   readonly #parts: ConsumerChannelsParts
-  readonly #groups = new Set<string>()
-  #opening: Promise<string> | undefined = undefined
+  #opening: Promise<ChannelGroups> | undefined = undefined
   #channel: string | undefined = undefined
+  #groups: ChannelGroups | undefined = undefined
   #intake: ChannelIntake<BoundChannelHandler> | undefined = undefined
   #isOver = false
 
@@ -60,26 +61,23 @@ export class ConsumerChannels {
   }
 
   async groupAdd(group: string): Promise<void> {
-    const channel = await this.#open()
-    await this.layer.groupAdd(group, channel)
-    this.#groups.add(group)
-    // It has ended meanwhile, and nobody would take it out again.
-    if (this.#isOver) await this.#leave()
+    const groups = await this.#open()
+    await groups.add(group)
   }
 
   async groupDiscard(group: string): Promise<void> {
-    this.#groups.delete(group)
-    await this.layer.groupDiscard(group, await this.#open())
+    const groups = await this.#open()
+    await groups.discard(group)
   }
 
   /** Receives nothing more, and leaves all groups. */
   async end(): Promise<void> {
     this.#isOver = true
     this.#intake?.stop()
-    await this.#leave()
+    await this.#groups?.leave()
   }
 
-  #open(): Promise<string> {
+  #open(): Promise<ChannelGroups> {
     this.#opening ??= this.#openChannel().catch((error: unknown) => {
       this.#opening = undefined
       throw error
@@ -87,26 +85,15 @@ export class ConsumerChannels {
     return this.#opening
   }
 
-  async #openChannel(): Promise<string> {
+  async #openChannel(): Promise<ChannelGroups> {
     const { clock, handlers, log, run } = this.#parts
     const { layer } = this
     const channel = await layer.newChannel()
     this.#channel = channel
     this.#intake = new ChannelIntake({ layer, channel, handlers, run, log, clock })
-    if (!this.#isOver) this.#intake.start()
-    return channel
-  }
-
-  async #leave(): Promise<void> {
-    const channel = this.#channel
-    const groups = [...this.#groups]
-    this.#groups.clear()
-    if (channel === undefined) return
-    const left = groups.map((group) => this.layer.groupDiscard(group, channel))
-    for (const result of await Promise.allSettled(left)) {
-      if (result.status === 'fulfilled') continue
-      const { message } = toError(result.reason)
-      this.#parts.log.warn(`A group still holds a channel that nobody receives from: ${message}`)
-    }
+    const groups = (this.#groups = new ChannelGroups({ layer, channel, log, clock }))
+    if (this.#isOver) groups.stop()
+    else this.#intake.start()
+    return groups
   }
 }

@@ -1,4 +1,5 @@
 // The channel of an application on one server: opened with the first connection, in its groups until the server stops.
+import { ChannelGroups, JOIN_AGAIN_MS } from './channel-groups.ts'
 import { ChannelIntake } from './channel-intake.ts'
 import type { ChannelContext, ChannelHandler, ChannelHandlers } from './channel-handlers.ts'
 import type { ChannelLayer } from './channel-layer.ts'
@@ -18,12 +19,9 @@ export interface ApplicationChannelsParts {
   readonly clock: Pick<Clock, 'after'>
 }
 
-const JOIN_AGAIN_MS = 5_000
-
 export class ApplicationChannels {
   readonly #parts: ApplicationChannelsParts
-  readonly #joined = new Set<string>()
-  #channel: string | undefined = undefined
+  #groups: ChannelGroups | undefined = undefined
   #intake: ChannelIntake<ChannelHandler> | undefined = undefined
   #opening: Promise<void> | undefined = undefined
   #cancelJoin: (() => void) | undefined = undefined
@@ -51,21 +49,14 @@ export class ApplicationChannels {
   /** Receives nothing more, and leaves all groups. Never rejects. */
   async end(): Promise<void> {
     this.stop()
-    const { layer, log } = this.#parts
-    const channel = this.#channel
-    if (channel === undefined) return
-    const left = [...this.#joined].map((group) => layer.groupDiscard(group, channel))
-    this.#joined.clear()
-    for (const result of await Promise.allSettled(left)) {
-      if (result.status === 'fulfilled') continue
-      log.warn(`A group still has a channel that nobody receives from: ${toError(result.reason).message}`)
-    }
+    await this.#groups?.leave()
   }
 
   /** Receives nothing more, at once. */
   stop(): void {
     this.#isOver = true
     this.#intake?.stop()
+    this.#groups?.stop()
     this.#cancelJoin?.()
     this.#stopListening?.()
   }
@@ -75,7 +66,7 @@ export class ApplicationChannels {
     const channel = await layer.newChannel()
     if (this.#isOver) return
     const ctx = this.#context(channel)
-    this.#channel = channel
+    this.#groups = new ChannelGroups({ layer, channel, log, clock })
     this.#intake = new ChannelIntake({
       layer,
       channel,
@@ -87,19 +78,12 @@ export class ApplicationChannels {
     this.#intake.start()
   }
 
-  // Also for those it is in: a channel leaves a group when it is not added again in time.
   async #join(): Promise<void> {
-    const { clock, handlers, layer } = this.#parts
     this.#cancelJoin?.()
-    for (const group of handlers.groups) {
-      if (this.#channel === undefined || this.#isOver) return
-      await layer.groupAdd(group, this.#channel)
-      this.#joined.add(group)
+    for (const group of this.#parts.handlers.groups) {
+      if (this.#isOver) return
+      await this.#groups?.add(group)
     }
-    if (this.#isOver) return
-    this.#cancelJoin?.()
-    const again = (layer.groupExpiry * 1_000) / 2
-    if (handlers.groups.size > 0) this.#cancelJoin = clock.after(again, () => void this.begin())
   }
 
   #again({ message }: Error): void {

@@ -5,6 +5,8 @@ import { MqttConsumer, type ChannelHandlers, type ConsumerMessage } from '../../
 import type { ChannelEvent } from '../../lib/core/channel-layer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog } from '../../lib/core/log.ts'
+import { unattachedClient } from '../../lib/core/unattached-client.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { turns } from '../helpers/memory-server.ts'
 
@@ -252,4 +254,33 @@ test('without a layer channels are refused with the reason', async (t) => {
   }
   await startConsumerServer(t, Lonely)
   t.like(await result.promise, { code: 'ERR_CHANNEL_LAYER' })
+})
+
+test('a consumer stays in its groups for longer than a membership lasts', async (t) => {
+  const time = new FakeClock()
+  const layer = new InMemoryChannelLayer({ groupExpiry: 10, clock: time })
+  const heard: unknown[] = []
+  class Member extends MqttConsumer {
+    static override readonly channelHandlers: ChannelHandlers<Member> = { x: 'x' }
+    override async connect(): Promise<void> {
+      await this.groupAdd('g')
+    }
+    x({ number }: ChannelEvent): void {
+      heard.push(number)
+    }
+  }
+  const clock = new FakeClock()
+  const receiver = hosted(Member, { channels: layer, clock })
+  await receiver.connected(unattachedClient, { present: false, lost: false })
+  for (let number = 0; number < 5; number++) {
+    time.advance(5_000)
+    clock.advance(5_000)
+    await turns()
+    await layer.groupSend('g', { type: 'x', number })
+    await turns()
+  }
+  t.deepEqual(heard, [0, 1, 2, 3, 4])
+  await receiver.disconnected({ type: 'stopped' })
+  receiver.release()
+  t.is(clock.timers, 0)
 })
