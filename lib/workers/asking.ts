@@ -33,10 +33,12 @@ export class Asking {
   /** Resolves when the broker has granted all that the server's receivers want. */
   readonly ready = async (): Promise<void> => void (await this.#ask('client', 'ready', []))
 
-  /** The channel layer of the server. */
-  readonly channels: ChannelLayer = remoteChannels((method, args, signal) =>
-    signal === undefined ? this.#ask('channels', method, args) : this.#askUntil(signal, method, args),
-  )
+  /** The channel layer of the server, in which a channel stays in a group for so many seconds. */
+  channels(groupExpiry: number): ChannelLayer {
+    return remoteChannels(groupExpiry, (method, args, signal) =>
+      signal === undefined ? this.#ask('channels', method, args) : this.#askUntil(signal, method, args),
+    )
+  }
 
   answered(call: number, value: unknown): void {
     this.#take(call)?.resolve(value)

@@ -2,9 +2,6 @@
 import { zeroChannelCounters, type ChannelEvent, type ChannelLayer } from '../core/channel-layer.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 
-// The default of every layer, in seconds.
-const GROUP_EXPIRY = 86_400
-
 /** Asks the server's thread for one thing; may be taken back by the signal. */
 export type AskForChannels = (
   method: string,
@@ -13,7 +10,7 @@ export type AskForChannels = (
 ) => Promise<unknown>
 
 /** Its counters are those of this thread: what it has sent and received, and what found no room. */
-export function remoteChannels(ask: AskForChannels): ChannelLayer {
+export function remoteChannels(groupExpiry: number, ask: AskForChannels): ChannelLayer {
   const counters = zeroChannelCounters()
   const send = async (method: string, to: string, event: ChannelEvent): Promise<void> => {
     try {
@@ -27,8 +24,7 @@ export function remoteChannels(ask: AskForChannels): ChannelLayer {
   return {
     name: "the server's channel layer",
     counters,
-    // Joining again is the server's own concern: its layer knows how long a channel stays.
-    groupExpiry: GROUP_EXPIRY,
+    groupExpiry,
     send: (channel, event) => send('send', channel, event),
     groupSend: (group, event) => send('groupSend', group, event),
     receive: async (channel, signal) => {

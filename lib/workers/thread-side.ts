@@ -60,7 +60,7 @@ export class ThreadSide {
     this.#bytes = bytes
     this.#limitBytes = order.memoryMb === undefined ? Number.POSITIVE_INFINITY : order.memoryMb * 1_048_576
     this.#asking = new Asking(line)
-    const { hasChannels, id, instances, mount, rules, scope } = order
+    const { groupExpiry, id, instances, mount, rules, scope } = order
     this.#receiver = hostable.receiver({
       id,
       mount,
@@ -68,7 +68,7 @@ export class ThreadSide {
       scope,
       rules,
       log: this.#log(),
-      channels: hasChannels ? this.#asking.channels : undefined,
+      channels: groupExpiry === undefined ? undefined : this.#asking.channels(groupExpiry),
       workforce: forbiddingWorkforce(id),
       ready: this.#asking.ready,
       clock: systemClock,

@@ -196,7 +196,7 @@ class RunningThread implements Incarnation {
 
 function orderOf({ application, identity, memoryMb }: ThreadParts): ThreadOrder {
   const { channels, id, instances, mount, rules, scope } = identity
-  return { id, application, mount, scope, rules, memoryMb, instances, hasChannels: channels !== undefined }
+  return { id, application, mount, scope, rules, memoryMb, instances, groupExpiry: channels?.groupExpiry }
 }
 
 function fieldsOf(fields: WireFields): Record<string, unknown> {

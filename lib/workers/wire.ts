@@ -15,7 +15,8 @@ export interface ThreadOrder {
   readonly mount: string
   readonly scope: Scope
   readonly rules: PublishRules | undefined
-  readonly hasChannels: boolean
+  /** Of the server's channel layer, in seconds; undefined where there is none. */
+  readonly groupExpiry: number | undefined
   readonly instances: number | undefined
   readonly memoryMb: number | undefined
 }

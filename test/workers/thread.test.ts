@@ -325,8 +325,10 @@ test.serial(
 test.serial('an event that a thread has asked for and takes back is not lost', async (t) => {
   const posted: FromThread[] = []
   const asking = new Asking({ post: (news) => void posted.push(news) })
+  const channels = asking.channels(60)
+  t.is(channels.groupExpiry, 60)
   const controller = new AbortController()
-  const receiving = asking.channels.receive('mine', controller.signal)
+  const receiving = channels.receive('mine', controller.signal)
   controller.abort(new Error('enough'))
   t.deepEqual(
     posted.map(({ type }) => type),
@@ -335,9 +337,9 @@ test.serial('an event that a thread has asked for and takes back is not lost', a
   // It was on its way already.
   asking.answered(1, { type: 'late' })
   t.deepEqual(await receiving, { type: 'late' })
-  await t.throwsAsync(asking.channels.receive('mine', controller.signal), { message: 'enough' })
+  await t.throwsAsync(channels.receive('mine', controller.signal), { message: 'enough' })
   const other = new AbortController()
-  const again = asking.channels.receive('mine', other.signal)
+  const again = channels.receive('mine', other.signal)
   other.abort(new Error('enough'))
   asking.refused(2, wireError(new Error('The thread waits no longer.')))
   await t.throwsAsync(again, { message: 'enough' })
@@ -350,7 +352,8 @@ test('an event that can not cross is refused as one that is no plain data', asyn
     port2.close()
   })
   const asking = new Asking({ post: (news) => port1.postMessage(news) })
-  await t.throwsAsync(asking.channels.send('mine', { type: 'x', run: () => {} }), {
+  const channels = asking.channels(60)
+  await t.throwsAsync(channels.send('mine', { type: 'x', run: () => {} }), {
     code: 'ERR_CHANNEL_EVENT',
   })
 })
