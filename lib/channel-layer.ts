@@ -7,13 +7,12 @@ import type { ServeInput } from './config/input.ts'
 import { resolveOptions } from './config/load.ts'
 import type { Settings } from './config/settings.ts'
 import { connectionTo } from './connection.ts'
-import { reconnectBackoff } from './core/backoff.ts'
 import type { ChannelLayer } from './core/channel-layer.ts'
 import type { HostedReceiver } from './core/hosted.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import { lineLog } from './observe/line-log.ts'
 import { Server } from './server/server.ts'
-import { probeTopic } from './server/share-probe.ts'
+import { outboxLimits, serverTerms } from './server-terms.ts'
 import type { Transport } from './transport/transport.ts'
 
 /** The configuration, as that of `serve()`, and where its words go. */
@@ -31,8 +30,6 @@ export interface LayerSurroundings {
   readonly secret?: ((password: string) => void) | undefined
   readonly transport?: Transport | undefined
 }
-
-const BYTES_BESIDE_FRAME = 256
 
 /**
  * The channel layer of a configuration, for a program without a server of ours: a web handler, another process. It is
@@ -64,28 +61,10 @@ export async function openChannelLayer(
   const own = ownConnection(settings)
   const layer = new MqttChannelLayer({ ...settings.channels, log, ended: () => server.stop() })
   const server = new Server({
+    ...serverTerms(own),
     transport: transport ?? connectionTo(own, { secret }),
     receivers: [layer.receiver],
-    clientId: own.broker.clientId,
-    policy: {
-      retries: own.broker.retries,
-      protocolVersion: own.broker.protocolVersion,
-      backoff: reconnectBackoff(Math.random),
-      clientId: own.broker.clientId,
-    },
-    window: {
-      maxInFlight: own.maxInFlight,
-      maxWaitingBytes: own.maxInFlightBytes,
-      bytesBesideFrame: BYTES_BESIDE_FRAME,
-    },
-    outbox: {
-      maxMessages: own.outbox.maxMessages,
-      maxBytes: own.outbox.maxBytes,
-      bytesBesideFrame: BYTES_BESIDE_FRAME,
-    },
-    shareProbeTopic: own.broker.shareProbe && probeTopic(own.broker.shareProbe, own.broker.clientId),
-    sessionLasts: false,
-    drainTimeoutMs: own.drainTimeoutMs,
+    outbox: outboxLimits(own.outbox),
     log,
   })
   await server.start()

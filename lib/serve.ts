@@ -1,7 +1,6 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
 import { extname } from 'node:path'
 import type { Application } from './core/application.ts'
-import { reconnectBackoff } from './core/backoff.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { Deferred } from './core/deferred.ts'
 import { MqttasgiError } from './core/errors.ts'
@@ -26,7 +25,7 @@ import { lineLog } from './observe/line-log.ts'
 import { watchLoop } from './observe/loop-watch.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
-import { probeTopic } from './server/share-probe.ts'
+import { outboxLimits, serverTerms } from './server-terms.ts'
 import { systemClock } from './system-clock.ts'
 import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
@@ -47,8 +46,6 @@ export type Server = Workplace
 
 const TRACE_WARNING =
   'DEBUG lets MQTT.js write what it sends and gets, which is not for a log that others read: DEBUG=mqttasgi:* is ours alone'
-// What a message takes in memory while it waits. Messages of a few bytes would take forty times the limit without it.
-const BYTES_BESIDE_FRAME = 256
 
 /**
  * Runs an application, a router, a consumer class or a raw application: connects to the broker, subscribes to
@@ -193,46 +190,25 @@ function partsOf(
   log: Logger,
   transport: Transport,
 ): ServerParts {
-  const { broker } = settings
+  const { broker, maxHops, maxTopicLevels, overlap, qos2 } = settings
   return {
+    ...serverTerms(settings),
     transport,
     receivers,
-    clientId: broker.clientId,
-    policy: {
-      retries: broker.retries,
-      protocolVersion: broker.protocolVersion,
-      backoff: reconnectBackoff(Math.random),
-      clientId: broker.clientId,
-    },
-    window: {
-      maxInFlight: settings.maxInFlight,
-      maxWaitingBytes: settings.maxInFlightBytes,
-      bytesBesideFrame: BYTES_BESIDE_FRAME,
-    },
-    maxTopicLevels: settings.maxTopicLevels,
-    maxHops: settings.maxHops,
+    maxTopicLevels,
+    maxHops,
     outbox: outboxPolicy(settings.outbox),
-    overlap: settings.overlap,
-    highestQoS: settings.qos2 === 'durable' ? 2 : 1,
-    shareProbeTopic: broker.shareProbe && probeTopic(broker.shareProbe, broker.clientId),
-    sessionLasts: !broker.clean,
+    overlap,
+    highestQoS: qos2 === 'durable' ? 2 : 1,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     onSessionLoss: broker.onSessionLoss,
-    drainTimeoutMs: settings.drainTimeoutMs,
     log,
   }
 }
 
-function outboxPolicy({
-  latest,
-  maxAgeMs,
-  maxBytes,
-  maxMessages,
-  qos0,
-  whenFull,
-}: OutboxSettings): OutboxPolicy {
-  const limits = { maxMessages, maxBytes, bytesBesideFrame: BYTES_BESIDE_FRAME }
-  return { ...limits, latest, qos0, whenFull, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) }
+function outboxPolicy(outbox: OutboxSettings): OutboxPolicy {
+  const { latest, maxAgeMs, qos0, whenFull } = outbox
+  return { ...outboxLimits(outbox), latest, qos0, whenFull, ...(maxAgeMs === undefined ? {} : { maxAgeMs }) }
 }
 
 // Beside this file, under whichever name that has: TypeScript in a checkout, JavaScript in the package.

@@ -10,7 +10,7 @@ const floors: readonly (readonly string[])[] = [
   ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable', 'lib/channels', 'lib/consumer'],
   ['lib/server', 'lib/workers'],
   ['lib/testing'],
-  ['lib/connection.ts', 'lib/stores.ts', 'lib/workplace.ts', 'lib/native-loader.ts'],
+  ['lib/connection.ts', 'lib/stores.ts', 'lib/workplace.ts', 'lib/native-loader.ts', 'lib/server-terms.ts'],
   ['lib/channel-layer.ts'],
   ['lib/serve.ts', 'lib/native-thread.ts'],
   ['lib/index.ts'],
