@@ -6,7 +6,7 @@ import { basename, dirname, join, posix } from 'node:path'
 /** The floors from the ground up: a file imports from its own folder and from lower floors only. */
 const floors: readonly (readonly string[])[] = [
   ['lib/core'],
-  ['lib/redis', 'lib/system-clock.ts'],
+  ['lib/redis', 'lib/system-clock.ts', 'lib/time-limit.ts'],
   ['lib/transport', 'lib/config', 'lib/broker', 'lib/observe', 'lib/durable', 'lib/channels', 'lib/consumer'],
   ['lib/server', 'lib/workers'],
   ['lib/testing'],

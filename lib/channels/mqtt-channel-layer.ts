@@ -29,7 +29,7 @@ import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
 import { MqttReceiver } from './mqtt-receiver.ts'
 import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
-import { withinTime } from './time-limit.ts'
+import { withinTime } from '../time-limit.ts'
 
 /** How much it keeps, and for how long. */
 export interface MqttChannelLayerOptions extends ChannelLimits {

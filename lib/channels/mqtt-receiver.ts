@@ -2,6 +2,7 @@
 import { Deferred } from '../core/deferred.ts'
 import type { HostedReceiver } from '../core/hosted.ts'
 import type { Message } from '../core/message.ts'
+import { plainPlan } from '../core/plain-plan.ts'
 import type { Client, Interest, Outcome, Plan } from '../core/receiver.ts'
 
 export interface MqttReceiverParts {
@@ -12,19 +13,7 @@ export interface MqttReceiverParts {
 }
 
 // Receiving an event is putting it into a mailbox: there is nothing to order, to wait for or to repeat.
-const plan: Plan = Object.freeze({
-  routes: Object.freeze(['channels']),
-  order: 'none',
-  keyOf: undefined,
-  limits: Object.freeze([]),
-  shedding: undefined,
-  timeoutMs: 0,
-  holdMs: 0,
-  failurePolicy: () => ({
-    retry: { attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] },
-    deadLetter: false,
-  }),
-})
+const plan: Plan = Object.freeze({ ...plainPlan, routes: ['channels'] })
 
 const done: Outcome = Object.freeze({ type: 'done', handled: true })
 

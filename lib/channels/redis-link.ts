@@ -1,7 +1,7 @@
 // Two connections to Redis: one for commands, one that waits to be told of events; each comes back by itself.
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { openRedis, type Redis, type RedisRequest } from '../redis/open.ts'
-import { withinTime } from './time-limit.ts'
+import { withinTime } from '../time-limit.ts'
 
 /** Where Redis is, and who is told of what. */
 export interface RedisLinkOptions extends RedisRequest {

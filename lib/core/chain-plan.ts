@@ -7,6 +7,7 @@ import { Layer, type Owner } from './layer.ts'
 import { MessageContext, type Chain, type ContextHost } from './message-context.ts'
 import type { Message, QoS } from './message.ts'
 import { decidesOutcome, outcomeOf } from './outcomes.ts'
+import { onceOnly } from './plain-plan.ts'
 import type { FailurePolicy, Order, Outcome, Plan, SheddingPolicy } from './receiver.ts'
 
 /** A plan together with the layers that it stands for, so that they are looked up once. */
@@ -26,10 +27,6 @@ interface MatchedRoute {
 
 const HANDLED: Outcome = Object.freeze({ type: 'done', handled: true })
 const NOT_HANDLED: Outcome = Object.freeze({ type: 'done', handled: false })
-const NO_RETRY: FailurePolicy = Object.freeze({
-  retry: Object.freeze({ attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] }),
-  deadLetter: false,
-})
 // The stricter, the further in front.
 const ORDERS: readonly Order[] = ['strict', 'key', 'topic', 'none']
 
@@ -159,7 +156,7 @@ function failurePolicies(
       name,
       // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
       [
-        { retry: asks.retry ? retry : NO_RETRY.retry, deadLetter: asks.deadLetter },
+        { retry: asks.retry ? retry : onceOnly.retry, deadLetter: asks.deadLetter },
         { retry, deadLetter },
       ] as const,
     ]),
@@ -167,7 +164,7 @@ function failurePolicies(
   const [first] = byRoute.values()
   return (route, qos) => {
     const policies = byRoute.get(route ?? '') ?? first
-    return policies?.[qos === 0 ? 0 : 1] ?? NO_RETRY
+    return policies?.[qos === 0 ? 0 : 1] ?? onceOnly
   }
 }
 

@@ -74,7 +74,8 @@ export class Backlog {
   /** Takes out, and gives, those of which this is so. */
   takeOut(isOver: (delivery: Delivery) => boolean): Delivery[] {
     const out = this.#held.items().filter(isOver)
-    this.#held.drop((delivery) => out.includes(delivery))
+    const isOut = new Set(out)
+    this.#held.drop((delivery) => isOut.has(delivery))
     this.#topics = new Set(this.#held.items().map(({ arrival }) => arrival.topic))
     for (const { arrival } of out) this.#parts.window.admit(arrival.bytes)
     return out

@@ -2,7 +2,8 @@
 import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { Outcome, Plan, RetryPolicy } from '../core/receiver.ts'
+import { onceOnly, plainPlan } from '../core/plain-plan.ts'
+import type { Outcome, Plan } from '../core/receiver.ts'
 import type { Arrival } from '../transport/transport.ts'
 import { Crowd } from './crowd.ts'
 import { Deadlines } from './deadlines.ts'
@@ -445,18 +446,10 @@ export class Runner {
   }
 }
 
-const NO_RETRY: RetryPolicy = { attempts: 1, minDelayMs: 0, maxDelayMs: 0, jitter: false, never: [] }
-
 // Of a receiver that is not here any more nobody can say what it would have done.
 const VACANT: Plan = {
-  routes: [],
-  order: 'none',
-  keyOf: undefined,
-  limits: [],
-  shedding: undefined,
-  timeoutMs: 0,
-  holdMs: 0,
-  failurePolicy: (_route, qos) => ({ retry: NO_RETRY, deadLetter: qos > 0 }),
+  ...plainPlan,
+  failurePolicy: (_route, qos) => ({ ...onceOnly, deadLetter: qos > 0 }),
 }
 
 /** What becomes of messages that a receiver leaves behind. */

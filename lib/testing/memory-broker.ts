@@ -12,7 +12,7 @@ import { MemoryTransport, type MemoryPublication } from './memory-transport.ts'
  * @example
  * const broker = new MemoryBroker()
  * const meter = new MqttCommunicator(Meter, { broker })
- * broker.publish('meters/7', '230', { retain: true, properties: asDelivered(options.properties ?? {}) })
+ * broker.publish('meters/7', '230', { retain: true })
  */
 export class MemoryBroker {
   /** Everything that was published here, in order, by consumers and by the test. */

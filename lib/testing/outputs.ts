@@ -1,6 +1,7 @@
 // What a consumer under test has asked for, in order, for a test that waits for it.
 import { MqttasgiError } from '../core/errors.ts'
 import type { PublishProperties, QoS, SubscribeOptions } from '../core/message.ts'
+import { withinTime } from '../time-limit.ts'
 import type { MqttUnsubscribeEvent, WorkerKillEvent, WorkerSpawnEvent } from '../consumer/events.ts'
 
 /** Something that a consumer asked for, as an event of the protocol; nothing is left to a default. */
@@ -71,17 +72,7 @@ export class Outputs {
 }
 
 /** Rejects with `ERR_COMMUNICATOR_TIMEOUT` when it takes longer, by the clock on the wall. */
-export async function withinMs<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined
-  const late = new Promise<never>((_, reject) => {
-    timer = setTimeout(() => {
-      const message = `${what} took longer than ${timeoutMs} ms. The consumer goes on; ask again, or give more time.`
-      reject(new MqttasgiError('ERR_COMMUNICATOR_TIMEOUT', message))
-    }, timeoutMs)
-  })
-  try {
-    return await Promise.race([work, late])
-  } finally {
-    clearTimeout(timer)
-  }
+export function withinMs<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
+  const message = `${what} took longer than ${timeoutMs} ms. The consumer goes on; ask again, or give more time.`
+  return withinTime(timeoutMs, work, () => new MqttasgiError('ERR_COMMUNICATOR_TIMEOUT', message))
 }
