@@ -2,10 +2,8 @@
 import test, { type ExecutionContext } from 'ava'
 import { eq } from 'drizzle-orm'
 import { mqttasgi, serve, type Application } from 'mqttasgi'
-import { startBroker } from 'mqttasgi/broker'
 import { dispatch, MemoryTransport } from 'mqttasgi/testing'
 import { EventEmitter, on } from 'node:events'
-import { join } from 'node:path'
 import { application } from '../../examples/database/app.ts'
 import { openDatabase, type Database, type OpenDatabase } from '../../examples/database/database.ts'
 import { readings, sensors } from '../../examples/database/schema.ts'
@@ -14,8 +12,6 @@ import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { startPostgres, type Postgres } from '../helpers/postgres.ts'
 import { serverTest } from '../helpers/server-test.ts'
-import { temporaryFolder } from '../helpers/temporary-folder.ts'
-import { startScript } from './script.ts'
 
 const withPostgres = serverTest('postgres')
 
@@ -168,39 +164,6 @@ for (const [where, run, open] of databases) {
       t.deepEqual(await written(db, 'late'), [[], undefined])
     },
   )
-
-  run(`${where}: a process that is killed between commit and acknowledgement leaves one row`, async (t) => {
-    await open()
-    const broker = await startBroker({ port: 0 })
-    t.teardown(() => broker.close())
-    const folder = temporaryFolder(t)
-    const place = where === 'PGlite' ? join(folder, 'data') : ((await server)?.url ?? '')
-    const program = ['test/acceptance/programs/readings.ts', broker.url, place, join(folder, 'state')]
-
-    const victim = startScript(t, [...program, 'kill'])
-    await victim.line(/^subscribed$/)
-    await broker.publish('sensors/killed/readings', hot('1'), { qos: 1 })
-    t.is(await victim.ended, null)
-    t.true(victim.lines.includes('committed sensors/killed/readings'), victim.lines.join('\n'))
-
-    const heir = startScript(t, program)
-    await heir.line(/^committed/)
-    heir.signal('SIGTERM')
-    t.is(await heir.ended, 0, heir.lines.join('\n'))
-    const after = await openDatabase(place)
-    t.deepEqual(await written(after.db, 'killed'), [['1'], 1])
-    await after.close()
-  })
-
-  run(`${where}: the example runs as its first lines say`, async (t) => {
-    await open()
-    const place = where === 'PGlite' ? [] : [(await server)?.url ?? '']
-    const script = startScript(t, ['examples/database/main.ts', ...place])
-    t.is(await script.ended, 0, script.lines.join('\n'))
-    t.true(script.lines.includes('alarm of hall: {"id":"2","celsius":85}'))
-    t.true(script.lines.includes('hall: 2 readings, the last one 85 °C'))
-    t.true(script.lines.includes('1 dead letter'))
-  })
 }
 
 test('while there is no database nothing is acknowledged, and afterwards everything is there', async (t) => {

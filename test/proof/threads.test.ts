@@ -5,8 +5,8 @@ import { mqttasgi, type Server, type ServeOptions } from '../../lib/index.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
-import { KeptLog, serving } from './serving.ts'
-import { Tally, within } from './tally.ts'
+import { KeptLog, serving } from '../integration/serving.ts'
+import { Tally, within } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 const programs = new URL('programs/', import.meta.url).pathname
