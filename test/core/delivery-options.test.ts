@@ -122,3 +122,15 @@ test('a key that is no parameter is said where the route is registered, or where
   t.throws(() => asApplication(app, 'app').receiver(), expected)
   t.notThrows(() => asApplication(mqttasgi().use('+flat', router), 'app').receiver())
 })
+
+test('a route that comes later and has no parameter for the key around it is named when a message comes', (t) => {
+  const app = mqttasgi({ order: 'key', key: 'floor' } as object)
+  app.topic('floors/+floor', () => {})
+  const receiver = asApplication(app, 'app').receiver()
+  app.topic('rooms/+room', () => {})
+  const arrived = memoryArrival('rooms/7', Buffer.alloc(0), {})
+  t.throws(() => receiver.plan(arrived).keyOf?.(arrived), {
+    code: 'ERR_ROUTE_OPTION',
+    message: /"rooms\/\+room": key is "floor"/,
+  })
+})

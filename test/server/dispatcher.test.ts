@@ -20,6 +20,14 @@ test('a message is acknowledged when its handler is done, not before', async (t)
   t.like(stage.counters, { received: 1, acknowledged: 1 })
 })
 
+test('the routes of the chain that was started last can be named, for who blocks the event loop', async (t) => {
+  const stage = new Stage()
+  t.deepEqual(stage.dispatcher.lastRoutes, [])
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  t.deepEqual(stage.dispatcher.lastRoutes, ['#'])
+  await stage.end('a')
+})
+
 test('acknowledgements leave in the order of arrival, those of one turn in one write', async (t) => {
   const stage = new Stage()
   for (const [i, payload] of ['a', 'b', 'c', 'd'].entries()) stage.dispatcher.arrived(arrival(i + 1, payload))
