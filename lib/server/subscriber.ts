@@ -89,9 +89,17 @@ export class Subscriber {
     }
   }
 
-  /** The same for the start of the server, which no handler waits for. */
-  started(): Promise<void> {
-    return this.#ready.promise
+  /**
+   * For the start of the server: resolves when all routes are granted. What was refused of what receivers ask for
+   * themselves, when they hear of the connection, is said to them alone: they may live without it.
+   */
+  async started(): Promise<void> {
+    try {
+      await this.#ready.promise
+    } catch (error) {
+      const routes = this.#parts.roster.slots.flatMap(({ receiver }) => receiver.interests())
+      if (!isRefusal(error) || !routes.every((route) => this.#holds(route))) throw error
+    }
   }
 
   /** Resolves when all that one receiver wants is granted, whatever was refused to others. */

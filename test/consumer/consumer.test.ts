@@ -259,6 +259,19 @@ test('a refused subscription is an error, and is not among the subscriptions', a
   t.true(error instanceof MqttasgiError && error.code === 'ERR_SUBSCRIBE_REFUSED')
 })
 
+test('what a consumer is refused at the start, and lives without, does not keep the server from starting', async (t) => {
+  class Modest extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await this.subscribe('bad').catch(() => {})
+    }
+  }
+  const transport = new MemoryTransport()
+  transport.grant = ({ filter, qos }) => (filter === 'bad' ? 0x87 : qos)
+  const { server } = await startConsumerServer(t, Modest, {}, { transport })
+  await turns()
+  t.true(server.health.ready, server.health.reasons.join())
+})
+
 test('what a new connection refuses leaves the subscriptions', async (t) => {
   let subscriptions = (): unknown => undefined
   class Once extends MqttConsumer {

@@ -162,6 +162,21 @@ test('a broker without QoS 2 is said to be one, with the way out; where it has i
   t.deepEqual(other.lines, [])
 })
 
+test('a start needs the routes; what a receiver asks for itself and is refused is said to it alone', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.refuse(['b'], 0x87)
+  const [adding] = await Promise.allSettled([
+    desk.subscriber.add(desk.slot, 'b', {}),
+    t.notThrowsAsync(desk.subscriber.started()),
+    Promise.resolve().then(() => desk.connect()),
+  ])
+  t.is(adding.status, 'rejected')
+  const strict = new Desk(interest('a'), interest('b'))
+  strict.refuse(['b'], 0x87)
+  strict.connect()
+  await rejectsWith(t, strict.subscriber.started(), 'ERR_SUBSCRIBE_REFUSED', /"b"/)
+})
+
 test('a grant of less is not forgotten when something else is wanted later', async (t) => {
   const desk = new Desk(interest('a'))
   desk.refuse(['a'], 0)
