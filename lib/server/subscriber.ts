@@ -98,7 +98,7 @@ export class Subscriber {
       await this.#ready.promise
     } catch (error) {
       const routes = this.#parts.roster.slots.flatMap(({ receiver }) => receiver.interests())
-      if (!isRefusal(error) || !routes.every((route) => this.#holds(route))) throw error
+      if (!isRefusal(error) || !this.#holdsAll(routes)) throw error
     }
   }
 
@@ -107,7 +107,7 @@ export class Subscriber {
     try {
       await this.ready()
     } catch (error) {
-      if (this.#closed || !interestsOf(slot).every((interest) => this.#holds(interest))) throw error
+      if (this.#closed || !this.#holdsAll(interestsOf(slot))) throw error
     }
   }
 
@@ -190,7 +190,7 @@ export class Subscriber {
       this.#parts.roster.changed()
       await this.ready()
     } catch (error) {
-      if (!isRefusal(error) || !this.#holds(interest)) {
+      if (!isRefusal(error) || !this.#holdsAll([interest])) {
         if (before === undefined) added.delete(text)
         else added.set(text, before)
         this.#parts.roster.changed()
@@ -212,10 +212,12 @@ export class Subscriber {
     }
   }
 
-  // The broker has granted this one, or one that covers it, whatever it refused besides.
-  #holds({ filter, share }: Interest): boolean {
+  // The broker has granted each of these, or one that covers it, whatever it refused besides.
+  #holdsAll(interests: readonly Interest[]): boolean {
     const granted = this.#wanted.filter((wanted) => this.#holdings.holds(wanted))
-    return granted.some((wanted) => wanted.share === share && covers(wanted.filter, filter))
+    return interests.every(({ filter, share }) =>
+      granted.some((wanted) => wanted.share === share && covers(wanted.filter, filter)),
+    )
   }
 
   // Several registrations of one turn become one SUBSCRIBE.
