@@ -6,6 +6,7 @@ import { zeroCounters, type Counters } from '../../lib/server/counters.ts'
 import { DeadLetters } from '../../lib/server/dead-letters.ts'
 import { Dispatcher, type DispatcherParts } from '../../lib/server/dispatcher.ts'
 import { slotOf, type Delivery, type Job, type Slot } from '../../lib/server/job.ts'
+import { messageKey } from '../../lib/server/message-key.ts'
 import { Recipients } from '../../lib/server/recipients.ts'
 import type { Burial, Settlement } from '../../lib/server/settlement.ts'
 import { Suspects } from '../../lib/server/suspects.ts'
@@ -80,6 +81,8 @@ export class Process {
   // Begun, and not ended.
   readonly #tasks = new Map<Delivery, Map<number, Task>>()
   readonly #open = new Set<Run>()
+  // By key, what processes die of: kept as a dead letter without being run.
+  readonly #putAway = new Set<string>()
   #settledDeliveries = 0
   readonly #remaining = new Map<Delivery, number>()
   #deferred: (() => void)[] = []
@@ -202,7 +205,9 @@ export class Process {
   /** By key, what was in hand and may be what it died of, and what may be taken for it. */
   get suspects(): { readonly inHand: readonly string[]; readonly noted: readonly string[] } {
     const ledger = this.#ledger
-    return { inHand: [...(ledger?.inHand.keys() ?? [])], noted: [...(ledger?.noted ?? [])] }
+    // What is put away stays in the book until it is acknowledged, and is not run: the next one may be.
+    const inHand = [...(ledger?.inHand.keys() ?? [])].filter((key) => !this.#putAway.has(key))
+    return { inHand, noted: [...(ledger?.noted ?? [])] }
   }
 
   /** Nothing is taken that was to be given back. */
@@ -228,7 +233,10 @@ export class Process {
     const { publication } = job.delivery.arrival as SimulatedArrival
     const task = this.#taskOf(job, publication)
     task.burial = burial
-    if (burial.cause === 'crashed') this.#world.history.quarantined(task, job.delivery)
+    if (burial.cause === 'crashed') {
+      this.#putAway.add(messageKey(job.delivery.arrival))
+      this.#world.history.quarantined(task, job.delivery)
+    }
     return this.deadLetters!.bury(job, burial)
   }
 
