@@ -109,7 +109,7 @@ export class History {
     if (this.#poisonings > CRASHES) fail(`${publication.number} has killed ${this.#poisonings} processes`)
   }
 
-  /** From now on a poison may kill as many as before: it is acknowledged, or its count is lost. */
+  /** From now on a poison may kill as many as before: its acknowledgement is written, or its count is lost. */
   forgetPoison(): void {
     this.#poisonings = 0
   }

@@ -194,8 +194,7 @@ export class Simulation {
 
   #read(most: number): void {
     for (const id of this.#broker.outbound.splice(0, most)) {
-      const publication = this.#broker.read(id) ?? fail(`the broker got an acknowledgement of ${id} twice`)
-      if (publication.poison) this.#history.forgetPoison()
+      if (this.#broker.read(id) === undefined) fail(`the broker got an acknowledgement of ${id} twice`)
     }
   }
 
@@ -454,6 +453,8 @@ export class Simulation {
     this.#trace(`${publication.number} is acknowledged`)
     this.#broker.outbound.push(id)
     publication.wasWritten = true
+    // It is noted no longer than that: if the connection breaks before the broker has it, it is counted anew.
+    if (publication.poison) this.#history.forgetPoison()
     if (publication.qos === 2 && publication.exchange === 'noted')
       fail(`${publication.number}, of QoS 2, is acknowledged before it is kept`)
     this.#checkHandled(publication)
