@@ -312,14 +312,13 @@ export class Dispatcher {
   // What has not been begun comes again, in the order of its acknowledgements: the head of that order must
   // never stand behind what can only be acknowledged after it. What the broker does not have is ours alone.
   #leaveToTheBroker(): void {
-    const expected = new Set(this.#redeliveries.clear())
+    const expected = new Set(this.#redeliveries)
     const isExpected = (one: Delivery): boolean => expected.has(one)
     for (const delivery of [...this.#backlog.takeOut(isExpected), ...this.#entrance.takeOut(isExpected)]) {
       delivery.isLeft = true
       if (delivery.suspect) this.#parts.suspects?.leftToTheBroker(delivery.arrival)
     }
     this.#narrow()
-    this.#redeliveries.expect(expected)
   }
 
   // The message with this packet id on this connection, or an unacknowledged one of an older connection,

@@ -22,25 +22,28 @@ export interface Expected<A> {
  * taken by one redelivery: two equal messages are two messages.
  */
 export class Redeliveries<D extends Expected<A>, A extends Comparable> {
-  readonly #byTopic = new Map<string, D[]>()
+  readonly #expected = new ByTopic<D>()
+  // Not sent again on a connection on which the broker had gone on to new messages: of one that keeps the order they
+  // come no more, and what comes with a packet id of theirs is likely a younger one.
+  readonly #passedOver = new ByTopic<D>()
   // A new message came on this connection: the broker has sent again what it still had to.
   #caughtUp = false
   // It marks what it sends again [MQTT-3.3.1-1], as all do but aedes.
   #setsDup = false
 
   get size(): number {
-    let size = 0
-    for (const list of this.#byTopic.values()) size += list.length
-    return size
+    return this.#expected.size + this.#passedOver.size
   }
 
-  /** The session was resumed: the broker will send these again. */
+  /** All that are expected, those first that an arrival is taken for first. */
+  *[Symbol.iterator](): Iterator<D> {
+    yield* this.#expected
+    yield* this.#passedOver
+  }
+
+  /** The session will be resumed: the broker will send these again. */
   expect(deliveries: Iterable<D>): void {
-    for (const delivery of deliveries) {
-      const list = this.#byTopic.get(delivery.arrival.topic)
-      if (list === undefined) this.#byTopic.set(delivery.arrival.topic, [delivery])
-      else list.push(delivery)
-    }
+    for (const delivery of deliveries) this.#expected.add(delivery.arrival.topic, delivery)
   }
 
   /**
@@ -51,18 +54,8 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
    */
   take(arrival: A): D | undefined {
     this.#setsDup ||= arrival.dup
-    if (this.#byTopic.size === 0) return undefined
     if (!arrival.dup && (this.#setsDup || this.#caughtUp)) return undefined
-    const list = this.#byTopic.get(arrival.topic)
-    if (list === undefined) return undefined
-    const same = list.findIndex(
-      (older) => older.packetId === arrival.packetId && older.arrival.equals(arrival),
-    )
-    const at = same === -1 && arrival.dup ? list.findIndex((older) => older.arrival.equals(arrival)) : same
-    if (at === -1) return undefined
-    const [delivery] = list.splice(at, 1)
-    if (list.length === 0) this.#byTopic.delete(arrival.topic)
-    return delivery
+    return takeFrom(this.#expected, arrival) ?? takeFrom(this.#passedOver, arrival)
   }
 
   /** This arrival repeats nothing. */
@@ -72,22 +65,69 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
 
   /**
    * The connection is gone, and these came on it. What was not sent again on it, though the broker had gone on to
-   * new messages, never will be if the broker keeps the order: so an equal message is first taken for a younger
-   * one, and for one that is done with not at all.
+   * new messages, never will be if the broker keeps the order: so an equal message is first taken for any other,
+   * and for one that is done with not at all.
    */
   disconnected(deliveries: Iterable<D>): void {
-    const older = this.clear().filter(
-      ({ isLeft, settled }) => !this.#caughtUp || !(settled || isLeft === true),
-    )
-    this.#caughtUp = false
+    const older = this.#expected.clear()
+    if (this.#caughtUp) {
+      for (const delivery of [...older, ...this.#passedOver.clear()]) {
+        const { arrival, isLeft, settled } = delivery
+        if (!settled && isLeft !== true) this.#passedOver.add(arrival.topic, delivery)
+      }
+    }
     this.expect(deliveries)
-    this.expect(older)
+    if (!this.#caughtUp) this.expect(older)
+    this.#caughtUp = false
   }
 
   /** Expects nothing any more, and gives what it was. */
   clear(): D[] {
-    const left = [...this.#byTopic.values()].flat()
-    this.#byTopic.clear()
-    return left
+    return [...this.#expected.clear(), ...this.#passedOver.clear()]
+  }
+}
+
+function takeFrom<D extends Expected<A>, A extends Comparable>(from: ByTopic<D>, arrival: A): D | undefined {
+  const list = from.of(arrival.topic)
+  const same = list.findIndex((older) => older.packetId === arrival.packetId && older.arrival.equals(arrival))
+  const at = same === -1 && arrival.dup ? list.findIndex((older) => older.arrival.equals(arrival)) : same
+  return at === -1 ? undefined : from.takeAt(arrival.topic, at)
+}
+
+/** In the order they came, those of each topic for themselves. */
+class ByTopic<D> {
+  readonly #lists = new Map<string, D[]>()
+
+  get size(): number {
+    let size = 0
+    for (const list of this.#lists.values()) size += list.length
+    return size
+  }
+
+  *[Symbol.iterator](): Iterator<D> {
+    for (const list of this.#lists.values()) yield* list
+  }
+
+  of(topic: string): readonly D[] {
+    return this.#lists.get(topic) ?? []
+  }
+
+  add(topic: string, delivery: D): void {
+    const list = this.#lists.get(topic)
+    if (list === undefined) this.#lists.set(topic, [delivery])
+    else list.push(delivery)
+  }
+
+  takeAt(topic: string, at: number): D | undefined {
+    const list = this.#lists.get(topic)!
+    const [delivery] = list.splice(at, 1)
+    if (list.length === 0) this.#lists.delete(topic)
+    return delivery
+  }
+
+  clear(): D[] {
+    const all = [...this]
+    this.#lists.clear()
+    return all
   }
 }

@@ -86,6 +86,17 @@ test('what is done with is expected on the next connection, unless the broker ha
   t.truthy(goneOn.take(coming(2, 'y')))
 })
 
+test('what the broker has passed over is taken last, though a younger one comes with its packet id', (t) => {
+  const [passedOver, younger] = [held(1, 'x'), held(13, 'x')]
+  const redeliveries = expecting(passedOver)
+  redeliveries.passed(coming(13, 'x'))
+  redeliveries.disconnected([younger])
+  redeliveries.disconnected([])
+  t.deepEqual([...redeliveries], [younger, passedOver])
+  t.is(redeliveries.take(coming(1, 'x', true)), younger)
+  t.is(redeliveries.take(coming(2, 'x', true)), passedOver)
+})
+
 test('clear gives all that was not taken', (t) => {
   const list = [held(1, 'x'), held(2, 'y', 'u'), held(3, 'x')]
   const redeliveries = expecting(...list)
