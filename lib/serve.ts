@@ -27,7 +27,7 @@ import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
 import { outboxLimits, serverTerms } from './server-terms.ts'
 import { systemClock } from './system-clock.ts'
-import { deadLetterPlan, filterMemoryOf, openStores, type Stores } from './stores.ts'
+import { deadLetterPlan, openStores, recallFilters, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
 import { Crew } from './workers/crew.ts'
 import { workerHost } from './workers/worker-hosts.ts'
@@ -142,7 +142,7 @@ export async function createServer(
       ...partsOf(receivers, settings, log, connection),
       durableOutbox,
       crashLedger,
-      filterMemory: transport === undefined ? filterMemoryOf(settings) : undefined,
+      filterMemory: transport === undefined ? await recallFilters(settings, log) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
       faults: () => crew.faults,
       release: async () => {

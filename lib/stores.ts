@@ -5,6 +5,7 @@ import type { Settings } from './config/settings.ts'
 import type { CrashLedger } from './core/crash-ledger.ts'
 import { toError } from './core/errors.ts'
 import type { ExchangeStore } from './core/exchange-store.ts'
+import type { RecalledFilters } from './core/filter-memory.ts'
 import type { Logger } from './core/log.ts'
 import { ExchangeJournal } from './durable/exchange-journal.ts'
 import { FilterFile } from './durable/filter-file.ts'
@@ -58,6 +59,21 @@ export async function openStores(
 export function deadLetterPlan({ deadLetter, stateDir }: Settings): DeadLetterPlan {
   const { redis, ...rest } = deadLetter
   return { ...rest, stateDir, redis: redis && { url: redis.url.reveal(), address: redis.address } }
+}
+
+/** What older processes have left in a session that lasts. Where that can not be read, nothing is known of it. */
+export async function recallFilters(settings: Settings, log: Logger): Promise<RecalledFilters | undefined> {
+  const memory = filterMemoryOf(settings)
+  if (memory === undefined) return undefined
+  try {
+    return { memory, left: await memory.recall() }
+  } catch (error) {
+    log.warn(
+      `Which filters an older process has left in the session is not known: ${toError(error).message} Those that nobody wants any more stay in it.`,
+      { error },
+    )
+    return { memory, left: [] }
+  }
 }
 
 /** Where the filters of a session that lasts are remembered. Nothing is opened. */

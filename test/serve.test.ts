@@ -1,9 +1,13 @@
 // What serve() adds to the parts it puts together; the server itself is tested in test/server.
+import { writeFileSync } from 'node:fs'
 import test from 'ava'
 import { Router, mqttasgi, serve } from '../lib/index.ts'
+import { startBroker } from '../lib/broker/index.ts'
 import { Deferred } from '../lib/core/deferred.ts'
 import { silentLog } from '../lib/core/log.ts'
+import { FilterFile } from '../lib/durable/filter-file.ts'
 import { MemoryTransport } from '../lib/testing/index.ts'
+import { temporaryFolder } from './helpers/temporary-folder.ts'
 import { turns } from './helpers/memory-server.ts'
 
 test('small messages that wait count with the memory they take, not with their bytes alone', async (t) => {
@@ -87,3 +91,21 @@ test('a session that the broker has lost is told of, where it was to be kept', a
 async function within(server: Awaited<ReturnType<typeof serve>>): Promise<void> {
   while (server.counters.connects < 2) await new Promise((resolve) => setImmediate(resolve))
 }
+
+test('where what older processes have left in the session can not be read that is said, and nothing is held up', async (t) => {
+  const broker = await startBroker({ port: 0 })
+  t.teardown(() => broker.close())
+  const stateDir = temporaryFolder(t)
+  const options = { url: broker.url, clean: false, clientId: 'greenhouse' }
+  const warnings: string[] = []
+  const log = { ...silentLog, warn: (message: string) => void warnings.push(message) }
+  const first = await serve(mqttasgi(), { broker: options, stateDir, log })
+  await first.stop()
+  const { path } = new FilterFile({ folder: stateDir, clientId: 'greenhouse', broker: broker.url })
+  writeFileSync(path, 'not what it was')
+  const app = mqttasgi()
+  app.topic('a', () => {})
+  const second = await serve(app, { broker: options, stateDir, log })
+  t.is(warnings.filter((line) => line.startsWith('Which filters an older process has left')).length, 1)
+  await second.stop()
+})

@@ -65,7 +65,8 @@ export async function staleFinding(settings: Settings, plan: PlanReport): Promis
   const name = 'filters of the session'
   try {
     const wanted = new Set(plan.subscriptions.map(({ filter }) => filter))
-    const stale = (await memory.recall()).filter(({ filter }) => !wanted.has(filter))
+    const held = (await memory.recall()).filter(({ since }) => since !== 'ended')
+    const stale = held.filter(({ filter }) => !wanted.has(filter))
     if (stale.length === 0) return ok(name, 'as wanted', 'no filter of an older release is remembered')
     const names = stale.map(({ filter }) => filter).join(', ')
     const sure = stale.filter(({ since }) => since === 'start').map(({ filter }) => filter)

@@ -66,5 +66,6 @@ function isContent(read: unknown): read is { readonly filters: RememberedFilter[
 
 function isRemembered(read: unknown): read is RememberedFilter {
   if (typeof read !== 'object' || read === null || !('filter' in read) || !('since' in read)) return false
-  return typeof read.filter === 'string' && (read.since === 'start' || read.since === 'later')
+  if ('life' in read && !(Number.isSafeInteger(read.life) && Number(read.life) > 0)) return false
+  return typeof read.filter === 'string' && ['start', 'later', 'ended'].includes(String(read.since))
 }

@@ -54,7 +54,7 @@ export function assemble(parts: ServerParts, { clock, counters, roster, unanswer
   roster.onChange(() => recipients.changed())
   const copies = new Copies()
   const deadLetters = deadLettersOf(parts, clock)
-  const stale = new StaleFilters({ memory: parts.filterMemory, log, now: () => clock.now(), counters })
+  const stale = new StaleFilters({ recalled: parts.filterMemory, log, now: () => clock.now(), counters })
   const requests = new Requests(parts.transport, () => dispatcher.relieve())
   const asked = requests.broker
   const probe = shareProbeOf(parts, asked, clock)

@@ -2,10 +2,10 @@
 import { sharedFilter } from '../core/topic.ts'
 import type { QoS } from '../core/message.ts'
 import { nextIdentifier } from './subscription-identifier.ts'
-import { difference, sameOptions, type Subscription } from './subscriptions.ts'
+import { notGranted, sameOptions, type Subscription } from './subscriptions.ts'
 import type { ConnectionInfo, SubscriptionRequest } from '../transport/transport.ts'
 
-const MOST_LIVES = 10_000
+const MOST_LIVES = 1_000
 
 export class Holdings {
   readonly #granted = new Map<string, SubscriptionRequest>()
@@ -13,8 +13,14 @@ export class Holdings {
   #unconfirmed = new Set<string>()
   // To be asked for again for the sake of the retained messages that this brings.
   readonly #renewed = new Set<string>()
-  // How often each was given up in this session.
-  readonly #lives = new Map<string, number>()
+  // UNSUBSCRIBE is on its way, or was when a connection ended.
+  readonly #leaving = new Set<string>()
+  readonly #lives: Map<string, number>
+
+  /** `lives`: how often older processes have given each up in this session, the youngest last. */
+  constructor(lives: ReadonlyMap<string, number> = new Map()) {
+    this.#lives = new Map(lives)
+  }
 
   /** By the filter on the wire. */
   get granted(): ReadonlyMap<string, SubscriptionRequest> {
@@ -30,6 +36,7 @@ export class Holdings {
     this.#renewed.clear()
     if (!sessionPresent) {
       this.#granted.clear()
+      this.#leaving.clear()
       this.#lives.clear()
     }
     // Told again, for a broker may have kept the session and lost what it granted last: one that writes its
@@ -41,7 +48,7 @@ export class Holdings {
 
   /** It is granted as it is wanted now. */
   holds(wanted: Subscription): boolean {
-    return difference([wanted], this.#granted).subscribe.length === 0
+    return notGranted([wanted], this.#granted).length === 0
   }
 
   /** What is to be asked for, in this order, so that all that is wanted is held. */
@@ -49,13 +56,15 @@ export class Holdings {
     const confirmed = [...this.#granted].filter(
       ([filter]) => !this.#unconfirmed.has(filter) && !this.#renewed.has(filter),
     )
-    const { subscribe } = difference(wanted, new Map(confirmed))
-    return subscribe.toSorted((one, other) => this.#rank(one) - this.#rank(other))
+    return notGranted(wanted, new Map(confirmed)).toSorted(
+      (one, other) => this.#rank(one) - this.#rank(other),
+    )
   }
 
-  /** What is held and wanted no more. */
+  /** What is held, or may be, and is wanted no more. */
   superfluous(wanted: readonly Subscription[]): string[] {
-    return difference(wanted, this.#granted).unsubscribe
+    const names = new Set(wanted.map(({ request }) => request.filter))
+    return [...this.#granted.keys(), ...this.#leaving].filter((filter) => !names.has(filter))
   }
 
   /**
@@ -89,20 +98,40 @@ export class Holdings {
     this.#unconfirmed.delete(request.filter)
     this.#renewed.delete(request.filter)
     if (code >= 0x80) return
+    this.#leaving.delete(request.filter)
     // Noted as it is, so that it is asked for again when less was granted.
     this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
   }
 
-  /** UNSUBACK came. */
-  gaveUp(filter: string): void {
+  /**
+   * It is about to be given up: whoever asks for it from now on begins another life of it, for nobody can say whether
+   * the broker has heard of this end before the connection has.
+   */
+  leaves(filter: string): void {
+    if (this.#leaving.has(filter)) return
+    this.#leaving.add(filter)
     this.#granted.delete(filter)
     this.#renewed.delete(filter)
     const lives = (this.#lives.get(filter) ?? 0) + 1
-    // The youngest last; the oldest are forgotten, for what they brought has long been read.
+    // The youngest last.
     this.#lives.delete(filter)
     this.#lives.set(filter, lives)
-    const [oldest] = this.#lives.keys()
-    if (this.#lives.size > MOST_LIVES) this.#lives.delete(oldest!)
+    if (this.#lives.size > MOST_LIVES) this.#forgetOldest()
+  }
+
+  /** UNSUBACK came. */
+  gaveUp(filter: string): void {
+    this.leaves(filter)
+    this.#leaving.delete(filter)
+  }
+
+  // What it brought has long been read.
+  #forgetOldest(): void {
+    for (const filter of this.#lives.keys()) {
+      if (this.#granted.has(filter)) continue
+      this.#lives.delete(filter)
+      return
+    }
   }
 
   // The broker has it already, and only its QoS may have changed.

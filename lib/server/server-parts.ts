@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import type { CrashLedger } from '../core/crash-ledger.ts'
 import type { DeadLetterStore } from '../core/dead-letter.ts'
 import type { MqttasgiError } from '../core/errors.ts'
-import type { FilterMemory } from '../core/filter-memory.ts'
+import type { RecalledFilters } from '../core/filter-memory.ts'
 import type { Logger } from '../core/log.ts'
 import type { Receiver } from '../core/receiver.ts'
 import type { Transport } from '../transport/transport.ts'
@@ -34,7 +34,7 @@ export interface ServerParts {
   /** The topic on which shared subscriptions are tried over MQTT 3.1.1; undefined to believe the broker. */
   readonly shareProbeTopic?: string | undefined
   /** Where it is remembered which filters the session holds; left out where it does not last. */
-  readonly filterMemory?: FilterMemory | undefined
+  readonly filterMemory?: RecalledFilters | undefined
   /** The broker keeps the session while we are away (clean: false), and with it what is unacknowledged. */
   readonly sessionLasts: boolean
   /** Seconds it is asked to keep it. */

@@ -1,17 +1,26 @@
 // Filters that an older process has left in the session: which may be given up, and what still comes over them.
 import { toError } from '../core/errors.ts'
-import type { FilterMemory, RememberedFilter } from '../core/filter-memory.ts'
+import type { RecalledFilters, RememberedFilter } from '../core/filter-memory.ts'
 import { inLog, type Logger } from '../core/log.ts'
 import { matches } from '../core/topic.ts'
 
 /** What it works with. */
 export interface StaleFiltersParts {
   /** Left out where no session lasts, or nobody remembers. */
-  readonly memory?: FilterMemory | undefined
+  readonly recalled?: RecalledFilters | undefined
   readonly log: Logger
   /** Milliseconds that only go forward. */
   readonly now: () => number
   readonly counters: { stale: number }
+}
+
+/** What this process has to do with the filters of its session. */
+export interface OwnFilters {
+  readonly wanted: readonly string[]
+  /** Held, or perhaps, and about to be given up. */
+  readonly leaving: readonly string[]
+  /** How often each was given up in this session, the youngest last. */
+  readonly lives: ReadonlyMap<string, number>
 }
 
 const MINUTE_MS = 60_000
@@ -19,50 +28,62 @@ const MINUTE_MS = 60_000
 export class StaleFilters {
   readonly #parts: StaleFiltersParts
   // Of older processes, as far as they are known and not wanted any more.
-  readonly #older = new Map<string, RememberedFilter['since']>()
+  readonly #older = new Map<string, 'start' | 'later'>()
   // All that were ever known, to name what brings a message that was waiting.
   #known: readonly string[] = []
-  readonly #since = new Map<string, RememberedFilter['since']>()
-  #isRecalled = false
+  readonly #since = new Map<string, 'start' | 'later'>()
   #remembered = ''
   #saidAt = Number.NEGATIVE_INFINITY
   #unsaid = 0
-  #lastTopic = ''
   #hasFailed = false
 
   constructor(parts: StaleFiltersParts) {
     this.#parts = parts
+    const left = parts.recalled?.left ?? []
+    for (const { filter, since } of left) if (since !== 'ended') this.#older.set(filter, since)
+    this.#known = left.map(({ filter }) => filter)
+    this.#remembered = JSON.stringify(left)
+  }
+
+  /** How often older processes have given each filter up in this session, the youngest last. */
+  get lives(): ReadonlyMap<string, number> {
+    const left = this.#parts.recalled?.left ?? []
+    return new Map(left.flatMap(({ filter, life }) => (life === undefined ? [] : [[filter, life]])))
   }
 
   /** The session is a new one: nothing of an older one is left. */
   forget(): void {
     this.#older.clear()
     this.#known = []
-    this.#isRecalled = true
   }
 
-  /**
-   * These are about to be asked for; `isStart` the first time in this process. What may be held is written down
-   * first: a process that dies in between has left no filter that nobody knows of.
-   */
-  async willAsk(wanted: readonly string[], isStart: boolean): Promise<void> {
-    const { memory } = this.#parts
-    if (memory === undefined) return
-    await this.#recall(memory)
+  /** Those of older processes that nobody wants any more for sure: they were wanted at a start, and not at this one. */
+  givenUpForSure(wanted: readonly string[]): readonly string[] {
     for (const filter of wanted) this.#older.delete(filter)
-    await this.#remember(memory, wanted, isStart)
-  }
-
-  /** Those that nobody wants any more for sure: they were wanted when an older process started, not when this one did. */
-  givenUpForSure(): readonly string[] {
     return [...this.#older].flatMap(([filter, since]) => (since === 'start' ? [filter] : []))
   }
 
+  /**
+   * Something is about to be asked for; `isStart` the first time in this process. What may be held is written down
+   * first: a process that dies in between has left no filter that nobody knows of.
+   */
+  async willAsk(own: OwnFilters, isStart: boolean): Promise<void> {
+    const isWanted = new Set(own.wanted)
+    for (const filter of this.#since.keys()) if (!isWanted.has(filter)) this.#since.delete(filter)
+    for (const filter of own.wanted) {
+      if (isStart || !this.#since.has(filter)) this.#since.set(filter, isStart ? 'start' : 'later')
+    }
+    await this.#remember(own)
+  }
+
   /** UNSUBACK came for these. */
-  async gaveUp(filters: readonly string[], wanted: readonly string[]): Promise<void> {
-    for (const filter of filters) this.#older.delete(filter)
-    const { memory } = this.#parts
-    if (memory !== undefined) await this.#remember(memory, wanted, false)
+  async gaveUp(filters: readonly string[], own: OwnFilters): Promise<void> {
+    const older = filters.filter((filter) => this.#older.delete(filter)).map((filter) => `"${filter}"`)
+    if (older.length > 0)
+      this.#parts.log.warn(
+        `The session still held ${older.join(', ')}, which nobody wants any more: unsubscribed.`,
+      )
+    await this.#remember(own)
   }
 
   /** Somebody says that this one is not wanted any more; false when it is none of an older process. */
@@ -76,12 +97,6 @@ export class StaleFilters {
   came(topic: string): void {
     this.#parts.counters.stale++
     this.#unsaid++
-    this.#lastTopic = topic
-    // What is known of older processes may still be on its way from the disk.
-    if (this.#isRecalled || this.#parts.memory === undefined) this.#say(topic)
-  }
-
-  #say(topic: string): void {
     const { log, now } = this.#parts
     if (now() - this.#saidAt < MINUTE_MS) return
     const likely = this.#known.filter((filter) => matches(filter, topic))
@@ -98,38 +113,31 @@ export class StaleFilters {
     this.#unsaid = 0
   }
 
-  async #recall(memory: FilterMemory): Promise<void> {
-    if (this.#isRecalled) return
-    try {
-      const recalled = await memory.recall()
-      for (const { filter, since } of recalled) this.#older.set(filter, since)
-      this.#known = recalled.map(({ filter }) => filter)
-      this.#remembered = JSON.stringify(recalled)
-    } catch (error) {
-      this.#failed(error)
-    }
-    this.#isRecalled = true
-    if (this.#unsaid > 0) this.#say(this.#lastTopic)
-  }
-
-  async #remember(memory: FilterMemory, wanted: readonly string[], isStart: boolean): Promise<void> {
-    const isWanted = new Set(wanted)
-    for (const filter of this.#since.keys()) if (!isWanted.has(filter)) this.#since.delete(filter)
-    for (const filter of wanted) {
-      if (isStart || !this.#since.has(filter)) this.#since.set(filter, isStart ? 'start' : 'later')
-    }
-    const all: RememberedFilter[] = [
-      ...wanted.map((filter) => ({ filter, since: this.#since.get(filter) ?? 'later' })),
-      ...[...this.#older].map(([filter, since]) => ({ filter, since })),
-    ]
+  async #remember(own: OwnFilters): Promise<void> {
+    const { recalled } = this.#parts
+    if (recalled === undefined) return
+    const all = this.#toRemember(own)
     const text = JSON.stringify(all)
     if (text === this.#remembered) return
     try {
-      await memory.remember(all)
+      await recalled.memory.remember(all)
       this.#remembered = text
     } catch (error) {
       this.#failed(error)
     }
+  }
+
+  #toRemember({ leaving, lives, wanted }: OwnFilters): RememberedFilter[] {
+    const all = new Map<string, RememberedFilter['since']>()
+    for (const filter of lives.keys()) all.set(filter, 'ended')
+    // Whoever comes after this process may not know whether the broker has heard of their end.
+    for (const filter of leaving) all.set(filter, 'start')
+    for (const [filter, since] of this.#older) all.set(filter, since)
+    for (const filter of wanted) all.set(filter, this.#since.get(filter) ?? 'later')
+    return [...all].map(([filter, since]) => {
+      const life = lives.get(filter)
+      return life === undefined ? { filter, since } : { filter, since, life }
+    })
   }
 
   // Nothing is lost by it but the knowledge.

@@ -16,7 +16,7 @@ import type { Newcomers } from './newcomers.ts'
 import type { Wish } from './recipients.ts'
 import { interestsOf, type Roster } from './roster.ts'
 import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
-import type { StaleFilters } from './stale-filters.ts'
+import type { OwnFilters, StaleFilters } from './stale-filters.ts'
 import type { ShareCheck } from './share-check.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
@@ -49,7 +49,7 @@ const FILTERS_AT_ONCE = 100
 
 export class Subscriber {
   readonly #parts: SubscriberParts
-  readonly #holdings = new Holdings()
+  readonly #holdings: Holdings
   readonly #stopListening: () => void
   #wishes: readonly Wish<Slot>[] = []
   #wanted: readonly Subscription[] = []
@@ -74,6 +74,7 @@ export class Subscriber {
   /** Throws `ERR_SUBSCRIBE_OPTIONS_DIFFER` when the receivers contradict each other. */
   constructor(parts: SubscriberParts) {
     this.#parts = parts
+    this.#holdings = new Holdings(parts.stale?.lives)
     this.#stopListening = parts.roster.onChange(() => this.#onChange())
     this.#plan()
   }
@@ -254,9 +255,9 @@ export class Subscriber {
   // the filter that covers it.
   #planFor(interests: readonly Interest[]): readonly Subscription[] {
     const highestQoS = this.#highestQoS
-    if (this.#connection === undefined) return planSubscriptions(interests, { highestQoS })
-    const { protocolVersion, subscriptionIdentifiers } = this.#connection
     const { granted, lives } = this.#holdings
+    if (this.#connection === undefined) return planSubscriptions(interests, { lives, highestQoS })
+    const { protocolVersion, subscriptionIdentifiers } = this.#connection
     if (subscriptionIdentifiers)
       return planSubscriptions(interests, { held: granted, lives, protocolVersion, highestQoS })
     const { overlap } = this.#parts
@@ -301,10 +302,10 @@ export class Subscriber {
 
   async #tell(connection: ConnectionInfo): Promise<void> {
     this.#sayNotices(connection)
-    const unsubscribe = this.#holdings.superfluous(this.#wanted)
+    const unsubscribe = this.#leaving()
     const missing = this.#holdings.missing(this.#wanted)
     const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
-    await this.#parts.stale?.willAsk(this.#wireFilters, !this.#everAsked)
+    await this.#parts.stale?.willAsk(this.#own(unsubscribe), !this.#everAsked)
     this.#everAsked = true
     await this.#parts.shareCheck?.before(subscribe, connection)
     // Another one is up by now, and will be told anew.
@@ -323,7 +324,7 @@ export class Subscriber {
       await this.#parts.broker.unsubscribe(some)
       for (const filter of some) this.#holdings.gaveUp(filter)
     }
-    await this.#giveUpStale()
+    if (unsubscribe.length > 0) await this.#parts.stale?.gaveUp(unsubscribe, this.#own([]))
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
@@ -340,18 +341,20 @@ export class Subscriber {
     newcomers.asked(this.#wishes, bringing, protocolVersion)
   }
 
-  get #wireFilters(): string[] {
-    return this.#wanted.map(({ request }) => request.filter)
+  // What this process holds and does not want any more, and behind that what older ones have left.
+  #leaving(): readonly string[] {
+    const older = this.#parts.stale?.givenUpForSure(this.#wireFilters) ?? []
+    const leaving = [...new Set([...this.#holdings.superfluous(this.#wanted), ...older])]
+    for (const filter of leaving) this.#holdings.leaves(filter)
+    return leaving
   }
 
-  async #giveUpStale(): Promise<void> {
-    const { broker, log, stale } = this.#parts
-    for (const some of portions(stale?.givenUpForSure() ?? [])) {
-      await broker.unsubscribe(some)
-      const names = some.map((filter) => `"${filter}"`).join(', ')
-      log.warn(`The session still held ${names}, which nobody wants any more: unsubscribed.`)
-      await stale?.gaveUp(some, this.#wireFilters)
-    }
+  #own(leaving: readonly string[]): OwnFilters {
+    return { wanted: this.#wireFilters, leaving, lives: this.#holdings.lives }
+  }
+
+  get #wireFilters(): string[] {
+    return this.#wanted.map(({ request }) => request.filter)
   }
 
   async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {

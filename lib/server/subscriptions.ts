@@ -82,21 +82,17 @@ export function planSubscriptions(
   })
 }
 
-/** What has to be told to the broker to get from `granted` to `wanted`. */
-export function difference(
+/** What has to be asked for to get from `granted` to `wanted`. */
+export function notGranted(
   wanted: readonly Subscription[],
   granted: ReadonlyMap<string, SubscriptionRequest>,
-): { readonly subscribe: SubscriptionRequest[]; readonly unsubscribe: string[] } {
-  const names = new Set(wanted.map(({ request }) => request.filter))
-  return {
-    subscribe: wanted
-      .map(({ request }) => request)
-      .filter((request) => {
-        const before = granted.get(request.filter)
-        return before === undefined || before.qos !== request.qos || !sameOptions(request, before)
-      }),
-    unsubscribe: [...granted.keys()].filter((filter) => !names.has(filter)),
-  }
+): SubscriptionRequest[] {
+  return wanted
+    .map(({ request }) => request)
+    .filter((request) => {
+      const before = granted.get(request.filter)
+      return before === undefined || before.qos !== request.qos || !sameOptions(request, before)
+    })
 }
 
 /** The filter as the broker is told it. */

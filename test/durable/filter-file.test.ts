@@ -6,7 +6,8 @@ import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const filters = [
   { filter: 'a/+', since: 'start' },
-  { filter: '$share/g/b', since: 'later' },
+  { filter: '$share/g/b', since: 'later', life: 2 },
+  { filter: 'c', since: 'ended', life: 1 },
 ] as const
 
 test('what was remembered is recalled by the next process, and nothing before', async (t) => {
@@ -43,6 +44,7 @@ test('a file that can not be read rejects', async (t) => {
     '{"version":1,"filters":[1]}',
     '{"version":1,"filters":[{"filter":"a","since":"x"}]}',
     '{"version":1,"filters":[{}]}',
+    '{"version":1,"filters":[{"filter":"a","since":"start","life":0}]}',
   ]) {
     writeFileSync(file.path, text)
     await t.throwsAsync(file.recall(), undefined, text)

@@ -30,8 +30,6 @@ export class CopyingBroker {
   readonly merges: 'nothing' | 'own' | 'all'
   /** Others are in our share groups. */
   readonly members: boolean
-  /** Filters whose subscription was ended at least once. */
-  readonly givenUp = new Set<string>()
   deliver: (copy: Copy) => void = () => {}
   readonly #random: SeededRandom
 
@@ -47,9 +45,7 @@ export class CopyingBroker {
   }
 
   unsubscribe(filters: readonly string[]): Promise<void> {
-    for (const filter of filters) {
-      if (this.subscriptions.delete(filter)) this.givenUp.add(filter)
-    }
+    for (const filter of filters) this.subscriptions.delete(filter)
     return this.#answer(undefined)
   }
 

@@ -1,31 +1,32 @@
 // What an older process has left in the session is given up where that is sure, and counted where it still brings messages.
 import test from 'ava'
 import { mqttasgi } from '../../lib/core/application.ts'
-import type { FilterMemory, RememberedFilter } from '../../lib/core/filter-memory.ts'
+import type { FilterMemory, RecalledFilters, RememberedFilter } from '../../lib/core/filter-memory.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 
-class Memory implements FilterMemory {
+class Memory implements FilterMemory, RecalledFilters {
+  readonly memory = this
+  readonly left: readonly RememberedFilter[]
   filters: readonly RememberedFilter[]
   /** What was remembered, one line each. */
   readonly writes: string[] = []
   fails = false
 
   constructor(...filters: RememberedFilter[]) {
-    this.filters = filters
+    this.filters = this.left = filters
   }
 
   async recall(): Promise<readonly RememberedFilter[]> {
-    if (this.fails) throw new Error('EIO.')
     return this.filters
   }
 
   async remember(filters: readonly RememberedFilter[]): Promise<void> {
     if (this.fails) throw new Error('ENOSPC.')
     this.filters = filters
-    this.writes.push(filters.map(({ filter, since }) => `${filter} ${since}`).join(', '))
+    this.writes.push(filters.map(({ filter, life = '', since }) => `${filter} ${since}${life}`).join(', '))
   }
 }
 
@@ -52,12 +53,43 @@ test('what an older release wanted at its start, and this one does not, is unsub
   t.deepEqual(transport.calls, ['connect 5', 'subscribe a/b', 'unsubscribe a/#'])
   t.deepEqual([...transport.subscriptions.keys()], ['a/b', 'by/hand'])
   t.regex(lines.join('\n'), /still held "a\/#"/)
-  t.deepEqual(memory.writes, ['a/b start, a/# start, by/hand later', 'a/b start, by/hand later'])
+  t.deepEqual(memory.writes, ['a/# start1, by/hand later, a/b start', 'a/# ended1, by/hand later, a/b start'])
   // What came at run time is given up when somebody says so.
   await server.unsubscribe('by/hand')
   t.deepEqual([...transport.subscriptions.keys()], ['a/b'])
-  t.is(memory.writes.at(-1), 'a/b start')
+  t.is(memory.writes.at(-1), 'a/# ended1, by/hand ended1, a/b start')
   await server.unsubscribe('never/there')
+})
+
+test('a filter that an older process has given up is asked for under another identifier than it had', async (t) => {
+  const identifierAfter = async (...filters: RememberedFilter[]): Promise<number | undefined> => {
+    const app = mqttasgi()
+    app.topic('a', () => {})
+    const transport = resumed()
+    const { server } = stageServer(t, app, { transport, filterMemory: new Memory(...filters) })
+    await server.start()
+    return transport.subscriptions.get('a')?.identifier
+  }
+  const first = await identifierAfter()
+  t.is(await identifierAfter(start('a')), first)
+  const second = await identifierAfter({ filter: 'a', since: 'ended', life: 1 })
+  t.not(second, first)
+  t.is(await identifierAfter({ filter: 'a', since: 'later', life: 1 }), second)
+})
+
+test('that a filter will have been given up is written down before the broker hears of it', async (t) => {
+  const app = mqttasgi()
+  app.topic('a', () => {})
+  const memory = new Memory()
+  const transport = resumed()
+  const { server } = stageServer(t, app, { transport, filterMemory: memory })
+  await server.start()
+  await server.subscribe('b')
+  transport.failAt('unsubscribe', 1, { type: 'refuse', reasonCode: 0x80 })
+  await t.throwsAsync(server.unsubscribe('b'))
+  t.is(memory.writes.at(-1), 'b start1, a start')
+  await server.subscribe('b')
+  t.is(memory.writes.at(-1), 'b later1, a start')
 })
 
 test('what may be held is written down before it is asked for', async (t) => {
@@ -159,7 +191,7 @@ test('a store that fails is said once, and keeps nobody from starting', async (t
   await server.start()
   app.topic('b', () => {})
   await server.ready()
-  t.is(lines.filter((line) => line.includes('can not be remembered: EIO.')).length, 1)
+  t.is(lines.filter((line) => line.includes('can not be remembered: ENOSPC.')).length, 1)
 })
 
 test('a broker that refuses to end an older filter is heard', async (t) => {
