@@ -8,7 +8,7 @@ import { MessageContext, type Chain, type ContextHost } from './message-context.
 import type { Message, QoS } from './message.ts'
 import { decidesOutcome, outcomeOf } from './outcomes.ts'
 import { onceOnly } from './plain-plan.ts'
-import type { FailurePolicy, Order, Outcome, Plan, SheddingPolicy } from './receiver.ts'
+import type { ConcurrencyLimit, FailurePolicy, Order, Outcome, Plan, SheddingPolicy } from './receiver.ts'
 
 /** A plan together with the layers that it stands for, so that they are looked up once. */
 export interface ChainPlan extends Plan, Chain {}
@@ -58,18 +58,15 @@ export class PlanFamily {
   #plan(matched: readonly Layer[]): ChainPlan {
     const routes = matchedRoutes(matched)
     const deliveries = routes.map(({ delivery }) => delivery)
-    const limits = routes.flatMap(({ name, delivery: { concurrency } }) =>
-      concurrency === undefined ? [] : { name, most: concurrency },
-    )
     const order = ORDERS.find((one) => deliveries.some((delivery) => delivery.order === one)) ?? 'topic'
     const firstRoute = matched.findIndex((layer) => layer.route !== undefined)
     const layers = firstRoute === -1 ? [...matched, unmatchedLayer(this.#source)] : matched
     return {
       layers,
-      routes: routes.map(({ name }) => name),
+      routes: [...new Set(routes.map(({ name }) => name))],
       order,
       keyOf: order === 'key' ? this.#keyOf(routes) : undefined,
-      limits: limits.sort((one, other) => (one.name < other.name ? -1 : 1)),
+      limits: limitsOf(routes),
       shedding: sheddingOf(routes),
       timeoutMs: least(deliveries.map(({ timeoutMs }) => timeoutMs)),
       holdMs: least(deliveries.map(({ holdMs }) => holdMs)),
@@ -115,14 +112,27 @@ const notRunning = Object.freeze({
   extend() {},
 })
 
+// The handlers of one route share its options; another route may have the same pattern, and options of its own.
 function matchedRoutes(matched: readonly Layer[]): MatchedRoute[] {
-  const routes = new Map<string, MatchedRoute>()
+  const routes = new Map<ResolvedDelivery, MatchedRoute>()
   for (const layer of matched) {
-    const name = layer.pattern?.text ?? ''
-    if (layer.delivery === undefined || routes.has(name)) continue
-    routes.set(name, { name, layer, delivery: layer.delivery })
+    const { delivery, pattern } = layer
+    if (delivery === undefined || routes.has(delivery)) continue
+    routes.set(delivery, { name: pattern?.text ?? '', layer, delivery })
   }
   return [...routes.values()]
+}
+
+// Each name once, and all in one order, or two messages could wait for each other's places.
+function limitsOf(routes: readonly MatchedRoute[]): readonly ConcurrencyLimit[] {
+  const limits = new Map<string, number>()
+  for (const { delivery, name } of routes) {
+    const { concurrency } = delivery
+    if (concurrency !== undefined) limits.set(name, Math.min(concurrency, limits.get(name) ?? concurrency))
+  }
+  return [...limits]
+    .map(([name, most]) => ({ name, most }))
+    .sort((one, other) => (one.name < other.name ? -1 : 1))
 }
 
 // A group's deliveries run its routes and the middleware before them; what stands behind its last route
@@ -151,21 +161,26 @@ function sheddingOf(routes: readonly MatchedRoute[]): SheddingPolicy | undefined
 function failurePolicies(
   routes: readonly MatchedRoute[],
 ): (route: string | undefined, qos: QoS) => FailurePolicy {
-  const byRoute = new Map(
-    routes.map(({ name, delivery: { asks, deadLetter, retry } }) => [
-      name,
-      // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
-      [
-        { retry: asks.retry ? retry : onceOnly.retry, deadLetter: asks.deadLetter },
-        { retry, deadLetter },
-      ] as const,
-    ]),
-  )
+  const byRoute = new Map<string, Record<'once' | 'kept', FailurePolicy>>()
+  for (const { delivery, name } of routes) {
+    const { asks, deadLetter, retry } = delivery
+    const kept = { retry, deadLetter }
+    // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
+    const once = { retry: asks.retry ? retry : onceOnly.retry, deadLetter: asks.deadLetter }
+    const other = byRoute.get(name)
+    byRoute.set(name, { once: safer(once, other?.once), kept: safer(kept, other?.kept) })
+  }
   const [first] = byRoute.values()
   return (route, qos) => {
     const policies = byRoute.get(route ?? '') ?? first
-    return policies?.[qos === 0 ? 0 : 1] ?? onceOnly
+    return policies?.[qos === 0 ? 'once' : 'kept'] ?? onceOnly
   }
+}
+
+// A failure is told by the pattern of its route: of two with one pattern that counts which loses less.
+function safer(one: FailurePolicy, other: FailurePolicy = one): FailurePolicy {
+  const { retry } = other.retry.attempts > one.retry.attempts ? other : one
+  return { retry, deadLetter: one.deadLetter || other.deadLetter }
 }
 
 function unmatchedLayer(source: PlanSource): Layer {

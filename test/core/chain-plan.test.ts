@@ -105,6 +105,18 @@ test('what follows a failure is up to the route that failed; else to the first',
   t.like(planOf(app, 'none').failurePolicy(undefined, 1), { retry: { attempts: 1 }, deadLetter: false })
 })
 
+test('two routes with one pattern are two routes: what each asks for counts', (t) => {
+  const app = mqttasgi()
+  app.topic('a', { overflow: 'latest', order: 'none', concurrency: 3 }, handler, handler)
+  app.topic('a', { order: 'topic', timeoutMs: 100, concurrency: 2, deadLetter: false }, handler)
+  app.topic('a', { retry: { attempts: 9 } }, handler)
+  const plan = planOf(app, 'a')
+  t.like(plan, { routes: ['a'], order: 'topic', timeoutMs: 100, shedding: undefined })
+  t.deepEqual(plan.limits, [{ name: 'a', most: 2 }])
+  t.like(plan.failurePolicy('a', 1), { retry: { attempts: 9 }, deadLetter: true })
+  t.like(plan.failurePolicy('a', 0), { retry: { attempts: 9 }, deadLetter: false })
+})
+
 test('QoS 0 is neither tried again nor kept, unless the route itself says so', (t) => {
   const app = mqttasgi({ retry: { attempts: 5 }, deadLetter: true })
   app.topic('a', handler)
