@@ -38,10 +38,9 @@ export class ApplicationChannels {
     this.#stopListening ??= handlers.onDeclared(() => void this.begin())
     if (handlers.byType.size === 0 || this.#isOver) return
     try {
-      await (this.#opening ??= this.#open())
+      await (this.#opening ??= this.#opened())
       await this.#join()
     } catch (error) {
-      this.#opening = undefined
       this.#again(toError(error))
     }
   }
@@ -59,6 +58,16 @@ export class ApplicationChannels {
     this.#groups?.stop()
     this.#cancelJoin?.()
     this.#stopListening?.()
+  }
+
+  // Once: a group that can not be joined is no reason for a second channel, which would get each event again.
+  async #opened(): Promise<void> {
+    try {
+      await this.#open()
+    } catch (error) {
+      this.#opening = undefined
+      throw error
+    }
   }
 
   async #open(): Promise<void> {

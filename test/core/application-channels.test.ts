@@ -71,6 +71,30 @@ test('one event at a time, in the order they came, and one that fails ends nothi
   await receiver.disconnected({ type: 'stopped' })
 })
 
+test('one group of several that can not be joined at once makes no event run twice, and nothing runs after the stop', async (t) => {
+  const ran: unknown[] = []
+  const layer = new InMemoryChannelLayer()
+  const add = layer.groupAdd.bind(layer)
+  let isAway = true
+  layer.groupAdd = (group, channel) =>
+    group === 'g2' && isAway ? Promise.reject(new Error('Redis is away')) : add(group, channel)
+  const app = mqttasgi().channel('x', { group: ['g1', 'g2'] }, ({ n }) => void ran.push(n))
+  const { clock, connect, receiver } = stage(app, layer)
+  await connect()
+  isAway = false
+  clock.advance(5_000)
+  await settled()
+  for (const group of ['g1', 'g2']) await layer.groupSend(group, { type: 'x', n: group })
+  await settled()
+  t.deepEqual(ran, ['g1', 'g2'])
+  await receiver.disconnected({ type: 'stopped' })
+  await settled()
+  await layer.groupSend('g1', { type: 'x', n: 'late' })
+  await settled()
+  t.deepEqual(ran, ['g1', 'g2'])
+  t.is(clock.timers, 0)
+})
+
 test('an event that was not declared is said once and dropped, whatever its name', async (t) => {
   const ran: string[] = []
   const app = mqttasgi().channel('known', { group: 'g' }, ({ type }) => void ran.push(type))
