@@ -60,6 +60,8 @@ export interface Slot {
   idle: (() => void) | undefined
   /** It is about to go: nothing new is begun at it. */
   isLeaving: boolean
+  /** What runs at it has been told that nobody waits for it any more. */
+  isLetGo: boolean
   /** It has gone, and nothing of its place is left, or another one has it. */
   isGone: boolean
   /** It has gone, and left its place to whoever comes with the same id. */
@@ -79,6 +81,7 @@ export function slotOf(receiver: Receiver): Slot {
     inFlight: 0,
     idle: undefined,
     isLeaving: false,
+    isLetGo: false,
     isGone: false,
     isVacant: false,
     waiting: undefined,

@@ -121,6 +121,7 @@ export class Runner {
 
   /** Tells what runs at this receiver that nobody waits for it any more, and tries nothing of it again. */
   abort(slot: Slot, reason: MqttasgiError): void {
+    slot.isLetGo = true
     for (const job of this.#open) {
       if (job.slot !== slot) continue
       job.retry?.cancel()
@@ -331,7 +332,9 @@ export class Runner {
 
   #decide(job: Job, outcome: Outcome): void {
     if (this.#left || job.stage === 'over') return
-    if (this.#givenUp && outcome.type !== 'done') return
+    // What fails for its signal has not failed: its message comes again, or waits for a successor.
+    const isLeft = this.#givenUp || (job.slot.isLetGo && job.slot.waiting !== undefined)
+    if (isLeft && outcome.type !== 'done') return
     this.#leavePlaces(job)
     const { delivery, handlerRuns, number, plan } = job
     this.#follow(

@@ -4,7 +4,7 @@ import { mqttasgi } from '../../lib/core/application.ts'
 import type { Noted } from '../../lib/core/crash-ledger.ts'
 import type { DeadLetter } from '../../lib/core/dead-letter.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import type { MqttasgiError } from '../../lib/core/errors.ts'
+import { toError, type MqttasgiError } from '../../lib/core/errors.ts'
 import type { Plan } from '../../lib/core/receiver.ts'
 import { Guest } from '../helpers/guest.ts'
 import { interest } from '../helpers/interest.ts'
@@ -15,6 +15,11 @@ const failing: Plan['failurePolicy'] = () => ({
   retry: { attempts: 3, minDelayMs: 1_000, maxDelayMs: 1_000, jitter: false, never: [] },
   deadLetter: true,
 })
+
+const once: Plan['failurePolicy'] = (route, qos) => {
+  const policy = failing(route, qos)
+  return { ...policy, retry: { ...policy.retry, attempts: 1 } }
+}
 
 interface Started extends StagedServer {
   /** Of the receiver that was there from the start. */
@@ -104,6 +109,36 @@ test('it is attached when connected() has resolved and what that asked for by ha
   await attached
   t.true(transport.subscriptions.has('by/hand'))
 })
+
+for (const heeds of [true, false]) {
+  test(`at its last attempt a handler that ${heeds ? 'heeds' : 'ignores'} its signal leaves its message to the successor`, async (t) => {
+    const kept: unknown[] = []
+    const deadLetters = {
+      name: 'list',
+      keep: async (letter: unknown) => void kept.push(letter),
+      close: async () => {},
+    }
+    const host = new Guest('host', ['a/#'])
+    const { server, transport } = stageServer(t, mqttasgi(), { receivers: [host], deadLetters })
+    await server.start()
+    const guest = new Guest('guest', ['b'], { holds: true, plan: { failurePolicy: once } })
+    await server.attach(guest)
+    transport.deliver('b', 'one')
+    await turns()
+    const { attempt, ended } = guest.runs[0]!
+    const fail = (): void =>
+      ended.resolve({ type: 'failed', error: toError(attempt.signal.reason), route: undefined })
+    if (heeds) attempt.signal.addEventListener('abort', fail)
+    const options = { keepSubscriptions: true, drainTimeoutMs: 0 }
+    t.deepEqual(await server.detach(guest, options), { unsettled: 1 })
+    const successor = new Guest('guest', ['b'])
+    await server.attach(successor)
+    await turns()
+    t.deepEqual(successor.seen, ['one'])
+    t.deepEqual(kept, [])
+    t.is(server.counters.acknowledged, 1)
+  })
+}
 
 test('what is refused to it takes it out again, and leaves the others alone', async (t) => {
   const { host, server, transport } = await started(t)
