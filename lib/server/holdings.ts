@@ -15,6 +15,8 @@ export class Holdings {
   readonly #renewed = new Set<string>()
   // UNSUBSCRIBE is on its way, or was when a connection ended.
   readonly #leaving = new Set<string>()
+  // The broker has refused to end them, on this connection.
+  readonly #stuck = new Map<string, Error>()
   readonly #lives: Map<string, number>
 
   /** `lives`: how often older processes have given each up in this session, the youngest last. */
@@ -34,6 +36,7 @@ export class Holdings {
 
   connected({ protocolVersion, sessionPresent }: ConnectionInfo): void {
     this.#renewed.clear()
+    this.#stuck.clear()
     if (!sessionPresent) {
       this.#granted.clear()
       this.#leaving.clear()
@@ -61,10 +64,17 @@ export class Holdings {
     )
   }
 
-  /** What is held, or may be, and is wanted no more. */
+  /** What is held, or may be, and is wanted no more, but for what the broker refuses to end. */
   superfluous(wanted: readonly Subscription[]): string[] {
     const names = new Set(wanted.map(({ request }) => request.filter))
-    return [...this.#granted.keys(), ...this.#leaving].filter((filter) => !names.has(filter))
+    return [...this.#granted.keys(), ...this.#leaving].filter(
+      (filter) => !names.has(filter) && !this.#stuck.has(filter),
+    )
+  }
+
+  /** What is wanted no more and comes all the same, for the broker refuses to end it. */
+  get stuck(): ReadonlyMap<string, Error> {
+    return this.#stuck
   }
 
   /**
@@ -99,6 +109,7 @@ export class Holdings {
     this.#renewed.delete(request.filter)
     if (code >= 0x80) return
     this.#leaving.delete(request.filter)
+    this.#stuck.delete(request.filter)
     // Noted as it is, so that it is asked for again when less was granted.
     this.#granted.set(request.filter, { ...request, qos: Math.min(code, request.qos) as QoS })
   }
@@ -123,6 +134,12 @@ export class Holdings {
   gaveUp(filter: string): void {
     this.leaves(filter)
     this.#leaving.delete(filter)
+  }
+
+  /** The broker has refused to end it: it is asked again on the next connection. */
+  staysHeld(filter: string, error: Error): void {
+    this.leaves(filter)
+    this.#stuck.set(filter, error)
   }
 
   // What it brought has long been read.

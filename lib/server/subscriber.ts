@@ -20,7 +20,7 @@ import type { OwnFilters, StaleFilters } from './stale-filters.ts'
 import type { ShareCheck } from './share-check.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
-import { planSubscriptions, type Subscription } from './subscriptions.ts'
+import { planSubscriptions, refuseContradiction, type Subscription, wireFilter } from './subscriptions.ts'
 import type { ConnectionInfo, SubscriptionRequest, Transport } from '../transport/transport.ts'
 
 /** What the subscriber works with. */
@@ -180,12 +180,16 @@ export class Subscriber {
     this.#closed = true
   }
 
-  /** Adds a subscription for a receiver. Rejects, and takes it back, when the broker refuses it. */
+  /**
+   * Adds a subscription for a receiver. Rejects, and takes it back, when the broker refuses it; at once where somebody
+   * has the same filter with other options, for nothing that others want could be planned with both.
+   */
   async add(slot: Slot, text: string, options: SubscribeOptions): Promise<SubscribeResult> {
     const interest = interestOf(text, options)
     const { added, isGone, isVacant, receiver } = slot
     if (isGone || isVacant) throw gone(receiver.id)
     const before = added.get(text)
+    this.#refuseContradiction(interest, before)
     added.set(text, interest)
     try {
       this.#parts.roster.changed()
@@ -203,6 +207,7 @@ export class Subscriber {
 
   async remove(slot: Slot, text: string): Promise<void> {
     assertFilter(text)
+    const interest = slot.added.get(text)
     if (!slot.added.delete(text) && this.#parts.stale?.release(text) !== true) return
     this.#parts.roster.changed()
     try {
@@ -211,6 +216,14 @@ export class Subscriber {
       // What is refused to others is nothing to whoever gives one up.
       if (!isRefusal(error)) throw error
     }
+    const refusal = this.#holdings.stuck.get(interest === undefined ? text : wireFilter(interest))
+    if (refusal !== undefined) throw refusal
+  }
+
+  #refuseContradiction(interest: Interest, before: Interest | undefined): void {
+    if (this.#connection?.protocolVersion === 4) return
+    const others = this.#parts.roster.slots.flatMap(interestsOf).filter((other) => other !== before)
+    refuseContradiction(interest, others)
   }
 
   // The broker has granted each of these, or one that covers it, whatever it refused besides.
@@ -320,11 +333,9 @@ export class Subscriber {
     const held = this.#wanted.filter(({ request }) => this.#holdings.granted.has(request.filter))
     this.#parts.newcomers.granted(this.#wishes, held, refused.length === 0)
     // Unsubscribing last leaves no gap where one filter takes the place of others.
-    for (const some of portions(unsubscribe)) {
-      await this.#parts.broker.unsubscribe(some)
-      for (const filter of some) this.#holdings.gaveUp(filter)
-    }
-    if (unsubscribe.length > 0) await this.#parts.stale?.gaveUp(unsubscribe, this.#own([]))
+    const ended: string[] = []
+    for (const some of portions(unsubscribe)) ended.push(...(await this.#unsubscribe(some)))
+    if (ended.length > 0) await this.#parts.stale?.gaveUp(ended, this.#own([]))
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
     }
@@ -341,16 +352,35 @@ export class Subscriber {
     newcomers.asked(this.#wishes, bringing, protocolVersion)
   }
 
+  // Gives those that have ended. What the broker refuses to end brings what nobody wants, and keeps nobody from anything.
+  async #unsubscribe(filters: readonly string[]): Promise<readonly string[]> {
+    try {
+      await this.#parts.broker.unsubscribe(filters)
+      for (const filter of filters) this.#holdings.gaveUp(filter)
+      return filters
+    } catch (error) {
+      if (!(error instanceof MqttasgiError) || error.code !== 'ERR_UNSUBSCRIBE_REFUSED') throw error
+      // One by one, to know which it was.
+      if (filters.length > 1) return (await each(filters, (filter) => this.#unsubscribe([filter]))).flat()
+      this.#holdings.staysHeld(filters[0]!, error)
+      this.#parts.log.warn(`${error.message} It goes on bringing messages that nobody wants.`)
+      return []
+    }
+  }
+
   // What this process holds and does not want any more, and behind that what older ones have left.
   #leaving(): readonly string[] {
     const older = this.#parts.stale?.givenUpForSure(this.#wireFilters) ?? []
-    const leaving = [...new Set([...this.#holdings.superfluous(this.#wanted), ...older])]
+    const { stuck } = this.#holdings
+    const all = new Set([...this.#holdings.superfluous(this.#wanted), ...older])
+    const leaving = [...all].filter((filter) => !stuck.has(filter))
     for (const filter of leaving) this.#holdings.leaves(filter)
     return leaving
   }
 
   #own(leaving: readonly string[]): OwnFilters {
-    return { wanted: this.#wireFilters, leaving, lives: this.#holdings.lives }
+    const { lives, stuck } = this.#holdings
+    return { wanted: this.#wireFilters, leaving: [...leaving, ...stuck.keys()], lives }
   }
 
   get #wireFilters(): string[] {
@@ -392,6 +422,12 @@ function less(asked: number, granted: number): string {
   return `asked for QoS ${asked}, granted ${granted}${mend}`
 }
 
+async function each<T, R>(all: readonly T[], step: (one: T) => Promise<R>): Promise<R[]> {
+  const results: R[] = []
+  for (const one of all) results.push(await step(one))
+  return results
+}
+
 function* portions<T>(all: readonly T[]): Generator<T[]> {
   for (let at = 0; at < all.length; at += FILTERS_AT_ONCE) yield all.slice(at, at + FILTERS_AT_ONCE)
 }
@@ -403,7 +439,8 @@ function interestOf(text: string, options: SubscribeOptions): Interest {
   const resolved = resolveRouteOptions(text, options, shared?.group)
   const { noLocal, qos, retainAsPublished, retainHandling, share } = resolved
   const filter = shared?.filter ?? text
-  return { filter, share, qos, noLocal, retainHandling, retainAsPublished, source: text }
+  const source = `${text} (subscribed by hand)`
+  return { filter, share, qos, noLocal, retainHandling, retainAsPublished, source }
 }
 
 function gone(id: string): MqttasgiError {

@@ -82,6 +82,14 @@ export function planSubscriptions(
   })
 }
 
+/** Throws `ERR_SUBSCRIBE_OPTIONS_DIFFER` when one of the others has the same filter with other options. */
+export function refuseContradiction(interest: Interest, others: readonly Interest[]): void {
+  const wire = wireFilter(interest)
+  const options = optionsOf(interest)
+  const other = others.find((one) => wireFilter(one) === wire && optionsOf(one) !== options)
+  if (other !== undefined) throw optionsDiffer(other, interest)
+}
+
 /** What has to be asked for to get from `granted` to `wanted`. */
 export function notGranted(
   wanted: readonly Subscription[],
@@ -225,7 +233,7 @@ function optionsOf({ noLocal, retainHandling, retainAsPublished }: Interest): st
 function optionsDiffer(one: Interest, other: Interest): MqttasgiError {
   return new MqttasgiError(
     'ERR_SUBSCRIBE_OPTIONS_DIFFER',
-    `The routes "${one.source}" and "${other.source}" both subscribe to "${wireFilter(one)}", but one with ${optionsOf(one)} and the other with ${optionsOf(other)}. The broker keeps one subscription per filter: give both the same options.`,
+    `"${one.source}" and "${other.source}" both subscribe to "${wireFilter(one)}", but one with ${optionsOf(one)} and the other with ${optionsOf(other)}. The broker keeps one subscription per filter: give both the same options.`,
   )
 }
 

@@ -310,6 +310,45 @@ test('a broker that refuses to end a subscription is heard', async (t) => {
   await rejectsWith(t, desk.subscriber.remove(desk.slot, 'x'), 'ERR_UNSUBSCRIBE_REFUSED')
 })
 
+test('what the broker refuses to end is nothing to anybody else, and is tried again on the next connection', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  for (const filter of ['x', 'y', 'z']) await desk.subscriber.add(desk.slot, filter, {})
+  const refuse = (nth: number): void =>
+    desk.transport.failAt('unsubscribe', nth, { type: 'refuse', reasonCode: 0x87 })
+  refuse(1)
+  refuse(2)
+  const removals = ['x', 'y'].map((filter) => desk.subscriber.remove(desk.slot, filter))
+  const [first, second] = await Promise.allSettled(removals)
+  t.is(first?.status, 'rejected')
+  t.is(second?.status, 'fulfilled')
+  t.deepEqual(desk.held, ['a', 'x', 'z'])
+  await desk.subscriber.add(desk.slot, 'b', {})
+  await desk.subscriber.remove(desk.slot, 'z')
+  t.true(desk.subscriber.isSubscribed)
+  t.deepEqual(desk.held.toSorted(), ['a', 'b', 'x'])
+  desk.transport.lose()
+  await settled()
+  desk.connect(true)
+  await desk.subscriber.ready()
+  t.deepEqual(desk.held.toSorted(), ['a', 'b'])
+})
+
+test('a subscription by hand that contradicts another one fails alone', async (t) => {
+  const desk = new Desk(interest('a'))
+  desk.connect()
+  await desk.subscriber.ready()
+  const [wrong, right] = await Promise.allSettled([
+    desk.subscriber.add(desk.slot, 'a', { noLocal: true }),
+    desk.subscriber.add(desk.slot, 'good', {}),
+  ])
+  t.like(wrong, { status: 'rejected', reason: { code: 'ERR_SUBSCRIBE_OPTIONS_DIFFER' } })
+  t.is(right.status, 'fulfilled')
+  // Its own options may be changed by whoever has it.
+  await desk.subscriber.add(desk.slot, 'good', { retainAsPublished: true })
+  t.deepEqual(desk.held, ['a', 'good'])
+})
+
 test('what no broker may be asked for is refused before', async (t) => {
   const desk = new Desk()
   desk.connect()
