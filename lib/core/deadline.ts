@@ -1,6 +1,16 @@
 // A moment after which nobody waits any longer.
 import type { Clock } from './clock.ts'
 import { Deferred } from './deferred.ts'
+import { MqttasgiError } from './errors.ts'
+
+/** What is wrong with a time to wait for; `Infinity` is one. */
+export function drainTimeoutFault(ms: number): MqttasgiError | undefined {
+  if (ms >= 0) return undefined
+  return new MqttasgiError(
+    'ERR_CONFIG_VALUE',
+    `drainTimeoutMs is ${ms}, expected a number of milliseconds, 0 or more.`,
+  )
+}
 
 export class Deadline {
   readonly #passed = new Deferred()

@@ -1,6 +1,6 @@
 // Attachments: how a receiver comes to a server that runs, and how it goes, with what it has in hand and what it holds.
 import type { Clock } from '../core/clock.ts'
-import { Deadline } from '../core/deadline.ts'
+import { Deadline, drainTimeoutFault } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { DisconnectReason, Interest, Receiver } from '../core/receiver.ts'
@@ -77,6 +77,8 @@ export class Attachments {
     const under = this.#leaving.get(slot)
     if (under !== undefined) return under
     const { drainTimeoutMs = this.#parts.drainTimeoutMs, keepSubscriptions, reason } = options
+    const fault = drainTimeoutFault(drainTimeoutMs)
+    if (fault !== undefined) return Promise.reject(fault)
     if (slot.isVacant) return this.#giveUp(slot, keepSubscriptions === true)
     this.#arriving.get(slot)?.reject(gone(receiver.id))
     const interests = receiver.interests()

@@ -50,14 +50,14 @@ export class Introductions {
     if (this.#connecting === 0) this.#parts.expect(false)
   }
 
-  /** The connection has ended: what its receivers still do about it counts no more. */
+  /** The connection has ended: what its receivers still do about it counts no more. Never rejects. */
   async disconnected(reason: DisconnectReason): Promise<void> {
     this.#session = undefined
     this.#connection++
     const told = [...this.#told]
     this.#told.clear()
     if (reason.type !== 'lost') for (const slot of told) this.#met.delete(slot)
-    await Promise.all(told.map(({ receiver }) => receiver.disconnected(reason)))
+    await Promise.all(told.map((slot) => this.#bidFarewell(slot, reason)))
   }
 
   /** Resolves when this one has been told of a connection and is done with that; rejects with what it failed with. */
@@ -72,7 +72,10 @@ export class Introductions {
   async leave(slot: Slot, reason: DisconnectReason): Promise<void> {
     this.#waiting.delete(slot)
     this.#told.delete(slot)
-    if (!this.#met.delete(slot)) return
+    if (this.#met.delete(slot)) await this.#bidFarewell(slot, reason)
+  }
+
+  async #bidFarewell(slot: Slot, reason: DisconnectReason): Promise<void> {
     try {
       await slot.receiver.disconnected(reason)
     } catch (thrown) {

@@ -1,6 +1,6 @@
 // A server: keeps one connection to a broker up for its receivers, from start to drained stop; long, because all parts meet here.
 import type { Clock } from '../core/clock.ts'
-import { Deadline } from '../core/deadline.ts'
+import { Deadline, drainTimeoutFault } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type {
@@ -222,7 +222,8 @@ export class Server implements Client, ReceiverHost {
 
   /**
    * Stops: begins nothing new, waits for the handlers that run and for publications under way, at most
-   * `drainTimeoutMs`, then disconnects. A second call gives the first one's promise.
+   * `drainTimeoutMs` (`Infinity`: as long as it takes), then disconnects. A second call gives the first one's promise.
+   * Rejects with `ERR_CONFIG_VALUE` for a time that is none, and nothing has happened then.
    *
    * @example
    * await server.stop({ leave: true }) // this instance does not come back
@@ -231,6 +232,8 @@ export class Server implements Client, ReceiverHost {
     drainTimeoutMs = this.#parts.drainTimeoutMs,
     leave = false,
   }: StopOptions = {}): Promise<StopResult> {
+    const fault = drainTimeoutFault(drainTimeoutMs)
+    if (fault !== undefined) return Promise.reject(fault)
     this.#stopping ??= this.#stop(drainTimeoutMs, leave)
     return this.#stopping
   }
@@ -340,9 +343,9 @@ export class Server implements Client, ReceiverHost {
     this.#dispatcher.flush()
     const isLeft = leaves && !deadline.isOver
     // It closes the store of its exchanges as well.
-    await this.#soon(
-      this.#parts.transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined),
-    )
+    const { transport } = this.#parts
+    const closing = transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
+    await this.#soon(this.#closing(closing))
     this.#outbox.close(error)
     const isNothingLost = await this.#closeStores()
     const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
@@ -385,7 +388,7 @@ export class Server implements Client, ReceiverHost {
     const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
     this.#outbox.close(error)
     this.#subscriber.close(error)
-    void this.#parts.transport.close(0)
+    void this.#closing(this.#parts.transport.close(0))
   }
 
   // A handler that heeds its signal may still settle, and be acknowledged, within this turn.

@@ -2,7 +2,9 @@ import test, { type ExecutionContext } from 'ava'
 import { mqttasgi } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import { settled } from '../helpers/fake-clock.ts'
+import { Guest } from '../helpers/guest.ts'
 import { MemoryOutboxStore } from '../helpers/memory-outbox-store.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 
@@ -388,4 +390,40 @@ test('a dead letter that a store never takes is given up at the drain limit, and
   clock.advance(5_000)
   t.deepEqual(await stopping, { clean: false, unsettled: 1 })
   t.is(server.counters.acknowledged, 0)
+})
+
+test('a receiver whose farewell fails, and a connection whose store can not be closed, are said, and the server ends', async (t) => {
+  const host = new Guest('host', ['a'], { disconnect: () => Promise.reject(new Error('no words')) })
+  const { clock, lines, server, transport } = stageServer(t, mqttasgi(), { receivers: [host] })
+  await server.start()
+  transport.lose()
+  await settled()
+  clock.advance(1_000)
+  await settled()
+  const close = transport.close.bind(transport)
+  transport.close = async (...args) => {
+    await close(...args)
+    throw new Error('EROFS')
+  }
+  t.deepEqual(await server.stop(), CLEAN)
+  t.deepEqual(await server.closed, { stop: CLEAN })
+  t.is(lines.filter((line) => line.includes('no words')).length, 2)
+  t.true(lines.includes('error: A store could not be closed: EROFS'))
+})
+
+test('a stop may wait as long as it takes, and for no time that is none', async (t) => {
+  const app = mqttasgi()
+  const go = new Deferred()
+  app.topic('a', () => go.promise)
+  const { server, transport } = stageServer(t, app, { clock: systemClock })
+  await server.start()
+  transport.deliver('a', '1')
+  for (const drainTimeoutMs of [Number.NaN, -1]) {
+    await rejectsWith(t, server.stop({ drainTimeoutMs }), 'ERR_CONFIG_VALUE')
+    t.is(server.state, 'connected')
+  }
+  const stopping = server.stop({ drainTimeoutMs: Number.POSITIVE_INFINITY })
+  setTimeout(() => go.resolve(), 20)
+  t.deepEqual(await stopping, CLEAN)
+  t.is(server.counters.acknowledged, 1)
 })
