@@ -211,12 +211,10 @@ function endingOf(layers: readonly Layer[], firstRoute: number): Ending<MessageC
   }
 }
 
-// Whether a layer caught what came out of next(), or did not look, can not be told apart.
+// A layer that looks at what comes of next() and does not throw it on has caught it, whether or not it meant to.
 function sayForgiven(ctx: Context, thrown: unknown): void {
   const { message } = toError(thrown)
-  ctx.log.debug(
-    `The chain for "${ctx.topic}" ended well, though a layer of it failed: ${message}. If no layer in front was meant to catch that, one of them does not await next().`,
-  )
+  ctx.log.debug(`The chain for "${ctx.topic}" ended well, though a layer of it failed: ${message}.`)
 }
 
 // onError observes from the router of the failing layer outwards; only one of the three that decide changes

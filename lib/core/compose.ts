@@ -1,5 +1,6 @@
 // The chain: runs a list of steps, each wrapped around the ones behind it, once each.
 import { MqttasgiError, toError } from './errors.ts'
+import { handOut, hear, isLookedAt } from './handed-out.ts'
 
 /**
  * Goes on to the next matching layer. The promise settles when everything behind has.
@@ -11,6 +12,13 @@ export type Next = () => Promise<void>
 /** One step of a chain: what `compose` needs to know of it. */
 export interface Step<C> {
   readonly handler: (ctx: C, next: Next) => unknown
+}
+
+/** A step that failed, and what the step in front of it was given of it. */
+interface Rejection {
+  readonly promise: Promise<void>
+  readonly error: unknown
+  readonly at: number
 }
 
 interface Watcher {
@@ -31,6 +39,9 @@ export abstract class ChainPosition {
   failure: { readonly error: unknown; readonly at: number } | undefined = undefined
   /** Made for the first step that has to be waited for. */
   watcher: Watcher | undefined = undefined
+  /** What next() has given to each step that has to wait, by its index. */
+  handedOut: Promise<void>[] | undefined = undefined
+  rejections: Rejection[] | undefined = undefined
   /** Called when `pending` falls to 0 after the outermost step has settled. */
   wake: (() => void) | undefined = undefined
 }
@@ -60,13 +71,20 @@ export function run<C extends ChainPosition, T>(
   const outermost = enter(steps, ctx, 0)
   if (outermost === DONE && ctx.pending === 0) return end(ctx, ending)
   // One reaction for the whole way back: each more would cost every message a turn.
-  return outermost.then(
+  return hear<T | Promise<T>>(
+    outermost,
     () => (ctx.pending === 0 ? end(ctx, ending) : endLater(ctx, ending)),
     (error: unknown) => fail(error, ctx, ending),
   )
 }
 
-function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T {
+function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T | Promise<T> {
+  // Nobody can have caught what nobody has looked at.
+  const lost = ctx.rejections?.find(({ promise }) => !isLookedAt(promise))
+  if (lost !== undefined) {
+    noteFailure(ctx, lost.error, lost.at)
+    return fail(lost.error, ctx, ending)
+  }
   ctx.ended = true
   return ending.done(ctx)
 }
@@ -108,7 +126,7 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
     called = true
     below = enter(steps, ctx, index + 1)
     if (below === DONE) ctx.at = index
-    else watch(below, ctx)
+    else below = watch(below, ctx, index, steps[index + 1]!.handler)
     return below
   }
   try {
@@ -121,12 +139,15 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
   }
 }
 
-// This reaction is the first on `below`, so the position is back before the caller goes on; and because
+// This reaction is the first on what is handed out, so the position is back before the caller goes on; and because
 // it handles a rejection, a next() that nobody awaits can not end the process.
-function watch(below: Promise<void>, ctx: ChainPosition): void {
-  ctx.pending++
+function watch(below: Promise<void>, ctx: ChainPosition, index: number, handler: unknown): Promise<void> {
   ctx.watcher ??= watcherOf(ctx)
-  below.then(ctx.watcher.settled, ctx.watcher.failed)
+  const handed = handOut(below, handler, ctx.watcher.settled, ctx.watcher.failed)
+  ctx.pending++
+  ctx.handedOut ??= []
+  ctx.handedOut[index] = handed
+  return handed
 }
 
 // One pair for all layers of a message. The layers that wait are always the outermost ones, and the
@@ -137,7 +158,10 @@ function watcherOf(ctx: ChainPosition): Watcher {
     if (ctx.pending === 0) ctx.wake?.()
   }
   const failed = (error: unknown): void => {
-    noteFailure(ctx, error, ctx.pending)
+    const at = ctx.pending
+    noteFailure(ctx, error, at)
+    ctx.rejections ??= []
+    ctx.rejections.push({ promise: ctx.handedOut![at - 1]!, error, at })
     settled()
   }
   return { settled, failed }

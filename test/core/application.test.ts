@@ -378,27 +378,23 @@ test('a shared delivery runs its group and the middleware before it', async (t) 
   t.deepEqual(seen.splice(0), ['before', 'group h'])
 })
 
-test('an error that a middleware may have caught, or lost because it did not await next(), can be seen', async (t) => {
+test('an error that a middleware has caught can be seen, and one that nobody looked at fails the message', async (t) => {
   const app = mqttasgi()
   const lines: string[] = []
   const log = { debug: (line: string) => void lines.push(line), info() {}, warn() {}, error() {} }
-  const failing = new Promise<void>((resolve) => {
-    app.use(async (_ctx, next) => {
-      void next()
-      await failing
-    })
-    app.topic('a', async () => {
-      resolve()
-      throw new Error('lost')
-    })
+  app.use('caught', async (_ctx, next) => {
+    await next().catch(() => {})
   })
-  t.is((await dispatch(app, 'a', '', { log })).error, undefined)
-  t.regex(
-    lines.join('\n'),
-    /^The chain for "a" ended well, though a layer of it failed: lost\..*await next\(\)/,
-  )
-  await dispatch(app, 'b', '', { log })
-  t.is(lines.length, 1)
+  app.use('lost', async (_ctx, next) => {
+    void next()
+    await new Promise((resolve) => setImmediate(resolve))
+  })
+  app.topic('+', async () => {
+    throw new Error('no')
+  })
+  t.is((await dispatch(app, 'caught', '', { log })).error, undefined)
+  t.deepEqual(lines, ['The chain for "caught" ended well, though a layer of it failed: no.'])
+  t.is((await dispatch(app, 'lost', '', { log })).error?.message, 'no')
 })
 
 test('ready resolves at once when no server runs the application', async (t) => {

@@ -210,6 +210,37 @@ test('what fails behind a next that nobody awaited fails the chain', async (t) =
   t.like(await result, { failed: true, error: { message: 'late' } })
 })
 
+test('what fails behind a next that nobody awaited fails the chain, also while its caller still runs', async (t) => {
+  const forgetful: Handler = async (_ctx, next) => {
+    void next()
+    await turn()
+    await turn()
+  }
+  const failing: Handler = async () => {
+    throw new Error('at once')
+  }
+  t.like(await chain(forgetful, failing).result, { failed: true, at: 1, error: { message: 'at once' } })
+  const settled = async (look: (behind: Promise<void>) => unknown): Promise<boolean> => {
+    const looking: Handler = async (_ctx, next) => {
+      await look(next())
+      await turn()
+    }
+    return (await chain(looking, failing).result).failed
+  }
+  t.false(await settled((behind) => behind.catch(() => {})))
+  t.false(await settled((behind) => Promise.allSettled([behind])))
+  t.true(await settled((behind) => Promise.all([behind, undefined])))
+  t.true(await settled((behind) => behind.finally(() => {})))
+  t.true(await settled((behind) => void behind))
+})
+
+test('a promise that a handler keeps for itself is left as it is', async (t) => {
+  const kept = Promise.resolve()
+  const own: Handler = () => kept
+  t.like(await chain(async (_ctx, next) => next(), own).result, { failed: false })
+  t.is(Object.getPrototypeOf(kept), Promise.prototype)
+})
+
 test('a chain that has failed ends after all that was started, and keeps its first error', async (t) => {
   const first = new Error('first')
   const { ctx, result } = chain(
@@ -259,7 +290,18 @@ test('what is thrown as no error is one when it was thrown at once', async (t) =
   t.like(await result, { failed: true, error: { message: 'text' } })
 })
 
-type Behaviour = 'sync' | 'async' | 'late' | 'ignore' | 'stop' | 'throw' | 'reject' | 'catch'
+type Behaviour =
+  | 'sync'
+  | 'async'
+  | 'late'
+  | 'look later'
+  | 'ignore'
+  | 'forget'
+  | 'stop'
+  | 'throw'
+  | 'reject'
+  | 'promise'
+  | 'catch'
 
 const behaviours: Record<Behaviour, (t: { ran: number[] }, index: number) => Handler> = {
   sync: (t, i) => (_ctx, next) => {
@@ -275,6 +317,21 @@ const behaviours: Record<Behaviour, (t: { ran: number[] }, index: number) => Han
     await turn()
     await next()
     await turn()
+  },
+  'look later': (t, i) => async (_ctx, next) => {
+    t.ran.push(i)
+    const behind = next()
+    await turn()
+    await behind
+  },
+  forget: (t, i) => async (_ctx, next) => {
+    t.ran.push(i)
+    void next()
+    for (let turns = 0; turns < 4; turns++) await turn()
+  },
+  promise: (t, i) => () => {
+    t.ran.push(i)
+    return turn().then(() => Promise.reject(new Error(`${i}`)))
   },
   ignore: (t, i) => (_ctx, next) => {
     t.ran.push(i)
@@ -300,11 +357,15 @@ const behaviours: Record<Behaviour, (t: { ran: number[] }, index: number) => Han
   },
 }
 
+const ENDS: ReadonlySet<Behaviour> = new Set(['stop', 'throw', 'reject', 'promise'])
+
 // What a reader of the routes expects: the steps up to the first that stops or fails, once each, in order.
 function expected(list: readonly Behaviour[]): { ran: number; fails: number | undefined } {
-  const end = list.findIndex((one) => one === 'stop' || one === 'throw' || one === 'reject')
+  const end = list.findIndex((one) => ENDS.has(one))
   const ran = end === -1 ? list.length : end + 1
-  const caught = list.slice(0, ran).includes('catch')
+  const entered = list.slice(0, ran)
+  // Nothing gets to the one that catches past one that does not look.
+  const caught = entered.lastIndexOf('catch') > entered.lastIndexOf('forget')
   return { ran, fails: end === -1 || list[end] === 'stop' || caught ? undefined : end }
 }
 

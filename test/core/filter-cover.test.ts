@@ -120,10 +120,11 @@ test('10,000 filters, and filters of 65,536 levels, take no time', (t) => {
     { length: 10_000 },
     (_, i) => `t${i % 100}/s${i % 7}/${i % 2 ? '+' : `d${i}`}/m${i}`,
   )
-  const began = performance.now()
+  const began = process.cpuUsage()
   const covering = coveringFilters([...filters, 't7/#', '/'.repeat(65_535), `${'/'.repeat(65_533)}+/#`])
-  // Measured at 30 to 60 ms; comparing each with each takes seconds.
-  t.true(performance.now() - began < 1_000)
+  const { user } = process.cpuUsage(began)
+  // Measured at 30 to 60 ms of processor time; comparing each with each takes seconds.
+  t.true(user < 1_000_000)
   t.is(covering.get('t7/s0/+/m7'), 't7/#')
   t.is(covering.get('t8/s1/d8/m8'), 't8/s1/d8/m8')
   t.is(covering.get('/'.repeat(65_535)), `${'/'.repeat(65_533)}+/#`)
