@@ -24,17 +24,28 @@ export class Introductions {
   readonly #met = new Set<Slot>()
   // Whoever waits for a receiver that waits for a connection.
   readonly #waiting = new Map<Slot, Deferred>()
-  #connecting = 0
+  readonly #made = new Deferred()
+  #connecting = new Set<Slot>()
   #connection = 0
 
   constructor(parts: IntroductionsParts) {
     this.#parts = parts
   }
 
+  /** Resolves when all receivers of a connection are done with it, and have been granted or refused what they asked for. */
+  get made(): Promise<void> {
+    return this.#made.promise
+  }
+
+  /** The ids of those that are not done with the connection of now. */
+  get connecting(): readonly string[] {
+    return [...this.#connecting].map(({ receiver }) => receiver.id)
+  }
+
   connected(session: SessionInfo): void {
     this.#session = session
     this.#connection++
-    this.#connecting = 0
+    this.#connecting = new Set()
     for (const slot of this.#parts.slots()) {
       if (slot.isVacant) continue
       const waiting = this.#waiting.get(slot)
@@ -47,7 +58,7 @@ export class Introductions {
           (error: unknown) => waiting.reject(error),
         )
     }
-    if (this.#connecting === 0) this.#parts.expect(false)
+    if (this.#connecting.size === 0) this.#areMade()
   }
 
   /** The connection has ended: what its receivers still do about it counts no more. Never rejects. */
@@ -87,11 +98,13 @@ export class Introductions {
     const connection = this.#connection
     this.#told.add(slot)
     this.#met.add(slot)
-    if (this.#connecting++ === 0) this.#parts.expect(true)
+    if (this.#connecting.size === 0) this.#parts.expect(true)
+    this.#connecting.add(slot)
     try {
       await slot.receiver.connected(this.#parts.clientOf(slot), session)
     } finally {
-      if (connection === this.#connection && --this.#connecting === 0) void this.#allDone(connection)
+      if (connection === this.#connection && this.#connecting.delete(slot) && this.#connecting.size === 0)
+        void this.#allDone(connection)
     }
   }
 
@@ -101,7 +114,12 @@ export class Introductions {
     } catch {
       // Whoever asked for it is told.
     }
-    if (connection === this.#connection && this.#connecting === 0) this.#parts.expect(false)
+    if (connection === this.#connection && this.#connecting.size === 0) this.#areMade()
+  }
+
+  #areMade(): void {
+    this.#parts.expect(false)
+    this.#made.resolve()
   }
 
   #failed({ receiver }: Slot, thrown: unknown): void {

@@ -40,6 +40,8 @@ type State = 'idle' | 'connecting' | 'connected' | 'waiting' | 'stopping' | 'clo
 
 const DISCONNECT_TIMEOUT_MS = 1_000
 const STORE_TIMEOUT_MS = 5_000
+// As long as messages that nobody wants yet wait for them.
+const CONNECT_PATIENCE_MS = 10_000
 // The broker sends nothing more to a group that was left, once it has been silent for so long.
 const QUIET_MS = 500
 // More than this many publications under way to the broker would only fill its memory instead of ours.
@@ -148,8 +150,8 @@ export class Server implements Client, ReceiverHost {
   }
 
   /**
-   * Connects, subscribes, and resolves when messages can come. Rejects with the coded error that made it
-   * give up; the server is closed then.
+   * Connects, subscribes, and resolves when messages can come: also those that receivers ask for when they hear of the
+   * connection. Rejects with the coded error that made it give up; the server is closed then.
    */
   async start(): Promise<void> {
     if (this.#state !== 'idle') return this.ready()
@@ -172,6 +174,19 @@ export class Server implements Client, ReceiverHost {
       )
       throw (await this.closed).error ?? error
     }
+    await this.#receiversAreConnected()
+  }
+
+  // Whoever publishes behind start() is to be heard by those that subscribe when they hear of the connection.
+  async #receiversAreConnected(): Promise<void> {
+    const deadline = new Deadline(this.#clock, CONNECT_PATIENCE_MS)
+    await deadline.within(Promise.race([this.#introductions.made, this.closed]))
+    if (this.#error !== undefined) throw (await this.closed).error ?? this.#error
+    if (!deadline.isOver) return
+    const names = this.#introductions.connecting.map((id) => `"${id}"`).join(', ')
+    this.#parts.log.warn(
+      `${names} has not been done with the news of its connection for ${CONNECT_PATIENCE_MS / 1_000} s: the server has started, and waits no longer.`,
+    )
   }
 
   /** Resolves when the connection is up and the broker has granted all that is wanted now. */

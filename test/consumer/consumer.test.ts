@@ -2,11 +2,14 @@
 import test from 'ava'
 import { MqttConsumer, type ConsumerMessage } from '../../lib/consumer/consumer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
+import { silentLog } from '../../lib/core/log.ts'
 import type { DeliveryOptions } from '../../lib/core/delivery-options.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { Reject } from '../../lib/core/outcomes.ts'
 import type { DisconnectReason, SessionInfo } from '../../lib/core/receiver.ts'
 import { Router } from '../../lib/core/router.ts'
+import { serve } from '../../lib/index.ts'
+import { systemClock } from '../../lib/system-clock.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -31,6 +34,54 @@ test('a consumer subscribes in connect, publishes from receive, and the message 
   t.is(transport.published[0]?.topic, 'out')
   t.is(transport.published[0]?.payload.toString(), 'in/a hello')
   t.is(transport.published[0]?.options.qos, 1)
+})
+
+test('a server has started when its consumers have subscribed in connect', async (t) => {
+  class Late extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+      await this.subscribe('late/+x')
+    }
+  }
+  const { server, transport } = await startConsumerServer(t, Late, {}, { clock: systemClock })
+  t.deepEqual([...transport.subscriptions.keys()], ['late/+'])
+  t.true(server.health.ready)
+})
+
+test('an application that fails in its first connect fails the start', async (t) => {
+  class Failing extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await Promise.resolve()
+      throw new Error('no device')
+    }
+  }
+  const serving = serve(Failing, { transport: new MemoryTransport(), log: silentLog })
+  await t.throwsAsync(serving, { code: 'ERR_APPLICATION_FAILED', message: /no device/ })
+})
+
+test('a connect that does not end is waited for ten seconds, and named', async (t) => {
+  class Endless extends MqttConsumer {
+    override connect(): Promise<void> {
+      return new Promise(() => {})
+    }
+  }
+  const clock = new FakeClock()
+  const lines: string[] = []
+  const log = { ...silentLog, warn: (line: string) => void lines.push(line) }
+  const starting = startConsumerServer(t, Endless, {}, { clock, log })
+  await turns()
+  clock.advance(9_999)
+  await turns()
+  t.deepEqual(lines, [])
+  clock.advance(1)
+  const { server } = await starting
+  t.regex(lines.join(), /^"application" has not been done with the news of its connection for 10 s/)
+  const stopping = server.stop()
+  for (let i = 0; i < 5; i++) {
+    await turns()
+    clock.advance(1_000)
+  }
+  await stopping
 })
 
 test('messages wait behind connect, also those that came before it', async (t) => {

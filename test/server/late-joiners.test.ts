@@ -255,7 +255,8 @@ function lasting(parts: StageParts, host: Guest, t: ExecutionContext): StagedSer
 test('what a session brings before a receiver has subscribed waits for it, in order', async (t) => {
   const { guest, gate } = hesitating('host', 'a/+')
   const { server, transport } = lasting({}, guest, t)
-  await server.start()
+  void server.start()
+  await turns()
   for (const text of ['1', '2']) transport.deliver('a/x', text)
   await turns()
   t.deepEqual([guest.seen, transport.acknowledged], [[], []])
@@ -274,7 +275,8 @@ test('what somebody wants already does not wait, and what nobody wants then is o
   const host = new Guest('host', ['b'])
   const { guest, gate } = hesitating('guest', 'a/+')
   const { server, transport } = lasting({ receivers: [host, guest] }, host, t)
-  await server.start()
+  void server.start()
+  await turns()
   transport.deliver('a/x', '1')
   transport.deliver('b', '2')
   transport.deliver('c', '3')
@@ -289,7 +291,8 @@ test('what somebody wants already does not wait, and what nobody wants then is o
 test('it waits for ten seconds and no longer', async (t) => {
   const { guest, gate } = hesitating('host', 'a/+')
   const { clock, server, transport } = lasting({}, guest, t)
-  await server.start()
+  void server.start()
+  await turns()
   transport.deliver('a/x', '1')
   await turns()
   clock.advance(9_999)
@@ -307,7 +310,8 @@ test('what is waited for behind a backlog is read, and more than may wait does n
   const { guest, gate } = hesitating('guest', 'a/+')
   const window = { maxInFlight: 4, maxWaitingBytes: 60 }
   const { lines, server, transport } = lasting({ receivers: [host, guest], window }, host, t)
-  await server.start()
+  void server.start()
+  await turns()
   // Nobody waits for the broker yet: it is felt there.
   for (let i = 0; i < 8; i++) transport.deliver('a/x', `${i}`)
   await turns()
@@ -326,7 +330,8 @@ test('more than four times what may wait does not wait, and does not cost the co
   const { guest, gate } = hesitating('guest', 'a/+')
   const window = { maxInFlight: 4, maxWaitingBytes: 20 }
   const { lines, server, transport } = lasting({ receivers: [host, guest], window }, host, t)
-  await server.start()
+  void server.start()
+  await turns()
   await turns()
   // An answer is awaited that does not come.
   transport.holdAnswers = true
@@ -346,7 +351,8 @@ test('more than four times what may wait does not wait, and does not cost the co
 test('a connection that is lost takes its backlog with it, and the next one brings it again', async (t) => {
   const { guest, gate } = hesitating('host', 'a/+')
   const { clock, server, transport } = lasting({}, guest, t)
-  await server.start()
+  void server.start()
+  await turns()
   transport.deliver('a/x', '1', { packetId: 3 })
   await turns()
   transport.lose()
@@ -364,7 +370,8 @@ test('a connection that is lost takes its backlog with it, and the next one brin
 test('a stop leaves the backlog of a session that lasts to the next process', async (t) => {
   const { guest } = hesitating('host', 'a/+')
   const { server, transport } = lasting({}, guest, t)
-  await server.start()
+  void server.start()
+  await turns()
   transport.deliver('a/x', '1')
   await turns()
   t.true((await server.stop()).clean)
@@ -374,7 +381,8 @@ test('a stop leaves the backlog of a session that lasts to the next process', as
 test('one that is attached later counts as connecting as well', async (t) => {
   const host = new Guest('host', ['b'])
   const { server, transport } = lasting({}, host, t)
-  await server.start()
+  void server.start()
+  await turns()
   await turns()
   const { guest, gate } = hesitating('guest', 'a/+')
   const attached = server.attach(guest)
