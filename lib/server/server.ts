@@ -71,6 +71,8 @@ export class Server implements Client, ReceiverHost {
   #everReady = false
   // A connection is up on which nothing is asked of the broker yet.
   #beginning: { readonly begin: () => void; readonly cancel: () => void } | undefined = undefined
+  // Of now, once something is asked on it.
+  #connection: ConnectionInfo | undefined = undefined
   #onlyOutboxIsLeft = false
 
   /** Connects nothing yet. Throws what the receivers' subscriptions contradict each other in. */
@@ -300,14 +302,23 @@ export class Server implements Client, ReceiverHost {
     this.#beginning = undefined
     this.#policy.asking()
     this.#subscriber.connected(info)
+    void this.#openOutbox(info)
+    this.#introductions.connected({ present: info.sessionPresent, lost })
+  }
+
+  // What waited for the connection is for our own routes as well: their subscriptions go first.
+  async #openOutbox(info: ConnectionInfo): Promise<void> {
+    this.#connection = info
+    await this.#subscriber.told()
+    if (this.#connection !== info) return
     this.#outbox.connected(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY), {
       maximumPacketSize: info.maximumPacketSize,
       ...info.limits,
     })
-    this.#introductions.connected({ present: info.sessionPresent, lost })
   }
 
   #disconnected(failure: ConnectionFailure): void {
+    this.#connection = undefined
     this.#beginning?.cancel()
     this.#beginning = undefined
     this.#outbox.disconnected()

@@ -222,6 +222,20 @@ test('publications wait for the broker, but not those of QoS 0', async (t) => {
   t.is(server.counters.published, 2)
 })
 
+test('what waited for the connection is published behind the subscriptions, so that our own routes get it', async (t) => {
+  const app = mqttasgi()
+  app.topic('self/+', () => {})
+  const { clock, server, transport } = stageServer(t, app)
+  await server.start()
+  transport.lose()
+  await settled()
+  const waiting = server.publish('self/1', 'x')
+  transport.calls.length = 0
+  clock.advance(100)
+  await waiting
+  t.deepEqual(transport.calls, ['connect 5', 'subscribe self/+', 'publish self/1'])
+})
+
 test('what can not be published is refused at once, and what the broker refuses when it does', async (t) => {
   const { server, transport } = stageServer(t, mqttasgi())
   await server.start()
