@@ -47,8 +47,14 @@ export class FolderLock {
     return holder !== undefined && isAlive(holder)
   }
 
+  /** Never throws: a lock that can not be removed is nobody's when this process has ended. */
   release(): void {
-    if (textOf(this.#file) === this.#text) unlinkSync(this.#file)
+    if (textOf(this.#file) !== this.#text) return
+    try {
+      unlinkSync(this.#file)
+    } catch {
+      // The disk takes nothing any more; whoever closes could do nothing about it either.
+    }
   }
 }
 

@@ -1,7 +1,8 @@
 // The engine: what it said to be stored is there, whatever the disk does.
 import test, { type ExecutionContext } from 'ava'
 import fc from 'fast-check'
-import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import fs, { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { DurableMap, type DurableMapOptions } from '../../lib/durable/durable-map.ts'
@@ -328,6 +329,27 @@ test('a journal that is open is closed to everybody else, and to changes once it
   await again.close()
   t.false(readdirSync(place).includes('lock'))
 })
+
+test.serial(
+  'a journal can be closed on a disk that takes nothing any more, not even its lock away',
+  async (t) => {
+    const place = join(temporaryFolder(t), 'journal')
+    const map = await DurableMap.open({ folder: place })
+    await map.put('a', text('1'))
+    const { unlinkSync } = fs
+    fs.unlinkSync = () => {
+      throw diskError('EROFS')
+    }
+    syncBuiltinESMExports()
+    try {
+      await t.notThrowsAsync(map.close())
+    } finally {
+      fs.unlinkSync = unlinkSync
+      syncBuiltinESMExports()
+    }
+    t.true(readdirSync(place).includes('lock'))
+  },
+)
 
 test('other files of the folder are left alone', async (t) => {
   const place = temporaryFolder(t, { 'notes.txt': 'mine', '1.journal': 'not ours' })

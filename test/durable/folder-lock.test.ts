@@ -2,12 +2,14 @@
 import test, { type ExecutionContext } from 'ava'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import fs, { existsSync, readdirSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { FolderLock } from '../../lib/durable/folder-lock.ts'
 import { endWithUs } from '../helpers/guard.ts'
 import { loader } from '../helpers/loader.ts'
+import { diskError } from '../helpers/memory-disk.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 function refused(t: ExecutionContext, folder: string): string {
@@ -66,6 +68,25 @@ test('a lock that another process has made meanwhile is not released', (t) => {
   writeFileSync(join(folder, 'lock'), JSON.stringify({ pid: process.ppid, token: 'x' }))
   lock.release()
   t.regex(refused(t, folder), new RegExp(`in use by process ${process.ppid}`))
+})
+
+test.serial('a lock that can not be removed is left to end with the process', (t) => {
+  const folder = temporaryFolder(t)
+  const lock = FolderLock.take(folder)
+  const { unlinkSync } = fs
+  fs.unlinkSync = () => {
+    throw diskError('EROFS')
+  }
+  syncBuiltinESMExports()
+  try {
+    t.notThrows(() => lock.release())
+  } finally {
+    fs.unlinkSync = unlinkSync
+    syncBuiltinESMExports()
+  }
+  t.regex(refused(t, folder), /in use by this process/)
+  lock.release()
+  t.deepEqual(readdirSync(folder), [])
 })
 
 test('of processes that all want the lock of one that has died, each gets it, and never two at a time', async (t) => {
