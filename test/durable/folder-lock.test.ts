@@ -2,6 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { randomUUID } from 'node:crypto'
 import fs, { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
@@ -68,6 +69,34 @@ test('a lock that another process has made meanwhile is not released', (t) => {
   writeFileSync(join(folder, 'lock'), JSON.stringify({ pid: process.ppid, token: 'x' }))
   lock.release()
   t.regex(refused(t, folder), new RegExp(`in use by process ${process.ppid}`))
+})
+
+test('what others have left who died while they took the lock goes with the next one who has it', (t) => {
+  const folder = temporaryFolder(t, {
+    [`lock.${randomUUID()}`]: 'a draft',
+    [`lock.${'0'.repeat(32)}`]: 'a guard',
+    'lock.txt': 'somebody’s own',
+  })
+  const lock = FolderLock.take(folder)
+  t.deepEqual(readdirSync(folder).sort(), ['lock', 'lock.txt'])
+  lock.release()
+})
+
+test.serial('a disk that is full keeps nothing of the attempt', (t) => {
+  const folder = temporaryFolder(t)
+  const { writeFileSync: write } = fs
+  fs.writeFileSync = (file) => {
+    write(file, '')
+    throw diskError('ENOSPC')
+  }
+  syncBuiltinESMExports()
+  try {
+    t.throws(() => FolderLock.take(folder), { message: /ENOSPC/ })
+  } finally {
+    fs.writeFileSync = write
+    syncBuiltinESMExports()
+  }
+  t.deepEqual(readdirSync(folder), [])
 })
 
 test.serial('a lock that can not be removed is left to end with the process', (t) => {
