@@ -3,6 +3,7 @@ import { createHash } from 'node:crypto'
 import { mkdir, open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FilterMemory, RememberedFilter } from '../core/filter-memory.ts'
+import { diskFiles } from './journal-files.ts'
 
 /** Whose filters they are, and where. */
 export interface FilterFileOptions {
@@ -50,12 +51,7 @@ export class FilterFile implements FilterMemory {
       await file.close()
     }
     await rename(beside, this.path)
-    const directory = await open(folder)
-    try {
-      await directory.sync()
-    } finally {
-      await directory.close()
-    }
+    await diskFiles.syncFolder(folder)
   }
 }
 

@@ -1,7 +1,11 @@
+// The filters of a session in their file.
+import promises from 'node:fs/promises'
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs'
+import { syncBuiltinESMExports } from 'node:module'
 import { join } from 'node:path'
 import test from 'ava'
 import { FilterFile } from '../../lib/durable/filter-file.ts'
+import { diskError } from '../helpers/memory-disk.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const filters = [
@@ -19,6 +23,27 @@ test('what was remembered is recalled by the next process, and nothing before', 
   t.deepEqual(await new FilterFile(options).recall(), filters)
   t.is(statSync(folder).mode & 0o777, 0o700)
   t.is(readdirSync(folder).length, 1)
+})
+
+test.serial('filters are remembered on Windows too, where a folder can not be synced', async (t) => {
+  const folder = temporaryFolder(t)
+  const { open } = promises
+  const platform = Object.getOwnPropertyDescriptor(process, 'platform') ?? {}
+  promises.open = async (path, ...more) => {
+    if (path === folder) throw diskError('EPERM')
+    return await open(path, ...more)
+  }
+  Object.defineProperty(process, 'platform', { ...platform, value: 'win32' })
+  syncBuiltinESMExports()
+  const file = new FilterFile({ folder, clientId: 'greenhouse', broker: 'mqtt://localhost:1883' })
+  try {
+    await t.notThrowsAsync(file.remember(filters))
+  } finally {
+    promises.open = open
+    Object.defineProperty(process, 'platform', platform)
+    syncBuiltinESMExports()
+  }
+  t.deepEqual(await file.recall(), filters)
 })
 
 test('each client id at each broker has a file of its own, that says whose it is', async (t) => {
