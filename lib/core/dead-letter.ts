@@ -54,7 +54,7 @@ export interface DeadLetterStore {
 
 /** A store whose letters can be looked at and taken out again, also by another process than the one that keeps them. */
 export interface DeadLetterArchive extends DeadLetterStore {
-  /** The letters that are there, oldest first. */
+  /** The letters that are there, oldest first; throws behind the last one when there are some that it can not read. */
   letters(): AsyncIterable<DeadLetter>
   /** Takes letters out for good; says how many of them were there. */
   remove(ids: readonly string[]): Promise<number>

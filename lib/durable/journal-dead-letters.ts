@@ -1,9 +1,9 @@
 // Dead letters in journals on disk, which other processes can read and take letters out of while they are written.
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import { DurableMap, type DurableMapOptions } from './durable-map.ts'
 import { JournalView } from './journal-view.ts'
-import { decodeLetter, encodeLetter } from './letter-bytes.ts'
+import { encodeLetter, letterOrError } from './letter-bytes.ts'
 import { grantWishes, wishedGone, wishGone } from './removals.ts'
 import { isLocked, openFreeSlot, slotsOf } from './slots.ts'
 
@@ -54,7 +54,7 @@ export class JournalDeadLetters implements DeadLetterArchive {
     for (const { id, view } of found) {
       const bytes = await view.get(id)
       if (bytes === undefined) continue
-      const letter = decoded(bytes)
+      const letter = letterOrError(bytes)
       if (letter instanceof Error) unreadable ??= letter
       else yield letter
     }
@@ -136,12 +136,4 @@ export class JournalDeadLetters implements DeadLetterArchive {
 
 function removeFrom(map: DurableMap, ids: readonly string[]): Promise<unknown> {
   return Promise.all(ids.map((id) => map.delete(id)))
-}
-
-function decoded(bytes: Buffer): DeadLetter | Error {
-  try {
-    return decodeLetter(bytes)
-  } catch (error) {
-    return toError(error)
-  }
 }

@@ -1,7 +1,7 @@
 // A dead letter as bytes: one line of JSON that says all about it, then its payload as it came. Versioned.
 import { createHash } from 'node:crypto'
 import type { DeadLetter, DeadLetterCause } from '../core/dead-letter.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
 import type { MessageProperties, QoS } from '../core/message.ts'
 
 const VERSION = 1
@@ -72,6 +72,15 @@ export function decodeLetter(bytes: Buffer): DeadLetter {
     arrivedAt: Number(head['arrivedAt']),
     deadAt: Number(head['deadAt']),
     clientId: String(head['clientId']),
+  }
+}
+
+/** The same for whoever reads many: one that can not be read must not keep from reading the next. */
+export function letterOrError(bytes: Buffer): DeadLetter | Error {
+  try {
+    return decodeLetter(bytes)
+  } catch (error) {
+    return toError(error)
   }
 }
 

@@ -2,7 +2,7 @@
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { openRedis, type Redis } from '../redis/open.ts'
-import { decodeLetter, encodeLetter } from './letter-bytes.ts'
+import { encodeLetter, letterOrError } from './letter-bytes.ts'
 import { evicts, scripts } from './redis-rules.ts'
 
 /** Which Redis, and how many letters there may be in it. */
@@ -54,17 +54,17 @@ export class RedisDeadLetters implements DeadLetterArchive {
   }
 
   async *letters(): AsyncGenerator<DeadLetter> {
-    const [letters, index] = this.#keys
-    for (let after = '-'; ;) {
-      const ids = await this.#ask((redis) => redis.zrangebylex(index, after, '+', 'LIMIT', 0, PAGE))
-      const last = ids.at(-1)
-      if (last === undefined) return
-      for (const id of ids) {
-        const bytes = await this.#ask((redis) => redis.hgetBuffer(letters, id))
-        if (bytes !== null) yield decodeLetter(bytes)
-      }
-      after = `(${last}`
+    const [letters] = this.#keys
+    let unreadable: Error | undefined
+    for await (const id of this.#ids()) {
+      const bytes = await this.#ask((redis) => redis.hgetBuffer(letters, id))
+      if (bytes === null) continue
+      const letter = letterOrError(bytes)
+      if (letter instanceof Error) unreadable ??= letter
+      else yield letter
     }
+    // One that a later release has written must not hide the others.
+    if (unreadable !== undefined) throw unreadable
   }
 
   async remove(ids: readonly string[]): Promise<number> {
@@ -81,6 +81,17 @@ export class RedisDeadLetters implements DeadLetterArchive {
     // Also one that is connecting, and would take its time.
     this.#client?.disconnect()
     await this.#connected?.catch(() => {})
+  }
+
+  async *#ids(): AsyncGenerator<string> {
+    const [, index] = this.#keys
+    for (let after = '-'; ;) {
+      const ids = await this.#ask((redis) => redis.zrangebylex(index, after, '+', 'LIMIT', 0, PAGE))
+      const last = ids.at(-1)
+      if (last === undefined) return
+      yield* ids
+      after = `(${last}`
+    }
   }
 
   async #ask<T>(command: (redis: Redis) => Promise<T>): Promise<T> {

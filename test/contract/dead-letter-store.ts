@@ -20,6 +20,12 @@ export interface StoreSetup<S extends DeadLetterStore> {
   readonly mend: () => Promise<void>
 }
 
+/** The same, of one whose letters can be looked at again. */
+export interface ArchiveSetup extends StoreSetup<DeadLetterArchive> {
+  /** Puts what is no letter of this release among them, under an id of its own. */
+  readonly plant: (id: string, bytes: Buffer) => Promise<void>
+}
+
 /** What is promised by all. `open` gives a store that nothing was kept in. */
 export function storeContract(
   test: Register,
@@ -62,7 +68,7 @@ export function storeContract(
 export function archiveContract(
   test: Register,
   name: string,
-  open: (t: ExecutionContext) => Promise<StoreSetup<DeadLetterArchive>>,
+  open: (t: ExecutionContext) => Promise<ArchiveSetup>,
 ): void {
   test(`${name}: what was kept can be read, whole, oldest first, also by another`, async (t) => {
     const { store, reopen } = await open(t)
@@ -107,6 +113,23 @@ export function archiveContract(
       letters.map(({ id }) => id),
     )
     t.deepEqual(await lettersOf(store), [])
+  })
+
+  test(`${name}: a letter that a later release has written hides no other one, is said to be there, and can be removed`, async (t) => {
+    const { store, plant } = await open(t)
+    const [one, two] = [letter(), letter()]
+    await store.keep(one)
+    await store.keep(two)
+    const later = [`${one.id}-later`, '0-later']
+    for (const id of later) await plant(id, Buffer.from('{"mqttasgi":"dead letter","version":99}\n'))
+    const seen: DeadLetter[] = []
+    const reading = async (): Promise<void> => {
+      for await (const each of store.letters()) seen.push(each)
+    }
+    await t.throwsAsync(reading(), { code: 'ERR_DEAD_LETTER_UNREADABLE' })
+    t.deepEqual(seen, [one, two])
+    t.is(await store.remove(later), 2)
+    t.deepEqual(await lettersOf(store), [one, two])
   })
 
   test(`${name}: a full store takes no more, drops nothing, and takes again when there is room`, async (t) => {

@@ -2,15 +2,15 @@
 import anyTest, { type ExecutionContext } from 'ava'
 import { Redis } from 'ioredis'
 import { inspect } from 'node:util'
-import type { DeadLetterArchive } from '../../lib/core/dead-letter.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { RedisDeadLetters, type RedisDeadLettersOptions } from '../../lib/durable/redis-dead-letters.ts'
+import { scripts } from '../../lib/durable/redis-rules.ts'
 import {
   archiveContract,
+  type ArchiveSetup,
   contractMaximum,
   lettersOf,
   storeContract,
-  type StoreSetup,
 } from '../contract/dead-letter-store.ts'
 import { letter } from '../helpers/letters.ts'
 import { type RedisServer, startRedis } from '../helpers/redis.ts'
@@ -41,7 +41,7 @@ function storeOf(
   return store
 }
 
-async function open(t: ExecutionContext): Promise<StoreSetup<DeadLetterArchive>> {
+async function open(t: ExecutionContext): Promise<ArchiveSetup> {
   const server = await start(t)
   const store = storeOf(t, server)
   return {
@@ -53,6 +53,12 @@ async function open(t: ExecutionContext): Promise<StoreSetup<DeadLetterArchive>>
     },
     breakDown: async () => server.pause(),
     mend: async () => server.resume(),
+    plant: async (id, bytes) => {
+      const redis = new Redis(server.url)
+      const keys = ['letters', 'index', 'bytes'].map((name) => `{mqttasgi:dead-letters}:${name}`)
+      await redis.eval(scripts.keep, 3, ...keys, id, bytes, contractMaximum, 1_000_000)
+      redis.disconnect()
+    },
   }
 }
 
