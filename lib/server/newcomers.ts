@@ -40,8 +40,8 @@ const MOST_OPEN = 100
  */
 export class Newcomers {
   readonly #parts: NewcomersParts
-  // What each has had, by the id of the receiver.
-  #known = new Map<string, ReadonlySet<string>>()
+  // What each has had, by the id of the receiver: names, and the filter on the wire of each.
+  #known = new Map<string, ReadonlyMap<string, string>>()
   readonly #byIdentifier = new Map<number, Batch>()
   #open: Batch[] = []
 
@@ -60,8 +60,8 @@ export class Newcomers {
   came({ kept, receiver }: Pick<Slot, 'kept' | 'receiver'>): void {
     const known = this.#known.get(receiver.id)
     if (known === undefined) return
-    const names = kept.filter(({ retainHandling }) => retainHandling === 1).map(nameOf)
-    this.#known.set(receiver.id, new Set(names.filter((name) => known.has(name))))
+    const isKnown = (one: Interest): boolean => one.retainHandling === 1 && known.has(nameOf(one))
+    this.#known.set(receiver.id, new Map(kept.filter(isKnown).map(named)))
   }
 
   /** Of these, the ones that must be asked for, held or not: somebody is new there who wants what is retained. */
@@ -91,17 +91,23 @@ export class Newcomers {
     for (const { request } of subscriptions) this.#byIdentifier.set(request.identifier!, batch)
   }
 
-  /** The broker has answered, and holds these for us; `isAll`: there is nothing else that was wanted before and may be again. */
-  granted(wishes: Wishes, held: readonly Subscription[], isAll: boolean): void {
+  /**
+   * The broker has answered, and holds `held` for us; `refused` it does not hold as they are wanted: whoever asked
+   * for those may go back to what it had of the same filters. Of all others nothing is kept, for some are refused
+   * for good.
+   */
+  granted(wishes: Wishes, held: readonly Subscription[], refused: readonly Subscription[]): void {
     const served = new Set(held.flatMap(({ serves }) => serves))
+    const inVain = new Set(refused.flatMap(({ serves }) => serves))
     const before = this.#known
     this.#known = new Map(
       wishes.map(({ interests, recipient: { receiver } }) => {
-        const names = interests.filter((one) => served.has(one)).map(nameOf)
-        return [receiver.id, new Set([...(isAll ? [] : (before.get(receiver.id) ?? [])), ...names])]
+        const open = new Set(interests.filter((one) => inVain.has(one)).map(wireFilter))
+        const had = [...(before.get(receiver.id) ?? [])].filter(([, filter]) => open.has(filter))
+        return [receiver.id, new Map([...had, ...interests.filter((one) => served.has(one)).map(named)])]
       }),
     )
-    if (isAll) this.#forgetAllBut(held)
+    this.#forgetAllBut(held)
     const last = this.#open.at(-1)
     if (last !== undefined) last.lastAt = this.#parts.now()
   }
@@ -148,6 +154,10 @@ export class Newcomers {
       return interests.filter(isNew).map((interest) => ({ id, interest }))
     })
   }
+}
+
+function named(interest: Interest): readonly [name: string, filter: string] {
+  return [nameOf(interest), wireFilter(interest)]
 }
 
 function nameOf(interest: Interest): string {

@@ -331,7 +331,8 @@ export class Subscriber {
     this.#asking(subscribe, connection)
     for (const some of portions(subscribe)) refused.push(...(await this.#subscribe(some, connection)))
     const held = this.#wanted.filter(({ request }) => this.#holdings.granted.has(request.filter))
-    this.#parts.newcomers.granted(this.#wishes, held, refused.length === 0)
+    const lacking = this.#wanted.filter((wanted) => !this.#holdings.holds(wanted))
+    this.#parts.newcomers.granted(this.#wishes, held, lacking)
     // Unsubscribing last leaves no gap where one filter takes the place of others.
     const ended: string[] = []
     for (const some of portions(unsubscribe)) ended.push(...(await this.#unsubscribe(some)))
