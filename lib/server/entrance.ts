@@ -53,8 +53,10 @@ export class Entrance {
     const ticket = this.#sheds ? this.#ticketOf(arrival) : undefined
     if (ticket === undefined && this.#line.size === 0 && this.#parts.window.hasRoom) return true
     this.#parts.window.wait(arrival.bytes)
-    if (ticket === undefined) this.#line.push(delivery)
-    else this.#shedding.offer(delivery, ticket)
+    if (ticket === undefined) {
+      delivery.inLine = true
+      this.#line.push(delivery)
+    } else this.#shedding.offer(delivery, ticket)
     return false
   }
 
@@ -64,15 +66,17 @@ export class Entrance {
     const next = this.#turn
       ? (this.#line.shift() ?? this.#shedding.next())
       : (this.#shedding.next() ?? this.#line.shift())
-    if (next !== undefined) this.#parts.window.admit(next.arrival.bytes)
+    if (next !== undefined) this.#leaves(next)
     return next
   }
 
-  /** The one that must go in first for the sake of this one, if it waits for nothing but room: itself, or what it stands behind. */
+  /**
+   * The one that must go in first for the sake of this one, if it waits for nothing but room: itself, or what it
+   * stands behind. Asked at each arrival while one waits for its time, so it looks at no other.
+   */
   nextFor(delivery: Delivery): Delivery | undefined {
-    const isInLine = this.#line.items().includes(delivery)
-    const next = isInLine ? this.#line.shift() : this.#shedding.nextFor(delivery)
-    if (next !== undefined) this.#parts.window.admit(next.arrival.bytes)
+    const next = delivery.inLine ? this.#line.shift() : this.#shedding.nextFor(delivery)
+    if (next !== undefined) this.#leaves(next)
     return next
   }
 
@@ -86,7 +90,7 @@ export class Entrance {
     const out = [...this.#line.items().filter(isOver), ...this.#shedding.takeOut(isOver)]
     const isOut = new Set(out)
     this.#line.drop((delivery) => isOut.has(delivery))
-    for (const { arrival } of out) this.#parts.window.admit(arrival.bytes)
+    for (const delivery of out) this.#leaves(delivery)
     return out
   }
 
@@ -98,6 +102,11 @@ export class Entrance {
   /** Leaves no timer. */
   stop(): void {
     this.#shedding.stop()
+  }
+
+  #leaves(delivery: Delivery): void {
+    delivery.inLine = false
+    this.#parts.window.admit(delivery.arrival.bytes)
   }
 
   // Only where every receiver can do without it.

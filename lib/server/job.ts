@@ -21,6 +21,8 @@ export class Delivery implements Owed {
   current: boolean
   /** It takes a place in the window. */
   inWindow = false
+  /** It waits in the line in front of the window. */
+  inLine = false
   /** It was begun on an older connection, and has come again on this one. */
   resumed = false
   /** It was given back to the broker without having been begun. */

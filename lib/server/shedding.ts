@@ -55,8 +55,9 @@ export class Shedding<D> {
   readonly #crowds = new Map<string, Crowding<D>>()
   // Pens of which one may start, in the order in which that came about.
   readonly #startable = new Fifo<Pen<D>>()
+  // One entry for each that waits: it is looked up by its delivery, however many others wait.
+  readonly #waiting = new Map<D, Entry<D>>()
   readonly #started = new Map<D, Ticket>()
-  #size = 0
   #hurries = false
 
   /** `dropped`: a message was thrown away; `ready`: one may start that could not before. */
@@ -68,7 +69,7 @@ export class Shedding<D> {
 
   /** Messages that wait. */
   get size(): number {
-    return this.#size
+    return this.#waiting.size
   }
 
   /** Keys that are remembered. */
@@ -92,7 +93,6 @@ export class Shedding<D> {
     if (old !== undefined) this.#leaveFor(pen, old)
     const entry = { delivery, ticket, gone: false }
     this.#join(entry, pen)
-    this.#size++
     if (policy.debounceMs > 0) this.#wait(pen, this.#clock.now() + policy.debounceMs)
     this.#queue(pen)
     // Last, for whoever hears of it may ask for the next one at once, and end it.
@@ -113,16 +113,13 @@ export class Shedding<D> {
 
   /** The first of the key of this one, if it may start now; it counts as running then. */
   nextFor(delivery: D): D | undefined {
-    for (const { entries } of this.#crowds.values()) {
-      const entry = entries.items().find((one) => one.delivery === delivery && !one.gone)
-      if (entry === undefined) continue
-      const pen = this.#penOf(entry.ticket)
-      const first = this.#firstOf(pen.entries)!
-      if (!this.#mayStart(pen, first.ticket)) return undefined
-      this.#start(pen, first)
-      return first.delivery
-    }
-    return undefined
+    const entry = this.#waiting.get(delivery)
+    if (entry === undefined) return undefined
+    const pen = this.#penOf(entry.ticket)
+    const first = this.#firstOf(pen.entries)!
+    if (!this.#mayStart(pen, first.ticket)) return undefined
+    this.#start(pen, first)
+    return first.delivery
   }
 
   /** A message that `next` gave has ended, or is not to be run. */
@@ -208,6 +205,7 @@ export class Shedding<D> {
 
   // The crowd anew: with the last one that left it, it was forgotten.
   #join(entry: Entry<D>, pen: Pen<D>): void {
+    this.#waiting.set(entry.delivery, entry)
     for (const queue of [this.#crowdOf(entry.ticket.policy), pen]) {
       queue.entries.push(entry)
       queue.waiting++
@@ -216,7 +214,7 @@ export class Shedding<D> {
 
   #leave(entry: Entry<D>): Pen<D> {
     entry.gone = true
-    this.#size--
+    this.#waiting.delete(entry.delivery)
     const crowd = this.#crowdOf(entry.ticket.policy)
     const pen = this.#penOf(entry.ticket)
     // What is gone must not be held for long: its payload is.
