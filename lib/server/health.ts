@@ -7,7 +7,7 @@ export interface HealthFacts {
   readonly isSubscribed: boolean
   /** Why dead letters can not be kept. */
   readonly deadLetterFault: Error | undefined
-  /** Why publications can not be kept on disk. */
+  /** Why publications can not be kept on disk, or those that are over not taken off it. */
   readonly outboxFault: Error | undefined
   /** Why it can not be kept which messages of QoS 2 were done with. */
   readonly exchangeFault: Error | undefined
@@ -52,7 +52,10 @@ export function healthOf({
     reasons.push(
       `Dead letters can not be kept, so their messages stay unacknowledged: ${deadLetterFault.message}`,
     )
-  if (outboxFault !== undefined) reasons.push(`Publications can not be kept on disk: ${outboxFault.message}`)
+  if (outboxFault !== undefined)
+    reasons.push(
+      `Publications can not be kept on disk, or those that are over not taken off it: ${outboxFault.message}`,
+    )
   if (exchangeFault !== undefined)
     reasons.push(`No message of QoS 2 can be acknowledged: ${exchangeFault.message}`)
   if (oldestMs !== undefined && oldestMs > LONG_MS)

@@ -31,8 +31,8 @@ export class Letter {
   place = 0
   /** Its name in the store, once it was given there. */
   key: string | undefined
-  /** The store has confirmed it. */
-  isKept: boolean
+  /** What the store has said of it. What it has refused may be there all the same: a disk that fails can not know. */
+  standing: 'asked' | 'kept' | 'refused'
   readonly #options: PublishOptions
   readonly #publishedAt: number
   #resolve!: (result: PublishResult) => void
@@ -47,7 +47,7 @@ export class Letter {
     this.frameBytes = measurePublish(topic, payload, options, 5).bytes
     this.bytes = this.frameBytes + bytesBesideFrame
     this.key = key
-    this.isKept = key !== undefined
+    this.standing = key === undefined ? 'asked' : 'kept'
     this.#isWaitedFor = key === undefined
     this.#options = options
     this.#publishedAt = publishedAt
@@ -65,6 +65,11 @@ export class Letter {
 
   get retain(): boolean {
     return this.#options.retain === true
+  }
+
+  /** The store has confirmed it. */
+  get isKept(): boolean {
+    return this.key !== undefined && this.standing === 'kept'
   }
 
   /** The caller asked to be told when it is on disk, and was not told anything yet. */

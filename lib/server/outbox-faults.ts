@@ -87,3 +87,19 @@ export function staysStored(topic: string, store: string, end: MqttasgiError): M
     { topic, cause: end },
   )
 }
+
+/** A line: the store takes nothing. */
+export function notWritten(store: string, { message }: Error): string {
+  return `Publications can not be written to ${store}: ${message} They are sent all the same; those that wait are lost if the process ends.`
+}
+
+/** A line: the store does not let go of what is over. */
+export function staysForNow(store: string, { message }: Error): string {
+  return `Publications that are over can not be taken out of ${store}: ${message} It is tried again; what is still there when the process ends is published again after the next start.`
+}
+
+/** The same at the end. */
+export function staysForGood(store: string, count: number, { message }: Error): string {
+  const [what, they] = count === 1 ? ['publication that is', 'It is'] : ['publications that are', 'They are']
+  return `${count} ${what} over could not be taken out of ${store}: ${message} ${they} published again after the next start.`
+}

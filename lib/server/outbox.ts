@@ -44,18 +44,12 @@ export class Outbox {
   #idle: (() => void)[] = []
 
   constructor(parts: OutboxParts) {
-    const { clock, counters, durable, log, policy, wallNow } = parts
+    const { clock, counters, policy } = parts
     this.#parts = parts
     this.#waiting = new WaitingLetters(isLatestBy(policy.latest ?? []))
     this.#alarm = new Alarm(clock, () => this.#expireWaiting())
-    this.#keeper = new LetterKeeper({
-      store: durable?.store,
-      name: durable?.store.name ?? 'memory',
-      log,
-      wallNow,
-      notKept: (letter, error) => this.#notKept(letter, error),
-    })
-    for (const letter of this.#keeper.orphans(durable?.left ?? [], clock.now(), policy)) {
+    this.#keeper = new LetterKeeper({ ...parts, notKept: (letter, error) => this.#notKept(letter, error) })
+    for (const letter of this.#keeper.orphans()) {
       this.#putIn(letter, this.#waiting.supersededBy(letter))
       counters.outboxRestored++
     }
@@ -126,10 +120,11 @@ export class Outbox {
       this.#waiting.remove(letter)
       this.#keeper.leave(letter, error)
     }
+    this.#keeper.end()
     this.#wake()
   }
 
-  /** After `close`: lets go of the store. True when all that has no answer is there, and so not lost. */
+  /** After `close`: lets go of the store. True when all that has no answer is there, and nothing else. */
   release(): Promise<boolean> {
     return this.#keeper.release()
   }
@@ -146,7 +141,7 @@ export class Outbox {
 
   // The last handlers can still hand over what they have to.
   #storeOnly(letter: Letter, end: MqttasgiError): void {
-    if (!this.#keeper.hasRoomFor(letter, this.#parts.policy)) throw this.#full(letter.topic)
+    if (!this.#keeper.hasRoomFor(letter)) throw this.#full(letter.topic)
     this.#keeper.keep(letter)
     this.#keeper.leave(letter, end)
   }
@@ -270,6 +265,7 @@ export class Outbox {
     // Under way it can not be called back: then the broker's answer is waited for.
     if (!letter.isToBeStored || !this.#waiting.has(letter)) return
     this.#waiting.remove(letter)
+    this.#keeper.forget(letter)
     this.#tell(letter, faults.notStored(letter.topic, error))
     this.#wake()
   }

@@ -373,8 +373,8 @@ export class Server implements Client, ReceiverHost {
     const closing = transport.close(DISCONNECT_TIMEOUT_MS, isLeft ? { endsSession: true } : undefined)
     await this.#soon(this.#closing(closing))
     this.#outbox.close(error)
-    const isNothingLost = await this.#closeStores()
-    const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isNothingLost), unsettled }
+    const isDiskRight = await this.#closeStores()
+    const stop = { clean: !deadline.isOver || (onlyOutboxIsLeft && isDiskRight), unsettled }
     this.#roster.close()
     this.#state = 'closed'
     this.#closed.resolve(this.#error === undefined ? { stop } : { error: this.#error, stop })
@@ -382,13 +382,13 @@ export class Server implements Client, ReceiverHost {
   }
 
   async #closeStores(): Promise<boolean> {
-    let isNothingLost = false
-    const outbox = this.#outbox.release().then((isAllKept) => (isNothingLost = isAllKept))
+    let isDiskRight = false
+    const outbox = this.#outbox.release().then((isRight) => (isDiskRight = isRight))
     const { deadLetters, release } = this.#parts
     // Beside each other: one that does not answer must not keep the others from being closed well.
     const others = [deadLetters?.close(), release?.()].map((closing) => this.#closing(closing))
     await this.#soon(Promise.all([outbox, ...others]))
-    return isNothingLost
+    return isDiskRight
   }
 
   async #closing(closing: Promise<void> | undefined): Promise<void> {

@@ -5,7 +5,9 @@ import { JournalOutbox, outboxesElsewhere, outboxFolder } from '../../lib/durabl
 import { diskFiles, type JournalFiles } from '../../lib/durable/journal-files.ts'
 import { DurableMap } from '../../lib/durable/durable-map.ts'
 import { kept, outboxStoreContract } from '../contract/outbox-store.ts'
+import { settled } from '../helpers/fake-clock.ts'
 import { diskError } from '../helpers/memory-disk.ts'
+import { DONE, goOnline, publish, rejectsWith, stageOutbox, STOPPED } from '../helpers/outbox-stage.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 outboxStoreContract(test, 'journal', (t) => {
@@ -72,6 +74,43 @@ test('what can not be stored is refused, and what was stored stays', async (t) =
   const again = await JournalOutbox.open({ folder })
   t.deepEqual(await keysOf(again), ['a', 'c'])
   await again.close()
+})
+
+test('what was answered while the disk was full is not published by the next process', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  let isFull = false
+  const files: JournalFiles = {
+    ...diskFiles,
+    async create(path) {
+      const file = await diskFiles.create(path)
+      return {
+        ...file,
+        async append(bytes) {
+          if (isFull) throw diskError('ENOSPC')
+          return file.append(bytes)
+        },
+      }
+    },
+  }
+  const store = await JournalOutbox.open({ folder, files })
+  const scene = stageOutbox({ store })
+  await publish(scene, 'valve/open', { until: 'stored' })
+  isFull = true
+  goOnline(scene)
+  scene.sent[0]?.answer.resolve(DONE)
+  while (scene.outbox.storeFault === undefined) await settled()
+  // Nothing of these is on the disk, and to take out nothing does not show that it is well again.
+  scene.outbox.disconnected()
+  for (const topic of ['a', 'b', 'c']) {
+    await rejectsWith(t, publish(scene, topic, { until: 'stored' }), 'ERR_OUTBOX_STORE')
+  }
+  t.is(scene.lines.length, 1)
+  isFull = false
+  scene.outbox.close(STOPPED)
+  t.true(await scene.outbox.release())
+  const next = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(next), [])
+  await next.close()
 })
 
 test('what another version has written is refused with its reason, and stays', async (t) => {

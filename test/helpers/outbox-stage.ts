@@ -3,13 +3,12 @@ import type { ExecutionContext } from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import type { PublishOptions, PublishResult } from '../../lib/core/message.ts'
-import type { KeptPublication } from '../../lib/core/outbox-store.ts'
+import type { KeptPublication, OutboxStore } from '../../lib/core/outbox-store.ts'
 import { zeroCounters, type Counters } from '../../lib/server/counters.ts'
 import { Outbox } from '../../lib/server/outbox.ts'
 import type { OutboxPolicy } from '../../lib/server/outbox-policy.ts'
 import { noLimits } from '../../lib/transport/outgoing-publish.ts'
 import { FakeClock } from './fake-clock.ts'
-import type { MemoryOutboxStore } from './memory-outbox-store.ts'
 
 export const DONE: PublishResult = { reasonCode: 0 }
 export const STOPPED: MqttasgiError = new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
@@ -33,7 +32,7 @@ export interface OutboxStage {
 
 export interface StageSetup {
   readonly policy?: Partial<OutboxPolicy>
-  readonly store?: MemoryOutboxStore
+  readonly store?: OutboxStore
   readonly left?: readonly KeptPublication[]
   /** Milliseconds since 1970 at the start. */
   readonly wall?: number

@@ -2,6 +2,7 @@ import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import type { KeptPublication } from '../../lib/core/outbox-store.ts'
 import { kept } from '../contract/outbox-store.ts'
+import { noLimits } from '../../lib/transport/outgoing-publish.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { MemoryOutboxStore } from '../helpers/memory-outbox-store.ts'
 import {
@@ -21,15 +22,30 @@ interface DurableStage extends OutboxStage {
   readonly onDisk: () => string[]
 }
 
-function stage(setup: StageSetup = {}): DurableStage {
+interface DurableSetup extends StageSetup {
+  readonly store?: MemoryOutboxStore
+}
+
+function stage(setup: DurableSetup = {}): DurableStage {
   const store = setup.store ?? new MemoryOutboxStore()
   const onDisk = (): string[] => [...store.disk.values()].map(({ topic }) => topic)
   return { ...stageOutbox({ ...setup, store }), store, onDisk }
 }
 
-async function after(before: DurableStage, setup: StageSetup = {}): Promise<DurableStage> {
+async function after(before: DurableStage, setup: DurableSetup = {}): Promise<DurableStage> {
   const store = new MemoryOutboxStore(before.store.disk)
   return stage({ ...setup, store, left: await store.load() })
+}
+
+/** How often the store was asked to let go of something from now on. */
+function countRemovals(store: MemoryOutboxStore): () => number {
+  const remove = store.remove.bind(store)
+  let count = 0
+  store.remove = (key) => {
+    count++
+    return remove(key)
+  }
+  return () => count
 }
 
 test('a publication is on disk from the call to the answer, QoS 0 never', async (t) => {
@@ -193,7 +209,7 @@ test('a store that fails is told of again after it has worked', async (t) => {
   )
 })
 
-test('what can not be taken out of the store is said', async (t) => {
+test('what was answered while the disk failed is taken out later, and is a fault until then', async (t) => {
   const scene = stage()
   goOnline(scene)
   const result = publish(scene, 'a')
@@ -202,7 +218,147 @@ test('what can not be taken out of the store is said', async (t) => {
   t.deepEqual(await result, DONE)
   await settled()
   t.is(scene.lines.length, 1)
+  t.regex(scene.lines[0] ?? '', /^error: .*taken out of the memory of the test: EIO.*published again/)
   t.deepEqual(scene.onDisk(), ['a'])
+  t.is(scene.outbox.storeFault, scene.store.failure)
+  scene.store.failure = undefined
+  scene.clock.advance(1_000)
+  await settled()
+  t.deepEqual(scene.onDisk(), [])
+  t.is(scene.outbox.storeFault, undefined)
+  t.is(scene.clock.timers, 0)
+  scene.outbox.close(STOPPED)
+  t.true(await scene.outbox.release())
+})
+
+test('whatever its end was, a publication is taken out in the end', async (t) => {
+  const scene = stage({ policy: { latest: ['l'], maxMessages: 5, whenFull: 'drop-oldest' } })
+  const expired = publish(scene, 'expired', { properties: { messageExpiryInterval: 1 } })
+  const large = publish(scene, 'large', {}, Buffer.alloc(100))
+  const [dropped, old] = [publish(scene, 'dropped'), publish(scene, 'l')]
+  void publish(scene, 'waits')
+  await settled()
+  t.is(scene.onDisk().length, 5)
+  scene.store.failure = new Error('ENOSPC')
+  void publish(scene, 'l')
+  t.like(await old, { superseded: true })
+  scene.clock.advance(1_001)
+  await rejectsWith(t, expired, 'ERR_PUBLISH_EXPIRED')
+  scene.outbox.connected(0, { ...noLimits, maximumPacketSize: 50 })
+  await rejectsWith(t, large, 'ERR_PUBLISH_TOO_LARGE')
+  for (const topic of ['1', '2', '3']) void publish(scene, topic)
+  await rejectsWith(t, dropped, 'ERR_PUBLISH_DROPPED')
+  await settled()
+  t.is(scene.onDisk().length, 5)
+  scene.store.failure = undefined
+  // The next one that is put there shows that the disk is well again.
+  void publish(scene, 'next')
+  await settled()
+  t.deepEqual(scene.onDisk(), ['waits', 'next'])
+  scene.outbox.close(STOPPED)
+  t.is(scene.clock.timers, 0)
+})
+
+test('a disk that fails is asked for one at a time, less and less often, and after the end no more', async (t) => {
+  const scene = stage()
+  goOnline(scene)
+  for (const topic of ['a', 'b', 'c']) void publish(scene, topic)
+  await settled()
+  scene.store.failure = new Error('ENOSPC')
+  for (const { answer } of scene.sent) answer.resolve(DONE)
+  await settled()
+  const asked = countRemovals(scene.store)
+  const waits: number[] = []
+  for (let i = 0; i < 8; i++) {
+    waits.push((scene.clock.nextAt ?? 0) - scene.clock.now())
+    scene.clock.advanceToNext()
+    await settled()
+  }
+  t.deepEqual(waits, [1_000, 2_000, 4_000, 8_000, 16_000, 32_000, 60_000, 60_000])
+  t.is(asked(), 8)
+  t.is(scene.lines.length, 1)
+  scene.outbox.close(STOPPED)
+  t.is(scene.clock.timers, 0)
+})
+
+test('the end tries once more, and says what it can not take out', async (t) => {
+  for (const recovers of [true, false]) {
+    const scene = stage()
+    goOnline(scene)
+    for (const topic of ['a', 'b']) void publish(scene, topic)
+    await settled()
+    scene.store.failure = new Error('ENOSPC')
+    for (const { answer } of scene.sent) answer.resolve(DONE)
+    await settled()
+    scene.outbox.close(STOPPED)
+    if (recovers) scene.store.failure = undefined
+    t.is(await scene.outbox.release(), recovers)
+    t.deepEqual(scene.onDisk(), recovers ? [] : ['a', 'b'])
+    t.is(scene.lines.length, recovers ? 1 : 2)
+    if (!recovers)
+      t.regex(scene.lines[1] ?? '', /^error: 2 publications .*taken out.*ENOSPC.*published again/)
+    t.is(scene.clock.timers, 0)
+  }
+})
+
+test('where too much can not be taken out, nothing more is put there', async (t) => {
+  const scene = stage({ policy: { maxMessages: 2 } })
+  goOnline(scene)
+  scene.store.failure = new Error('ENOSPC')
+  scene.store.failing = 'remove'
+  for (let i = 0; i < 6; i++) {
+    void publish(scene, `${i}`)
+    await settled()
+    scene.sent.at(-1)?.answer.resolve(DONE)
+    await settled()
+  }
+  t.deepEqual(scene.onDisk(), ['0', '1'])
+  t.is(scene.counters.published, 6)
+  scene.outbox.disconnected()
+  await rejectsWith(t, publish(scene, 'x', { until: 'stored' }), 'ERR_OUTBOX_STORE', /ENOSPC/)
+  scene.store.failure = undefined
+  // Each that is refused tries whether one goes now.
+  await rejectsWith(t, publish(scene, 'y', { until: 'stored' }), 'ERR_OUTBOX_STORE')
+  await settled()
+  t.deepEqual(scene.onDisk(), [])
+  t.like(await publish(scene, 'z', { until: 'stored' }), { stored: true })
+  scene.outbox.close(STOPPED)
+  t.is(scene.clock.timers, 0)
+})
+
+test('however long a disk fails, what it is to let go of in the end has a limit', async (t) => {
+  const scene = stage({ policy: { maxMessages: 2 } })
+  goOnline(scene)
+  scene.store.failure = new Error('EIO')
+  scene.store.isInDoubt = true
+  for (let i = 0; i < 10; i++) {
+    const answered = publish(scene, `${i}`)
+    await settled()
+    scene.sent.at(-1)?.answer.resolve(DONE)
+    await answered
+    await settled()
+  }
+  const asked = countRemovals(scene.store)
+  scene.outbox.close(STOPPED)
+  t.false(await scene.outbox.release())
+  t.is(asked(), 2)
+})
+
+test('what the disk took and then denied is not published after its end was told', async (t) => {
+  const scene = stage()
+  scene.store.failure = new Error('EIO')
+  scene.store.isInDoubt = true
+  await rejectsWith(t, publish(scene, 'a', { until: 'stored' }), 'ERR_OUTBOX_STORE', /was not published/)
+  goOnline(scene)
+  const answered = publish(scene, 'b')
+  await settled()
+  t.true(scene.onDisk().includes('b'))
+  scene.store.failure = undefined
+  scene.sent[0]?.answer.resolve(DONE)
+  await answered
+  scene.clock.advance(1_000)
+  await settled()
+  t.deepEqual(scene.onDisk(), [])
 })
 
 test('an answer that is quicker than the disk is the end of it', async (t) => {

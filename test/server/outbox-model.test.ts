@@ -1,4 +1,4 @@
-// The outbox under any order of events, with restarts in between: what it promises holds at each step and at the end.
+// The outbox under any order of events, on a disk that fails, with restarts in between: what it promises holds throughout.
 import test, { type ExecutionContext } from 'ava'
 import * as fc from 'fast-check'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
@@ -16,6 +16,14 @@ type Step =
   | { readonly type: 'offline' | 'sync' }
   | { readonly type: 'wait'; readonly ms: number }
   | { readonly type: 'crash'; readonly applied: number }
+  | DiskStep
+
+/** What the disk does from now on. */
+interface DiskStep {
+  readonly type: 'disk'
+  readonly fails: 'nothing' | 'keep' | 'remove' | 'both'
+  readonly isInDoubt: boolean
+}
 
 const options: fc.Arbitrary<PublishOptions> = fc.oneof(
   { weight: 1, arbitrary: fc.constant<PublishOptions>({ qos: 0 }) },
@@ -53,6 +61,14 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   { weight: 3, arbitrary: fc.record({ type: fc.constantFrom('offline', 'sync', 'sync') }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('wait' as const), ms: fc.nat(2_000) }) },
   { weight: 1, arbitrary: fc.record({ type: fc.constant('crash' as const), applied: fc.nat(5) }) },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      type: fc.constant('disk' as const),
+      fails: fc.constantFrom<DiskStep['fails']>('nothing', 'keep', 'remove', 'both', 'both'),
+      isInDoubt: fc.boolean(),
+    }),
+  },
 )
 
 const policy = fc.record({
@@ -72,6 +88,8 @@ interface Fate {
   stored: boolean
   /** The broker has it, or it was given up with a code of its own. */
   isOver: boolean
+  /** The server has ended before the broker answered. */
+  isLeft: boolean
 }
 
 const finalCodes = new Set<ErrorCode>([
@@ -80,7 +98,10 @@ const finalCodes = new Set<ErrorCode>([
   'ERR_PUBLISH_DROPPED',
   'ERR_PUBLISH_EXPIRED',
   'ERR_OUTBOX_FULL',
+  'ERR_OUTBOX_STORE',
 ])
+
+const ends = new Set<ErrorCode>(['ERR_STOPPED', 'ERR_CONNECTION_CLOSED'])
 
 class World {
   readonly #t: ExecutionContext
@@ -93,6 +114,11 @@ class World {
   /** Of this process. */
   #published: number[] = []
   #restored = 0
+  /** Of what was published or restored, what this process has seen the end of. */
+  #over = new Set<number>()
+  #diskFailed = false
+  /** Of the disk, the largest of this process. */
+  #backlog = 0
   /** The largest of this process: what is under way stays so when the next one is smaller. */
   #window = 0
 
@@ -108,6 +134,9 @@ class World {
     this.stage = stageOutbox({ policy: this.#policy, store: this.store, left })
     this.#restored = left.length
     this.#published = []
+    this.#over = new Set()
+    this.#diskFailed = false
+    this.#backlog = 0
     this.#window = 0
     this.#processes.push(this.stage)
   }
@@ -120,7 +149,8 @@ class World {
       outbox.connected(one.window, { ...noLimits, maximumPacketSize: one.maximumPacketSize })
     } else if (one.type === 'offline') {
       outbox.disconnected()
-    } else if (one.type === 'sync') this.store.sync()
+    } else if (one.type === 'sync') await this.#sync()
+    else if (one.type === 'disk') this.#setDisk(one)
     else if (one.type === 'wait') clock.advance(one.ms)
     else if (one.type === 'crash') await this.#crash(one.applied)
     else if ('nth' in one) this.#settle(one.type, one.nth)
@@ -129,22 +159,22 @@ class World {
     this.#check()
   }
 
-  /** A clean end and a healthy broker: all that is left gets through. */
-  async finish(): Promise<void> {
+  /** A clean end, and then a healthy broker and a healthy disk: all that is left gets through, and only that. */
+  async finish(diskRecovers: boolean): Promise<void> {
     const { outbox, sent } = this.stage
     outbox.close(STOPPED)
     for (const { answer } of this.#unanswered(sent)) {
       answer.reject(new MqttasgiError('ERR_CONNECTION_CLOSED', 'Gone.'))
     }
     await settled()
-    this.store.sync()
-    this.#t.true(await outbox.release())
+    if (diskRecovers) this.store.failure = undefined
+    await this.#release(diskRecovers)
     for (const index of this.#published) this.#t.is(this.#fates[index]?.settled, 1, `${index}`)
     await this.start()
     this.store.isSlow = false
     this.stage.outbox.connected(1_000, noLimits)
     for (const one of this.stage.sent) {
-      this.#over(one)
+      this.#ended(one)
       one.answer.resolve({ reasonCode: 0 })
     }
     await settled()
@@ -154,6 +184,40 @@ class World {
     this.#t.true(lost <= this.#givenUp(), `${lost} were stored, and are lost`)
     this.stage.outbox.close(STOPPED)
     for (const { clock } of this.#processes) this.#t.is(clock.timers, 0)
+  }
+
+  async #release(diskRecovers: boolean): Promise<void> {
+    this.store.isSlow = false
+    this.store.sync()
+    const isWell = await this.stage.outbox.release()
+    if (!this.#diskFailed) this.#t.true(isWell)
+    if (diskRecovers || isWell) this.#t.deepEqual(this.#overOnDisk(), [], 'it would be published again')
+    if (!isWell) return
+    const onDisk = new Set(this.#onDisk())
+    const lost = this.#published.filter((index) => this.#fates[index]?.isLeft === true && !onDisk.has(index))
+    this.#t.deepEqual(lost, [], 'it is lost, and the end denies it')
+  }
+
+  #onDisk(): number[] {
+    return [...this.disk.values()].map(({ payload }) => Number(payload.toString()))
+  }
+
+  #overOnDisk(): number[] {
+    return this.#onDisk().filter((index) => this.#over.has(index))
+  }
+
+  #setDisk({ fails, isInDoubt }: DiskStep): void {
+    this.store.failure = fails === 'nothing' ? undefined : new Error('ENOSPC')
+    this.store.failing = fails === 'keep' || fails === 'remove' ? fails : undefined
+    this.store.isInDoubt = isInDoubt
+    this.#diskFailed ||= fails !== 'nothing'
+  }
+
+  async #sync(): Promise<void> {
+    this.store.sync()
+    await settled()
+    if (this.store.backlog > 0 || this.stage.outbox.storeFault !== undefined) return
+    this.#t.deepEqual(this.#overOnDisk(), [], 'it would be published again, and nobody says so')
   }
 
   #givenUp(): number {
@@ -166,18 +230,19 @@ class World {
 
   #publish(topic: string, given: PublishOptions): void {
     const index = this.#fates.length
-    const fate = { qos: given.qos ?? 1, topic, settled: 0, stored: false, isOver: false }
+    const fate = { qos: given.qos ?? 1, topic, settled: 0, stored: false, isOver: false, isLeft: false }
     this.#fates.push(fate)
     this.#published.push(index)
     this.stage.outbox.publish(topic, Buffer.from(`${index}`), given).then(
       (result) => {
         fate.settled++
         if (result.stored === true) fate.stored = true
-        if (result.superseded === true) fate.isOver = true
+        if (result.superseded === true) this.#end(index)
       },
       (error: MqttasgiError) => {
         fate.settled++
-        if (finalCodes.has(error.code)) fate.isOver = true
+        if (finalCodes.has(error.code)) this.#end(index)
+        if (ends.has(error.code) && fate.qos > 0) fate.isLeft = true
       },
     )
   }
@@ -194,7 +259,7 @@ class World {
       }
       return
     }
-    this.#over(one)
+    this.#ended(one)
     if (type === 'answer') one.answer.resolve({ reasonCode: 0 })
     else one.answer.reject(new MqttasgiError('ERR_PUBLISH_REFUSED', 'No.'))
   }
@@ -207,9 +272,14 @@ class World {
     await this.start()
   }
 
-  #over({ payload }: Sent): void {
-    const fate = this.#fates[Number(payload.toString())]
+  #ended({ payload }: Sent): void {
+    this.#end(Number(payload.toString()))
+  }
+
+  #end(index: number): void {
+    const fate = this.#fates[index]
     if (fate !== undefined) fate.isOver = true
+    this.#over.add(index)
   }
 
   #unanswered(sent: readonly Sent[]): Sent[] {
@@ -224,6 +294,10 @@ class World {
     const limit = Math.max(maxMessages, this.#restored)
     this.#t.true(open.length - unwritten <= this.#window, 'too many are under way')
     this.#t.true(outbox.size - unwritten <= limit, 'too many wait')
+    // What waits, what did and could not be taken out, as much as may be left of that before nothing is put there, and
+    // what the disk had still to do when that was reached.
+    this.#backlog = Math.max(this.#backlog, this.store.backlog)
+    this.#t.true(this.disk.size <= 2 * limit + maxMessages + this.#backlog, 'too many are on the disk')
     if (this.#restored === 0) this.#t.true(outbox.bytes <= maxBytes, 'too many bytes wait')
     for (const topic of ['a', 'b', 'latest']) this.#checkOrder(topic, sent)
   }
@@ -244,15 +318,19 @@ class World {
   }
 }
 
-test('each publication settles once, in the bounds, in order, and what was stored is never lost', async (t) => {
-  const scenario = fc.record({ policy, steps: fc.array(step, { maxLength: 60 }) })
+test('each publication settles once, in the bounds, in order, what was stored is never lost, and what is over never sent again', async (t) => {
+  const scenario = fc.record({
+    policy,
+    steps: fc.array(step, { maxLength: 60, size: 'max' }),
+    diskRecovers: fc.boolean(),
+  })
   await fc.assert(
     fc.asyncProperty(scenario, async (given) => {
       const world = new World(t, given.policy)
       await world.start()
       for (const one of given.steps) await world.take(one)
-      await world.finish()
+      await world.finish(given.diskRecovers)
     }),
-    { numRuns: 1_000 },
+    { numRuns: 500 },
   )
 })
