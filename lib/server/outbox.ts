@@ -166,7 +166,7 @@ export class Outbox {
     // Before the old one is forgotten: of the two at least one is on disk at any time.
     this.#keeper.keep(letter)
     this.#putIn(letter, old)
-    this.#flush()
+    this.#flush(letter)
   }
 
   #putIn(letter: Letter, old: Letter | undefined): void {
@@ -183,11 +183,12 @@ export class Outbox {
     old.succeed({ reasonCode: 0, superseded: true })
   }
 
-  #flush(): void {
+  /** What goes in the call that published it has not waited, whatever the clock says: its interval may be 0 (3.3.2.3.3). */
+  #flush(fresh?: Letter): void {
     for (;;) {
       const letter = this.#waiting.first()
       if (letter === undefined || !this.#underWay.hasRoomFor(letter.qos)) return
-      if (letter.isOver(this.#parts.clock.now())) {
+      if (letter !== fresh && letter.isOver(this.#parts.clock.now())) {
         this.#giveUp(letter, 'outboxExpired', faults.expired(letter.topic))
       } else {
         this.#waiting.remove(letter)

@@ -34,14 +34,20 @@ export interface StageSetup {
   readonly policy?: Partial<OutboxPolicy>
   readonly store?: OutboxStore
   readonly left?: readonly KeptPublication[]
+  readonly clock?: FakeClock
   /** Milliseconds since 1970 at the start. */
   readonly wall?: number
 }
 
-export function stageOutbox({ left = [], policy, store, wall = 0 }: StageSetup = {}): OutboxStage {
+export function stageOutbox({
+  clock = new FakeClock(),
+  left = [],
+  policy,
+  store,
+  wall = 0,
+}: StageSetup = {}): OutboxStage {
   const sent: Sent[] = []
   const lines: string[] = []
-  const clock = new FakeClock()
   const counters = zeroCounters()
   const at =
     (level: string) =>

@@ -152,6 +152,14 @@ withMosquitto(
   },
 )
 
+withMosquitto('a publication that is of use for 0 seconds gets to a broker that is there', async (t) => {
+  const broker = await start(t)
+  const server = await serving(t, mqttasgi(), { broker: { url: broker.url } })
+  const properties = { messageExpiryInterval: 0 }
+  for (const qos of [0, 1, 2] as const) await server.publish('expiry/none', 'x', { qos, properties })
+  t.is(server.counters.published, 3)
+})
+
 withMosquitto(
   'what is larger than the broker takes is refused, and the connection stays (MQTT 5)',
   async (t) => {

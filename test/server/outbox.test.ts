@@ -1,8 +1,16 @@
 import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { noLimits } from '../../lib/transport/outgoing-publish.ts'
-import { settled } from '../helpers/fake-clock.ts'
+import { FakeClock, settled } from '../helpers/fake-clock.ts'
 import { DONE, goOnline, publish, rejectsWith, stageOutbox, STOPPED } from '../helpers/outbox-stage.ts'
+
+/** Goes on a little whenever somebody looks, as real ones do. */
+class RunningClock extends FakeClock {
+  override now(): number {
+    this.advance(0.001)
+    return super.now()
+  }
+}
 
 test('publications wait for the broker and go in order, as many at once as it takes', async (t) => {
   const scene = stageOutbox()
@@ -242,15 +250,27 @@ test('a publication does not outlive its Message Expiry Interval, and leaves wit
   t.is(scene.clock.timers, 0)
 })
 
-test('an interval of nothing is enough for a broker that is there', async (t) => {
-  const scene = stageOutbox()
+test('an interval of nothing is enough for a broker that is there, and for no wait', async (t) => {
+  const scene = stageOutbox({ clock: new RunningClock() })
   const properties = { messageExpiryInterval: 0 }
   const late = publish(scene, 'a', { properties })
   scene.clock.advance(1)
   await rejectsWith(t, late, 'ERR_PUBLISH_EXPIRED')
-  goOnline(scene)
-  void publish(scene, 'b', { properties })
+  goOnline(scene, 2)
+  const atOnce = [publish(scene, 'b', { properties }), publish(scene, 'c', { qos: 2, properties })]
+  t.deepEqual(scene.topics(), ['b', 'c'])
   t.deepEqual(scene.sent[0]?.options.properties, properties)
+  const behind = publish(scene, 'd', { properties })
+  for (const { answer } of scene.sent) answer.resolve(DONE)
+  t.deepEqual(await Promise.all(atOnce), [DONE, DONE])
+  await rejectsWith(t, behind, 'ERR_PUBLISH_EXPIRED')
+  t.deepEqual(scene.topics(), ['b', 'c'])
+  // Handed over, and the connection was gone.
+  const bounced = publish(scene, 'e', { properties })
+  scene.sent[2]?.answer.reject(new MqttasgiError('ERR_NOT_CONNECTED', 'Gone.'))
+  await settled()
+  scene.clock.advance(200)
+  await rejectsWith(t, bounced, 'ERR_PUBLISH_EXPIRED')
 })
 
 test('none waits longer than the limit', async (t) => {
