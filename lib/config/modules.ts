@@ -7,11 +7,11 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 /** What `import 'mqttasgi'` and the other public entries are to the modules that are loaded. */
 export type OwnModules = Readonly<Record<string, object>>
 
-/** Loads modules; what two of them import is loaded once. */
+/** Loads modules; what two of them import is loaded once, and so is a file that is asked for twice. */
 export interface ModuleLoader {
-  /** All exports of a file. Throws what the module throws. */
+  /** All exports of a file. Throws what the module throws, and may be asked again then. */
   load(file: string): Promise<unknown>
-  /** The files loaded so far, those that were imported by others included. */
+  /** The files loaded so far, those that were imported by others and those that threw included. */
   files(): readonly string[]
 }
 
@@ -21,15 +21,40 @@ export interface ModuleLoader {
  */
 export function createLoader(ownModules: () => Promise<OwnModules>, directory: string): ModuleLoader {
   const cache: ModuleCache = Object.create(null)
+  const loads = new Map<string, Promise<unknown>>()
+  const failed = new Set<string>()
   let evaluate: Promise<Evaluate> | undefined
-  return {
-    async load(file) {
-      const loaded = cache[file]
-      if (loaded !== undefined) return loaded.exports
+  let last: Promise<unknown> = Promise.resolve()
+  const begin = async (file: string): Promise<unknown> => {
+    const imported = cache[file]
+    if (imported !== undefined) return imported.exports
+    const before = new Set(Object.keys(cache))
+    try {
       evaluate ??= ownModules().then((modules) => makeEvaluate(modules, directory, cache))
-      return (await evaluate)(file)
+      return await (
+        await evaluate
+      )(file)
+    } catch (error) {
+      loads.delete(file)
+      // What it has left is half done, and the next file would import it as it is.
+      for (const left of Object.keys(cache).filter((name) => !before.has(name))) {
+        failed.add(left)
+        delete cache[left]
+      }
+      throw error
+    }
+  }
+  return {
+    load(file) {
+      const known = loads.get(file)
+      if (known !== undefined) return known
+      // A module is in the cache from its first line on: only one after the other finds whole ones there.
+      const loading = last.then(() => begin(file))
+      last = loading.catch(() => {})
+      loads.set(file, loading)
+      return loading
     },
-    files: () => Object.keys(cache),
+    files: () => [...new Set([...Object.keys(cache), ...failed])],
   }
 }
 
@@ -49,13 +74,8 @@ async function makeEvaluate(
   const virtualModules: Record<string, unknown> = Object.assign(Object.create(null), ownModules)
   const jiti = createJiti(join(directory, 'mqttasgi'), { fsCache: false, moduleCache: false, virtualModules })
   return async (file) => {
-    try {
-      const source = readFileSync(file, 'utf8')
-      return await jiti.evalModule(source, { filename: file, async: true, forceTranspile: true, cache })
-    } catch (error) {
-      delete cache[file]
-      throw error
-    }
+    const source = readFileSync(file, 'utf8')
+    return await jiti.evalModule(source, { filename: file, async: true, forceTranspile: true, cache })
   }
 }
 
