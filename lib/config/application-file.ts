@@ -46,7 +46,7 @@ function pickExport(exports: unknown, name: string | undefined, file: string): u
   // `module.exports = app` or `export = app`: the file is its export.
   const whole = hasDefault(exports) ? defaultOf(exports) : undefined
   if (name === undefined) {
-    if (isInstance(whole)) return whole
+    if (isWhole(whole)) return whole
     const named = exportNamed(exports, 'default') ?? exportNamed(exports, 'app')
     if (named !== undefined) return named
     throw missing(
@@ -76,10 +76,13 @@ function exportNamed(exports: unknown, name: string): unknown {
 }
 
 function namesOf(exports: unknown): readonly string[] {
-  return typeof exports === 'object' && exports !== null ? Object.keys(exports) : []
+  const isHolder = typeof exports === 'function' || (typeof exports === 'object' && exports !== null)
+  return isHolder ? Object.keys(exports) : []
 }
 
-function isInstance(value: unknown): boolean {
+// A plain object is what holds the exports, not one of them.
+function isWhole(value: unknown): boolean {
+  if (typeof value === 'function') return true
   if (typeof value !== 'object' || value === null) return false
   const prototype: unknown = Object.getPrototypeOf(value)
   return prototype !== null && prototype !== Object.prototype

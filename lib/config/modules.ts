@@ -115,7 +115,7 @@ export function hasDefault(exports: unknown): boolean {
 
 /** The default export of a loaded module; for CommonJS that is `module.exports` itself. */
 export function defaultOf(exports: unknown): unknown {
-  if (typeof exports !== 'object' || exports === null) return exports
+  if ((typeof exports !== 'object' && typeof exports !== 'function') || exports === null) return exports
   // jiti wraps what it loads, and answers `default` with what is inside.
   return Object.hasOwn(exports, 'default')
     ? Reflect.get(exports, 'default')

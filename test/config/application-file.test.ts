@@ -23,6 +23,11 @@ const files = {
   'wrong.ts': `export const application = 1\nexport const second = 2`,
   'whole.cjs': `const { make } = require('mqttasgi')\nmodule.exports = make('whole')`,
   'parts.cjs': `const { make } = require('mqttasgi')\nmodule.exports = { app: make('part') }`,
+  'function.cjs': `module.exports = function billing(scope, receive, send) {}`,
+  'class.cjs': `module.exports = class Billing {}\nmodule.exports.second = class Second {}`,
+  'old/class.js': `module.exports = class Old {}`,
+  'old/package.json': '{ "type": "commonjs" }',
+  'importer.ts': `import './class.cjs'\nexport const app = 1`,
   'plain.js': `import { make } from 'mqttasgi'\nexport const app = make('plain')`,
   'throws.mjs': `globalThis.mqttasgiTestRuns = (globalThis.mqttasgiTestRuns ?? 0) + 1\nthrow new Error('boom')`,
   'a#b.ts': `import { make } from 'mqttasgi'\nexport const app = make('hash')`,
@@ -53,6 +58,25 @@ test(found, './parts.cjs', 'part')
 test(found, './parts.cjs#app', 'part')
 test(found, './plain.js', 'plain')
 test(found, './a#b.ts#app', 'hash')
+
+const foundFunction = test.macro<[string, string]>({
+  async exec(t, spec: string, name: string) {
+    const folder = temporaryFolder(t, files)
+    const loader = createLoader(async () => own, folder)
+    const application = await loadApplication(spec, folder, loader)
+    if (typeof application !== 'function') return t.fail()
+    t.is(application.name, name)
+    // Imported by another file first, it comes out of the cache.
+    const other = createLoader(async () => own, folder)
+    await loadApplication('./importer.ts', folder, other)
+    return t.is(Reflect.get(Object(await loadApplication(spec, folder, other)), 'name'), name)
+  },
+  title: (_, spec, name) => `${spec} is the function or class ${name}`,
+})
+test(foundFunction, './function.cjs', 'billing')
+test(foundFunction, './class.cjs', 'Billing')
+test(foundFunction, './class.cjs#second', 'Second')
+test(foundFunction, './old/class.js', 'Old')
 
 const refused = test.macro<[string, string, RegExp]>({
   async exec(t, spec: string, code: string, message: RegExp) {
