@@ -61,7 +61,7 @@ export const workerThread: URL = new URL(`./worker-thread${extname(import.meta.u
 /** The application of these settings; an empty one when there are only workers. Code: `ERR_APPLICATION_MISSING`. */
 export async function applicationOf({ settings, loader }: Configured): Promise<object> {
   const { application, workers } = settings
-  if (application !== undefined) return resolved(application, 'The application', loader)
+  if (application !== undefined) return loadedOf(application, 'The application', loader)
   if (workers.length > 0) return asApplication(mqttasgi(), 'The application')
   const message = 'there is no application to run. Name its file, as in mqttasgi ./app.ts,'
   const config = settings.file ?? 'mqttasgi.config.ts'
@@ -71,33 +71,13 @@ export async function applicationOf({ settings, loader }: Configured): Promise<o
   )
 }
 
-/** An application as one receiver has it: under its mount, with its id. */
-export interface Placed {
-  readonly id: string
-  readonly mount: string
-  /** Undefined for a consumer or a raw application: what it subscribes to is only known once it runs. */
-  readonly application: ApplicationNode | undefined
-}
-
-/** The application and the workers, loaded and in their places. */
-export async function placedApplications(configured: Configured): Promise<readonly Placed[]> {
-  const { settings, loader } = configured
-  const placed: Placed[] = [
-    { id: 'application', mount: '', application: nodeOf(await applicationOf(configured)) },
-  ]
-  for (const { id, mount, application } of settings.workers) {
-    const loaded = await resolved(application, `The application of worker "${id}"`, loader)
-    placed.push({ id, mount, application: nodeOf(loaded) })
-  }
-  return placed
-}
-
 /** The application, if it is one that says beforehand what it wants. */
 export function nodeOf(application: object): ApplicationNode | undefined {
   return application instanceof ApplicationNode ? application : undefined
 }
 
-async function resolved(given: object | string, what: string, loader: ModuleLoader): Promise<object> {
+/** What was given, or what its file exports, when it can be run. Code: `ERR_APPLICATION_INVALID`. */
+export async function loadedOf(given: object | string, what: string, loader: ModuleLoader): Promise<object> {
   const value = typeof given === 'string' ? await loadApplication(given, process.cwd(), loader) : given
   const hostable = asHostable(value, typeof given === 'string' ? given : what)
   return hostable instanceof ApplicationNode ? hostable : Object(value)

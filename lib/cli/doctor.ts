@@ -2,7 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { Settings } from '../config/settings.ts'
 import { connectionTo } from '../connection.ts'
-import { type CommandContext, type Command, configure, placedApplications } from './command.ts'
+import { type CommandContext, type Command, configure } from './command.ts'
 import { DoctorClient, isConnected } from './doctor-client.ts'
 import { deadLetterFinding, folderFinding, staleFinding } from './doctor-home.ts'
 import { limitFindings } from './doctor-limits.ts'
@@ -16,6 +16,7 @@ import {
 } from './doctor-probes.ts'
 import { exitCodes } from './exit-codes.ts'
 import { fault, type Finding, findingLines, note } from './findings.ts'
+import { type Placed, placedApplications } from './placed.ts'
 import { placementsOf } from './plan.ts'
 import { type Placement, type PlanReport, reportPlan } from './plan-report.ts'
 
@@ -27,7 +28,8 @@ export const doctor: Command = async (context) => {
   const { invocation, terminal } = context
   const configured = await configure(context)
   const { settings } = configured
-  const placements = (await placedApplications(configured)).flatMap(placementsOf)
+  const placed = await placedApplications(configured)
+  const placements = placed.flatMap(placementsOf)
   const clientId = `${settings.broker.clientId}-doctor-${randomBytes(3).toString('hex')}`
   const { address } = settings.broker
   if (invocation.json !== true) {
@@ -35,7 +37,7 @@ export const doctor: Command = async (context) => {
       `${address}, as ${clientId}: a client of its own with a clean session, so that nothing is taken from what runs`,
     )
   }
-  const findings = await examined({ context, settings, placements, clientId })
+  const findings = await examined({ context, settings, placed, placements, clientId })
   const isWell = findings.every(({ level }) => level !== 'fault')
   if (invocation.json === true) {
     terminal.print(JSON.stringify({ broker: address, clientId, ok: isWell, findings }, undefined, 2))
@@ -48,12 +50,13 @@ export const doctor: Command = async (context) => {
 interface Patient {
   readonly context: CommandContext
   readonly settings: Settings
+  readonly placed: readonly Placed[]
   readonly placements: readonly Placement[]
   readonly clientId: string
 }
 
 async function examined(patient: Patient): Promise<Finding[]> {
-  const { placements, settings } = patient
+  const { placed, placements, settings } = patient
   const open = opener(patient)
   const client = open(true)
   try {
@@ -68,6 +71,7 @@ async function examined(patient: Patient): Promise<Finding[]> {
     return [
       ...limitFindings(info, plan, settings),
       ...planFindings(plan),
+      ...openFindings(placed),
       ...(await filterFindings(trial)),
       ...(await copyFindings(trial)),
       ...(await nobodyFindings(trial, settings)),
@@ -94,6 +98,14 @@ function planFindings({ fault: planFault, overlaps }: PlanReport): Finding[] {
   if (overlaps.length === 0) return []
   const count = overlaps.length === 1 ? '1 pair' : `${overlaps.length} pairs`
   return [note('overlapping filters', count, 'mqttasgi plan names them, and says what it means')]
+}
+
+function openFindings(placed: readonly Placed[]): Finding[] {
+  return placed.flatMap(({ id, open }) => {
+    if (open === undefined) return []
+    const name = id === 'application' ? id : `worker ${id}`
+    return [note(name, open, 'what it subscribes to once it runs is not known here, and was not tried')]
+  })
 }
 
 // Nobody can try it without killing the broker.

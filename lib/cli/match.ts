@@ -3,9 +3,9 @@ import type { Layer } from '../core/layer.ts'
 import type { Message } from '../core/message.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { assertTopic } from '../core/topic.ts'
-import { type Command, configure, type Placed, placedApplications } from './command.ts'
+import { type Command, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import { KNOWN_LATER, titleOf } from './routes.ts'
+import { knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
 import { alignColumns } from './tree.ts'
 
 /** Prints what would happen to a message; nothing is run, and nothing connected to. */
@@ -14,7 +14,9 @@ export const match: Command = async (context) => {
   const placed = await placedApplications(await configure(context))
   for (const one of placed) {
     context.terminal.print(titleOf(one))
-    context.terminal.print(`${linesFor(one, topic).join('\n')}\n`)
+    const later = knownLater(one)
+    const lines = [...linesFor(one, topic), ...(later === undefined ? [] : [later])]
+    context.terminal.print(`${lines.join('\n')}\n`)
   }
   return exitCodes.clean
 }
@@ -28,15 +30,18 @@ function checkedTopic(topic: string): string {
   }
 }
 
-function linesFor({ id, mount, application }: Placed, topic: string): readonly string[] {
-  if (application === undefined) return [KNOWN_LATER]
+function linesFor({ id, mount, application, open }: Placed, topic: string): readonly string[] {
+  if (application === undefined) return []
   const receiver = application.receiver({ id, mount })
   try {
     const { layers, routes } = receiver.plan(messageOn(topic))
     // Where no route matches, the last layer is the one that asks onUnmatched.
     const matched = routes.length === 0 ? layers.slice(0, -1) : layers
     const lines = alignColumns(matched.map((layer, index) => cellsOf(layer, index, topic)))
-    return routes.length === 0 ? [...lines, `  ${unmatched(application.unmatchedHandlers.length)}`] : lines
+    if (routes.length > 0) return lines
+    const nobody =
+      open === undefined ? unmatched(application.unmatchedHandlers.length) : 'no static route matches'
+    return [...lines, `  ${nobody}`]
   } finally {
     receiver.release()
   }

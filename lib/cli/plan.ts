@@ -1,9 +1,9 @@
 // mqttasgi plan: what the broker would be told, which routes each filter is for, and what overlaps.
 import type { Settings } from '../config/settings.ts'
 import { MqttasgiError } from '../core/errors.ts'
-import { type Command, configure, type Placed, placedApplications } from './command.ts'
+import { type Command, configure } from './command.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
-import { KNOWN_LATER, titleOf } from './routes.ts'
+import { interestsOf, knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
 import { type PlanReport, type PlannedSubscription, type Placement, reportPlan } from './plan-report.ts'
 
 /** Prints the plan for MQTT 5 and for 3.1.1, or for the version that is set; connects to nothing. */
@@ -14,11 +14,13 @@ export const plan: Command = async (context) => {
   const placed = await placedApplications(configured)
   const placements = placed.flatMap(placementsOf)
   const reports = versionsOf(settings).map((version) => reportPlan(placements, version, settings))
-  if (invocation.json === true) terminal.print(JSON.stringify({ plans: reports }, undefined, 2))
-  else {
+  const open = placed.filter((one) => one.open !== undefined)
+  if (invocation.json === true) {
+    const knownLaterOf = open.map(({ id }) => id)
+    terminal.print(JSON.stringify({ plans: reports, knownLater: knownLaterOf }, undefined, 2))
+  } else {
     terminal.print(reports.flatMap(linesOf).join('\n'))
-    for (const one of placed)
-      if (one.application === undefined) terminal.print(`${titleOf(one)}\n${KNOWN_LATER}`)
+    for (const one of open) terminal.print(`${titleOf(one)}\n${knownLater(one)}`)
   }
   const [first] = reports
   // What one version can not do the other may: the broker decides which it will be.
@@ -27,14 +29,8 @@ export const plan: Command = async (context) => {
 }
 
 /** What each receiver wants. */
-export function placementsOf({ id, mount, application }: Placed): readonly Placement[] {
-  if (application === undefined) return []
-  const receiver = application.receiver({ id, mount })
-  try {
-    return receiver.interests().map((interest) => ({ receiver: id, interest }))
-  } finally {
-    receiver.release()
-  }
+export function placementsOf(placed: Placed): readonly Placement[] {
+  return interestsOf(placed).map((interest) => ({ receiver: placed.id, interest }))
 }
 
 function versionsOf({ broker }: Settings): readonly (4 | 5)[] {

@@ -3,8 +3,9 @@ import { defaultRetry, defaultTimeoutMs, type ResolvedDelivery } from '../core/d
 import type { Interest } from '../core/receiver.ts'
 import type { FlatRoute } from '../core/router.ts'
 import { planSubscriptions } from '../server/subscriptions.ts'
-import { type Command, configure, type Placed, placedApplications } from './command.ts'
+import { type Command, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
+import { interestsOf, knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
 import { drawTree } from './tree.ts'
 
 /** Prints the routes of the application and of each worker, and the filters; connects to nothing. */
@@ -17,10 +18,10 @@ export const routes: Command = async (context) => {
     terminal.print(linesOf(one))
     terminal.print('')
   }
-  terminal.print('subscribed at the broker')
   const subscriptions = planSubscriptions(placed.flatMap(interestsOf), {
     highestQoS: configured.settings.qos2 === 'durable' ? 2 : 1,
   })
+  terminal.print('subscribed at the broker')
   const width = Math.max(0, ...subscriptions.map(({ request }) => request.filter.length))
   for (const { request } of subscriptions) {
     terminal.print(`   ${request.filter.padEnd(width)}  qos ${request.qos}${flagsOf(request)}`)
@@ -29,29 +30,12 @@ export const routes: Command = async (context) => {
   return exitCodes.clean
 }
 
-/** The application, or a worker and its mount. */
-export function titleOf({ id, mount }: Placed): string {
-  if (id === 'application') return id
-  return `worker ${id}${mount === '' ? '' : ` at ${mount}`}`
-}
-
-/** What is said where routes are asked for, of whoever has none beforehand. */
-export const KNOWN_LATER = '   a consumer: what it subscribes to is known once it runs'
-
-function linesOf({ application, mount }: Placed): string {
-  if (application === undefined) return KNOWN_LATER
-  const tree = drawTree(application.routes(mount).map(entryOf))
+function linesOf(placed: Placed): string {
+  const { application, mount } = placed
+  const tree = application === undefined ? [] : drawTree(application.routes(mount).map(entryOf))
+  const later = knownLater(placed)
+  if (later !== undefined) return [...tree, later].join('\n')
   return tree.length === 0 ? '   no routes: app.topic(pattern, handler) adds one' : tree.join('\n')
-}
-
-function interestsOf({ id, mount, application }: Placed): readonly Interest[] {
-  if (application === undefined) return []
-  const receiver = application.receiver({ id, mount })
-  try {
-    return receiver.interests()
-  } finally {
-    receiver.release()
-  }
 }
 
 function entryOf({ pattern, options, delivery, handlers }: FlatRoute): {

@@ -1,5 +1,4 @@
 // A worker as the server sees it: one receiver that stays, whatever becomes of the instances behind it.
-import { MqttasgiError } from '../core/errors.ts'
 import type { Message, SubscribeOptions } from '../core/message.ts'
 import type {
   Attempt,
@@ -12,6 +11,7 @@ import type {
   SessionInfo,
 } from '../core/receiver.ts'
 import { Seat, type Connection, type Refusal } from './seat.ts'
+import { sharedInterest } from './shared-interest.ts'
 import { UnsharedMessage } from './unshared-message.ts'
 
 /** What a worker is to the server. */
@@ -54,7 +54,7 @@ export class WorkerReceiver implements Receiver {
   interests(): readonly Interest[] {
     const group = this.#share
     const own = this.seats.flatMap((seat) => seat.interests())
-    return group === undefined ? own : own.map((interest) => this.#shared(interest, group))
+    return group === undefined ? own : own.map((interest) => sharedInterest(interest, group, this.id))
   }
 
   onInterests(listener: () => void): () => void {
@@ -101,20 +101,6 @@ export class WorkerReceiver implements Receiver {
 
   #own(message: Message): Message {
     return this.#share !== undefined && message.share === this.#share ? new UnsharedMessage(message) : message
-  }
-
-  #shared(interest: Interest, group: string): Interest {
-    if (interest.share === group || interest.noLocal) {
-      const what = interest.noLocal
-        ? 'noLocal does not go together with a group [MQTT-3.8.3-4]'
-        : `it names the group "${group}" itself, which all of the worker shares already`
-      throw new MqttasgiError(
-        'ERR_WORKER_OPTION',
-        `Route "${interest.source}" of worker "${this.id}": ${what}. Leave it out there.`,
-        { receiver: this.id },
-      )
-    }
-    return interest.share === undefined ? { ...interest, share: group } : interest
   }
 
   #clientFor(client: Client): Client {

@@ -162,3 +162,20 @@ unprivileged('a state folder that can not be written is a fault (root can write 
   const { found } = await examine(cwd, './app.ts', '--url', 'mqtt://127.0.0.1:1')
   t.regex(found['state folder'] ?? '', /^fault/)
 })
+
+test('the group of a worker and the static routes of a consumer are looked at, and what is not known is said', async (t) => {
+  const broker = await startBroker({ port: 0 })
+  t.teardown(() => broker.close())
+  const cwd = temporaryFolder(t, {
+    ...files,
+    'house.ts': `import { MqttConsumer, Router } from 'mqttasgi'
+      export default class House extends MqttConsumer {
+        static override readonly routes = Router().topic('ping/+who', () => {})
+      }`,
+    'mqttasgi.config.ts': `export default { application: './house.ts', workers: [
+      { id: 'one', application: './app.ts', share: 'crew' }] }`,
+  })
+  const { found } = await examine(cwd, '--url', broker.url)
+  t.like(found, { 'filter ping/+': 'ok QoS 1', application: 'note a consumer' })
+  t.is(found['filter a/+'], undefined)
+})

@@ -1,0 +1,63 @@
+// The application and the workers in their places, and what each of them is known to subscribe to before it runs.
+import { isConsumerClass } from '../consumer/consumer.ts'
+import { ApplicationNode } from '../core/application.ts'
+import type { Interest } from '../core/receiver.ts'
+import { sharedInterest } from '../workers/shared-interest.ts'
+import { applicationOf, type Configured, loadedOf, nodeOf } from './command.ts'
+
+/** An application as one receiver has it: under its mount, with its id. */
+export interface Placed {
+  readonly id: string
+  readonly mount: string
+  /** The group that all it subscribes to is shared with. */
+  readonly share: string | undefined
+  /** Its routes, as far as they are known beforehand. */
+  readonly application: ApplicationNode | undefined
+  /** What it is, where it may subscribe to more once it runs. */
+  readonly open: 'a consumer' | 'a raw application' | undefined
+}
+
+/** The application and the workers, loaded and in their places. */
+export async function placedApplications(configured: Configured): Promise<readonly Placed[]> {
+  const master = { id: 'application', mount: '', share: undefined }
+  const placed: Placed[] = [{ ...master, ...knownOf(await applicationOf(configured)) }]
+  for (const { id, mount, share, application } of configured.settings.workers) {
+    const loaded = await loadedOf(application, `The application of worker "${id}"`, configured.loader)
+    placed.push({ id, mount, share, ...knownOf(loaded) })
+  }
+  return placed
+}
+
+/** What it asks for at its start, as the server tells the broker. Code: `ERR_WORKER_OPTION`. */
+export function interestsOf({ id, mount, share, application }: Placed): readonly Interest[] {
+  if (application === undefined) return []
+  const receiver = application.receiver({ id, mount })
+  try {
+    const interests = receiver.interests()
+    return share === undefined ? interests : interests.map((one) => sharedInterest(one, share, id))
+  } finally {
+    receiver.release()
+  }
+}
+
+/** The application, or a worker with its mount and its group. */
+export function titleOf({ id, mount, share }: Placed): string {
+  if (id === 'application') return id
+  return `worker ${id}${mount === '' ? '' : ` at ${mount}`}${share === undefined ? '' : `, shared as ${share}`}`
+}
+
+/** A line on what nobody knows beforehand; undefined where all is known. */
+export function knownLater({ application, open }: Placed): string | undefined {
+  if (open === undefined) return undefined
+  return `   ${open}: what ${application === undefined ? 'it' : 'else it'} subscribes to is known once it runs`
+}
+
+function knownOf(application: object): Pick<Placed, 'application' | 'open'> {
+  const node = nodeOf(application)
+  if (node !== undefined) return { application: node, open: undefined }
+  if (!isConsumerClass(application)) return { application: undefined, open: 'a raw application' }
+  const { options, routes } = application
+  if (routes === undefined) return { application: undefined, open: 'a consumer' }
+  // As the consumer does it itself when it is made.
+  return { application: new ApplicationNode('static options: ', options).use(routes), open: 'a consumer' }
+}
