@@ -5,7 +5,8 @@ import type { ChannelEvent } from '../core/channel-layer.ts'
 import { assertChannel, assertGroup } from '../core/channel-name.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { show } from '../config/value.ts'
-import { type Command, configure } from './command.ts'
+import type { Settings } from '../config/settings.ts'
+import { type Command, type CommandContext, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 
 /** What is sent, and where to. */
@@ -25,18 +26,39 @@ export const channel: Command = async (context) => {
     const message = `channels.layer is memory (${where}), and only this process, which ends now, would see the event.`
     throw new MqttasgiError('ERR_CONFIG_CONFLICT', `${message} Give --channel-layer redis or mqtt.`)
   }
+  const progress = { isSending: false }
+  const sending = sent(context, settings, { action, name, event }, progress)
+  // What comes of it after a signal is of no interest: the process ends.
+  sending.catch(() => {})
+  const over = await Promise.race([sending, context.signals.first.then((signal) => ({ signal }))])
+  if ('signal' in over) {
+    const fate = progress.isSending ? 'whether the event was sent is not known' : 'nothing was sent'
+    terminal.say(`interrupted: ${fate}`)
+    return exitCodes[over.signal]
+  }
+  const to = action === 'send' ? 'channel' : 'group'
+  terminal.say(`sent ${event.type} to the ${to} ${name} over ${over.layer}`)
+  return exitCodes.clean
+}
+
+/** Resolves with the name of the layer when it has the event. */
+async function sent(
+  { terminal }: CommandContext,
+  settings: Settings,
+  { action, name, event }: ChannelQuestion,
+  progress: { isSending: boolean },
+): Promise<{ readonly layer: string }> {
   const layer = await openChannelLayer(settings, {
     log: terminal.log(settings.verbosity),
     secret: (password) => terminal.hide(password),
   })
   try {
+    progress.isSending = true
     await (action === 'send' ? layer.send(name, event) : layer.groupSend(name, event))
+    return { layer: layer.name }
   } finally {
     await layer.close()
   }
-  const to = action === 'send' ? 'channel' : 'group'
-  terminal.say(`sent ${event.type} to the ${to} ${name} over ${layer.name}`)
-  return exitCodes.clean
 }
 
 /**

@@ -3,6 +3,7 @@ import { randomBytes } from 'node:crypto'
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
 import { mqttasgi } from '../core/application.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
+import type { LogFields, Logger } from '../core/log.ts'
 import type { MessageProperties, PublishProperties } from '../core/message.ts'
 import type { Settings } from '../config/settings.ts'
 import { connectionTo } from '../connection.ts'
@@ -38,7 +39,7 @@ export async function replay(context: CommandContext, order: ReplayOrder): Promi
   let stayed = 0
   try {
     for await (const letter of letters) {
-      if (signals.isAsked) break
+      if (signals.asked !== undefined) break
       const why = await place.replay(letter)
       if (why === undefined) {
         // Killed between the two, the letter is replayed once more: better twice than never.
@@ -50,13 +51,16 @@ export async function replay(context: CommandContext, order: ReplayOrder): Promi
         terminal.say(`${letter.id} stays: ${why}`)
       }
     }
+  } catch (error) {
+    if (signals.asked === undefined || !isStopped(error)) throw error
   } finally {
     await place.close()
   }
   const where = to === 'broker' ? 'to the broker' : 'in the application'
   const stay = stayed === 0 ? '' : `, ${stayed} stay`
-  terminal.say(`${signals.isAsked ? 'interrupted: ' : ''}replayed ${replayed} ${where}${stay}`)
-  if (signals.isAsked) return exitCodes.SIGINT
+  const { asked } = signals
+  terminal.say(`${asked === undefined ? '' : 'interrupted: '}replayed ${replayed} ${where}${stay}`)
+  if (asked !== undefined) return exitCodes[asked]
   return stayed === 0 ? exitCodes.clean : exitCodes.fatal
 }
 
@@ -100,7 +104,7 @@ class ToBroker {
       threadEntry: workerThread,
       secret: secretOf(this.#context),
     })
-    await server.start()
+    await startUnlessAsked(server, this.#context)
     return server
   }
 }
@@ -109,7 +113,7 @@ interface Stage {
   readonly server: Server
   readonly transport: ReplayTransport
   /** Why the last letter could not be handled again. */
-  readonly failure: { message: string | undefined }
+  readonly failure: { message: string | undefined; letter: string | undefined }
 }
 
 /** Runs letters in the application, each at the receiver that had failed. */
@@ -144,26 +148,50 @@ class ToApplication {
     const settings = alone(configured.settings)
     const workers = configured.settings.workers.filter(({ id }) => id === receiver)
     const application = workers.length === 0 ? await applicationOf(configured) : mqttasgi()
-    const failure: Stage['failure'] = { message: undefined }
+    const failure: Stage['failure'] = { message: undefined, letter: undefined }
     const transport = new ReplayTransport(connectionTo(settings, { secret: secretOf(this.#context) }))
     const server = await createServer(
       application,
       { ...settings, workers },
       {
-        log: this.#context.terminal.log(settings.verbosity),
+        log: withoutLetter(this.#context.terminal.log(settings.verbosity), failure),
         loader,
         threadEntry: workerThread,
         transport,
         deadLetters: {
           name: 'the dead letters themselves',
-          keep: async ({ error }) => void (failure.message = error.message),
+          keep: async ({ error, id }) => {
+            failure.message = error.message
+            failure.letter = id
+          },
           close: async () => {},
         },
       },
     )
-    await server.start()
+    await startUnlessAsked(server, this.#context)
     return { server, transport, failure }
   }
+}
+
+// A signal ends the attempts to connect, and no letter that is already on its way.
+async function startUnlessAsked(server: Server, { signals }: CommandContext): Promise<void> {
+  let isUp = false
+  void signals.first.then(() => (isUp ? undefined : server.stop()))
+  await server.start()
+  isUp = true
+}
+
+function isStopped(error: unknown): boolean {
+  return error instanceof MqttasgiError && error.code === 'ERR_STOPPED'
+}
+
+// The server names the letter that it would have made; the one there is stays, and that is said.
+function withoutLetter(log: Logger, failure: Stage['failure']): Logger {
+  const at =
+    (level: keyof Logger) =>
+    (message: string, fields?: LogFields): void =>
+      log[level](message.replace(`, and its message is a dead letter now, ${failure.letter}`, ''), fields)
+  return { debug: at('debug'), info: at('info'), warn: at('warn'), error: at('error') }
 }
 
 async function run({ server, transport, failure }: Stage, letter: DeadLetter): Promise<string | undefined> {

@@ -129,10 +129,12 @@ async function purge(
   const ids: string[] = []
   for await (const { id } of lettersOf(archive, filter)) ids.push(id)
   let removed = 0
-  while (ids.length > 0 && !signals.isAsked) removed += await archive.remove(ids.splice(0, PURGED_AT_ONCE))
+  while (ids.length > 0 && signals.asked === undefined)
+    removed += await archive.remove(ids.splice(0, PURGED_AT_ONCE))
   terminal.say(`removed ${inWords(removed)} from ${archive.name}`)
-  if (ids.length > 0) terminal.say(`interrupted: ${inWords(ids.length)} not removed`)
-  return ids.length > 0 ? exitCodes.SIGINT : exitCodes.clean
+  if (ids.length === 0) return exitCodes.clean
+  terminal.say(`interrupted: ${inWords(ids.length)} not removed`)
+  return exitCodes[signals.asked ?? 'SIGINT']
 }
 
 function inWords(letters: number): string {

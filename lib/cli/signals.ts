@@ -40,9 +40,9 @@ export class StopSignals {
     for (const [signal, listener] of this.#listeners) source.on(signal, listener)
   }
 
-  /** Whether the first signal has come. */
-  get isAsked(): boolean {
-    return this.#asked !== undefined
+  /** The first signal, when it has come. */
+  get asked(): StopSignal | undefined {
+    return this.#asked?.signal
   }
 
   /** Leaves the signals to others again. */

@@ -1,9 +1,10 @@
 // mqttasgi channel: what its words mean, what is said about wrong ones, and that the event arrives.
 import test from 'ava'
+import { startBroker } from '../../lib/broker/index.ts'
 import { InMemoryChannelLayer, channelLayer } from '../../lib/index.ts'
 import { readChannelQuestion } from '../../lib/cli/channel.ts'
 import { RedisChannelLayer } from '../../lib/channels/redis-channel-layer.ts'
-import { runHere } from '../helpers/command-line.ts'
+import { runHere, runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -103,3 +104,20 @@ serverTest('mosquitto')('an event goes through the broker', async (t) => {
   t.is(await nobody.ended, 1)
   t.regex(nobody.output(), /Nobody receives from the channel "nobody"/)
 })
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} ends the attempts to connect, with ${code}`, async (t) => {
+    const gone = await startBroker({ port: 0 })
+    const { url } = gone
+    await gone.close()
+    const words = ['channel', 'send', 'a', 'x', '--channel-layer', 'mqtt', '--url', url, '--retries', '0']
+    const command = runProcess(t, words, { cwd: temporaryFolder(t) })
+    await command.seen(/Next try in/)
+    command.signal(signal)
+    t.is(await command.ended, code)
+    t.regex(command.output(), /interrupted: nothing was sent\n$/)
+  })
+}

@@ -212,6 +212,9 @@ test('replay --to application runs each letter where it had failed, with its att
   t.regex(output, /the pump ran pumps\/1/)
   t.is(output.match(/the pump ran/g)?.length, 1)
   t.regex(output, new RegExp(`${letters.bad.id} stays: it failed again: still bad`))
+  // The one letter there is: none is named that nobody keeps.
+  t.regex(output, /The chain for "bad\/1" failed in route "bad\/#": still bad/)
+  t.notRegex(output, /is a dead letter now/)
   t.regex(output, new RegExp(`${letters.nowhere.id} stays: no route matches its topic any more`))
   t.regex(output, new RegExp(`${letters.gone.id} stays: there is no worker "fan" any more`))
   t.regex(output, /replayed 3 in the application, 3 stay\n$/)
@@ -249,6 +252,26 @@ test('the first signal ends a replay between two letters', async (t) => {
   t.regex(await ended(t, command, 130), /interrupted: replayed 1 in the application\n$/)
   t.deepEqual(await ids(), [next.id])
 })
+
+for (const [signal, code] of [
+  ['SIGINT', 130],
+  ['SIGTERM', 143],
+] as const) {
+  test(`${signal} ends a replay that still connects, with ${code}, and every letter stays`, async (t) => {
+    const gone = await startBroker({ port: 0 })
+    const { url } = gone
+    await gone.close()
+    const { run, ids } = await place(t, [letter()])
+    const all = await ids()
+    for (const to of ['broker', 'application']) {
+      const command = run(`dlq replay --to ${to} --url ${url} --retries 0`)
+      await command.seen(/Next try in/)
+      command.signal(signal)
+      t.regex(await ended(t, command, code), /interrupted: replayed 0 [^]*\n$/)
+    }
+    t.deepEqual(await ids(), all)
+  })
+}
 
 test('a broker that can not be reached is said, and every letter stays', async (t) => {
   const gone = await startBroker({ port: 0 })
