@@ -38,7 +38,7 @@ export const dlq: Command = async (context) => {
   }
 }
 
-/** The same filter with whole ids. Code: `ERR_USAGE` for a beginning that no letter has, or more than one. */
+/** The same filter with whole ids. Throws when no letter begins so; code `ERR_USAGE` when more than one does. */
 async function withWholeIds(archive: DeadLetterArchive, filter: LetterFilter): Promise<LetterFilter> {
   if (filter.ids.length === 0) return filter
   const found = new Map<string, string>()
@@ -54,7 +54,8 @@ async function withWholeIds(archive: DeadLetterArchive, filter: LetterFilter): P
     }
   }
   const missing = filter.ids.find((id) => !found.has(id))
-  if (missing !== undefined) throw new MqttasgiError('ERR_USAGE', `there is no dead letter ${show(missing)}.`)
+  // No mistake in the words: it may have been there a moment ago.
+  if (missing !== undefined) throw new Error(`there is no dead letter ${show(missing)}.`)
   return { ...filter, ids: [...new Set(found.values())] }
 }
 

@@ -1,8 +1,7 @@
 // mqttasgi plan: what the broker would be told, which routes each filter is for, and what overlaps.
 import type { Settings } from '../config/settings.ts'
-import { MqttasgiError } from '../core/errors.ts'
 import { type Command, configure } from './command.ts'
-import { exitCodeOf, exitCodes } from './exit-codes.ts'
+import { exitCodes } from './exit-codes.ts'
 import { interestsOf, knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
 import { type PlanReport, type PlannedSubscription, type Placement, reportPlan } from './plan-report.ts'
 
@@ -22,10 +21,8 @@ export const plan: Command = async (context) => {
     terminal.print(reports.flatMap(linesOf).join('\n'))
     for (const one of open) terminal.print(`${titleOf(one)}\n${knownLater(one)}`)
   }
-  const [first] = reports
   // What one version can not do the other may: the broker decides which it will be.
-  const fault = reports.every((report) => report.fault !== null) ? first?.fault : undefined
-  return fault ? exitCodeOf(new MqttasgiError(fault.code, fault.message)) : exitCodes.clean
+  return reports.every(({ fault }) => fault !== null) ? exitCodes.config : exitCodes.clean
 }
 
 /** What each receiver wants. */

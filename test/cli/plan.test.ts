@@ -127,3 +127,15 @@ test('plan says what to do when there are no routes, and stops counting overlaps
   t.is(await all.ended, 0)
   t.regex(all.stdout(), /\n {6}and more\n/)
 })
+
+test('whatever keeps every version from starting ends with 78', async (t) => {
+  const cwd = temporaryFolder(t, {
+    'differ.ts': `import { mqttasgi } from 'mqttasgi'
+      export const app = mqttasgi().topic('a/b', { noLocal: true }, () => {}).topic('a/b', () => {})`,
+  })
+  const five = await reportsOf(cwd, './differ.ts', '--protocol-version', '5')
+  t.is(five.reports[0]?.fault?.code, 'ERR_SUBSCRIBE_OPTIONS_DIFFER')
+  t.is(five.code, 78)
+  // MQTT 3.1.1 has no noLocal to differ in.
+  t.is((await reportsOf(cwd, './differ.ts')).code, 0)
+})

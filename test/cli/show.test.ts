@@ -234,7 +234,11 @@ test(
   1,
   /a\+/,
 )
+// What a flag says is right by itself: it is only that something else is missing, or says otherwise.
 test(failing, ['-c', 'false', './app.ts'], {}, 78, /ERR_CONFIG_INCOMPLETE/)
+test(failing, ['-P', 'secret', './app.ts'], {}, 78, /ERR_CONFIG_INCOMPLETE/)
+test(failing, ['--channel-layer', 'redis', './app.ts'], {}, 78, /ERR_CONFIG_INCOMPLETE/)
+test(failing, ['-p', '21883', '--url', 'mqtt://localhost:1', './app.ts'], {}, 78, /ERR_CONFIG_CONFLICT/)
 test(failing, ['-p', 'x', './app.ts'], {}, 2, /broker\.port \(flag --port\): expected .*ERR_USAGE/)
 test(failing, ['-v', '7', './app.ts'], {}, 2, /verbosity \(flag --verbosity\)/)
 test(
