@@ -16,8 +16,9 @@ export interface DescribedOption {
 export function describeSettings(settings: Settings): readonly DescribedOption[] {
   const values = valuesOf(settings)
   const paths = options.filter((option) => isInFile(option) && option.path !== 'broker.url')
-  const rows = paths.map(({ path }) => ({ path, value: values[path] ?? '' }))
-  const { application, workers } = settings
+  const { application, sources, workers } = settings
+  const isGiven = (path: string): boolean => (sources[path] ?? 'default') !== 'default'
+  const rows = paths.map(({ path }) => ({ path, value: values[path] || (isGiven(path) ? NOT_USED : '') }))
   const more = [
     { path: 'application', value: application === undefined ? '' : inWords(application) },
     { path: 'workers', value: workers.map(workerInWords).join('; ') },
@@ -25,9 +26,12 @@ export function describeSettings(settings: Settings): readonly DescribedOption[]
   return [...rows, ...more].map(({ path, value }) => ({
     path,
     value,
-    source: settings.sources[path] ?? 'default',
+    source: sources[path] ?? 'default',
   }))
 }
+
+// Something else was chosen than what it belongs to: without a word it would look as if nobody had given it.
+const NOT_USED = 'not used'
 
 // Its answer is nobody's to see, and may be another next time.
 const A_FUNCTION = 'a function'

@@ -183,6 +183,31 @@ test('config shows the socket, and no host, for a unix socket; and no query of a
   t.regex(websocket.stdout(), /broker\.wsPath +\/mqtt\?\[redacted\] +flag --url/)
 })
 
+test('config says of a value that was given that nothing uses it', async (t) => {
+  const env = {
+    MQTTASGI_CHANNEL_REDIS: 'redis://u:canary@127.0.0.1',
+    MQTTASGI_DEAD_LETTER_TOPIC: 'dead',
+    MQTT_PASSWORD: 'canary',
+    MQTT_USERNAME: 'u',
+  }
+  const files = { 'mqttasgi.config.mjs': 'export default { workers: [] }', secret: 'canary' }
+  const argv = ['config', '--password-file', 'secret', '--url', 'mqtt://h']
+  const command = runHere(argv, { cwd: temporaryFolder(t, files), env })
+  t.is(await command.ended, 0)
+  for (const path of ['channels\\.redis', 'deadLetter\\.topic', 'broker\\.password']) {
+    t.regex(command.stdout(), new RegExp(`^${path} +not used +environment `, 'm'))
+  }
+  t.regex(command.stdout(), /^deadLetter\.redis +- +default$/m)
+  t.regex(command.stdout(), /^workers +- +file /m)
+  t.notRegex(command.output(), /canary/)
+  const redis = runHere(['config'], {
+    cwd: temporaryFolder(t),
+    env: { ...env, MQTTASGI_CHANNEL_LAYER: 'redis' },
+  })
+  await redis.ended
+  t.regex(redis.stdout(), /^channels\.redis +redis:\/\/\[redacted\]@127\.0\.0\.1 +environment/m)
+})
+
 const failing = test.macro<[string[], Record<string, string>, number, RegExp]>({
   async exec(t, argv, more, code, message) {
     const command = runHere(argv, { cwd: temporaryFolder(t, more) })
