@@ -94,7 +94,9 @@ export async function loadAs(loader: ModuleLoader, file: string, code: LoadCode)
 /** One line for a file that threw: what, and where as far as it is known. */
 export function loadFailure(file: string, error: unknown, code: LoadCode): MqttasgiError {
   const message = toError(error).message.replaceAll(/\s+/g, ' ').trim()
-  const text = `${file} can not be loaded: ${message}${placeIn(file, error)}`
+  // The code that says more: that of a file which can not be loaded is behind all of it.
+  const own = error instanceof MqttasgiError ? ` (${error.code})` : ''
+  const text = `${file} can not be loaded: ${message}${own}${placeIn(file, error)}`
   return new MqttasgiError(code, text, { cause: error })
 }
 

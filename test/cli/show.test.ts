@@ -257,7 +257,7 @@ test(
   ['routes', './app.ts'],
   { 'app.ts': 'import { mqttasgi } from "mqttasgi"\nmqttasgi().topic("a+", () => {})' },
   1,
-  /a\+/,
+  /a\+.* \(ERR_PATTERN_INVALID\) \(.*app\.ts:\d+\) \(ERR_APPLICATION_LOAD\)/,
 )
 // What a flag says is right by itself: it is only that something else is missing, or says otherwise.
 test(failing, ['-c', 'false', './app.ts'], {}, 78, /ERR_CONFIG_INCOMPLETE/)
