@@ -87,22 +87,32 @@ export function readChannelQuestion([action, name, ...words]: readonly string[])
 
 function eventOf([first = '', ...fields]: readonly string[]): ChannelEvent {
   if (!first.trimStart().startsWith('{')) {
-    const entries = fields.map(fieldOf)
+    const entries = fields.map((word) => fieldOf(word, first))
+    const names = entries.map(([name]) => name)
+    const twice = names.find((name, index) => names.indexOf(name) < index)
+    if (twice !== undefined) throw usage(`the field ${show(twice)} is said twice: leave one of them out`)
     return Object.assign(Object.fromEntries(entries), { type: first })
   }
-  if (fields.length > 0) throw usage('an event as JSON is one word: put it into quotes')
   try {
-    return JSON.parse(first) as ChannelEvent
+    const event = JSON.parse(first) as ChannelEvent
+    if (fields.length === 0) return event
   } catch (cause) {
+    if (fields.length > 0) throw usage('an event as JSON is one word: put it into quotes', cause)
     throw usage(`the event is not JSON: ${toError(cause).message}`, cause)
   }
+  const more = fields.map(show).join(' ')
+  throw usage(`the event is JSON, and there is ${more} behind it: write it into the JSON, or leave it out`)
 }
 
 // What reads as JSON is that: a number, true, null, a list; everything else is a text.
-function fieldOf(word: string): readonly [string, unknown] {
+function fieldOf(word: string, type: string): readonly [string, unknown] {
   const at = word.indexOf('=')
   const key = word.slice(0, at)
-  if (at < 1 || key === 'type') {
+  if (key === 'type') {
+    const mend = 'give the field another name, or say the type there'
+    throw usage(`the field "type" is taken: it is the type of the event, ${show(type)}: ${mend}`)
+  }
+  if (at < 1) {
     throw usage(`behind the type of an event stand its fields as key=value, and ${show(word)} is none`)
   }
   const text = word.slice(at + 1)

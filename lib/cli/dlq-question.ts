@@ -40,7 +40,7 @@ export const dlqFlags: readonly OwnFlag[] = [
     value: 'PLACE',
     sentence: 'of replay: broker publishes them anew, application runs them here',
   },
-  { long: '--yes', sentence: 'of purge: all of them, where no filter says which' },
+  { long: '--yes', sentence: 'of purge: all of them, or the oldest, where nothing says which' },
 ]
 
 export type DlqAction = 'ls' | 'show' | 'replay' | 'purge'
@@ -97,6 +97,7 @@ export function readQuestion(
     to: choiceOf('to', textOf(flags['to']), places),
     isSure: flags['yes'] === true,
   }
+  refuseForeign(question.action, flags)
   refuseHalf(question)
   return question
 }
@@ -112,9 +113,30 @@ export function isMeant(letter: DeadLetter, { topic, since, until, cause, route 
   )
 }
 
-/** Whether the filter names any letter at all, rather than all of them. */
-export function isNarrow({ ids, topic, since, until, cause, route, limit }: LetterFilter): boolean {
-  return ids.length > 0 || [topic, since, until, cause, route, limit].some((given) => given !== undefined)
+/** Whether fewer than all letters may be meant. */
+export function isNarrow(filter: LetterFilter): boolean {
+  return saysWhich(filter) || filter.limit !== undefined
+}
+
+// How many is no answer to which: a large number would be all of them.
+function saysWhich({ ids, topic, since, until, cause, route }: LetterFilter): boolean {
+  return ids.length > 0 || [topic, since, until, cause, route].some((given) => given !== undefined)
+}
+
+/** Flags that mean nothing to other actions than these. */
+const owners: Readonly<Record<string, readonly DlqAction[]>> = {
+  to: ['replay'],
+  yes: ['purge'],
+  payload: ['show'],
+  json: ['ls', 'show'],
+}
+
+function refuseForeign(action: DlqAction, flags: DlqFlags): void {
+  for (const [flag, of] of Object.entries(owners)) {
+    if (flags[flag] === undefined || of.includes(action)) continue
+    const names = of.map((name) => `dlq ${name}`).join(' and ')
+    throw usage(`--${flag} belongs to ${names}, not to dlq ${action}.`)
+  }
 }
 
 function refuseHalf({ action, filter, to, isSure }: DlqQuestion): void {
@@ -125,10 +147,12 @@ function refuseHalf({ action, filter, to, isSure }: DlqQuestion): void {
       'dlq replay needs --to broker or --to application. broker publishes each letter to its topic again, where every subscriber gets it; application runs it here, in the application and for the receiver that had failed, and nobody else sees it.',
     )
   }
-  if (action !== 'replay' && to !== undefined)
-    throw usage(`--to belongs to dlq replay, not to dlq ${action}.`)
-  if (action === 'purge' && !isSure && !isNarrow(filter))
-    throw usage('dlq purge without a filter removes all dead letters for good. Say --yes if you mean that.')
+  if (action !== 'purge' || isSure || saysWhich(filter)) return
+  const what =
+    filter.limit === undefined
+      ? 'without a filter removes all dead letters'
+      : 'with nothing but --limit removes the oldest dead letters, whichever they are,'
+  throw usage(`dlq purge ${what} for good. Say --yes if you mean that.`)
 }
 
 function actionOf(action: string | undefined): DlqAction {

@@ -27,6 +27,11 @@ test(refused, 'replay', {}, /--to broker or --to application.*every subscriber.*
 test(refused, 'ls', { to: 'broker' }, /--to belongs to dlq replay/)
 test(refused, 'replay', { to: 'moon' }, /--to: expected one of broker, application, got "moon"/)
 test(refused, 'purge', {}, /Say --yes/)
+// How many is no answer to which.
+test(refused, 'purge', { limit: '999999' }, /removes the oldest dead letters, whichever they are.*Say --yes/)
+test(refused, 'ls', { yes: true }, /--yes belongs to dlq purge, not to dlq ls/)
+test(refused, 'ls', { payload: 'hex' }, /--payload belongs to dlq show, not to dlq ls/)
+test(refused, 'purge', { json: true, yes: true }, /--json belongs to dlq ls and dlq show, not to dlq purge/)
 test(refused, 'ls', { topic: 'a+' }, /--topic: expected a filter such as/)
 test(refused, 'ls', { since: '2 hours' }, /--since: expected a time such as .* got "2 hours"/)
 test(refused, 'ls', { until: '2026-13-45' }, /--until: expected a time/)
@@ -36,7 +41,8 @@ test(refused, 'show', { payload: 'xml' }, /--payload: expected one of text, hex,
 
 test('purge needs no --yes where a filter or an id says which', (t) => {
   t.notThrows(() => read('purge', { topic: 'a/#' }))
-  t.notThrows(() => read('purge', { limit: '1' }))
+  t.notThrows(() => read('purge', { limit: '1', cause: 'held' }))
+  t.notThrows(() => read('purge', { limit: '1', yes: true }))
   t.notThrows(() => read('purge', {}, ['0mi9']))
   t.true(read('purge', { yes: true }).isSure)
 })
