@@ -2,6 +2,7 @@
 import { assertPrefix } from '../core/channel-name.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Choice } from './choice.ts'
+import { placesInWords } from './options.ts'
 import { redisUrl } from './redis-url.ts'
 import type { ChannelSettings } from './settings.ts'
 
@@ -24,7 +25,10 @@ function redisOf(choice: Choice): ChannelSettings['redis'] {
   const url = choice.text('channels.redis')
   if (url !== undefined) return redisUrl(url, choice, 'channels.redis')
   const message = `channels.layer is redis (${choice.source('channels.layer')}), and there is no channels.redis.`
-  throw new MqttasgiError('ERR_CONFIG_INCOMPLETE', `${message} Give its address as channels.redis.`)
+  throw new MqttasgiError(
+    'ERR_CONFIG_INCOMPLETE',
+    `${message} Give its address as ${placesInWords('channels.redis')}.`,
+  )
 }
 
 function prefixOf(choice: Choice): string {

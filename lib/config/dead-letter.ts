@@ -2,7 +2,7 @@
 import { MqttasgiError } from '../core/errors.ts'
 import { topicFault } from '../core/topic.ts'
 import type { Choice } from './choice.ts'
-import type { OptionPath } from './options.ts'
+import { type OptionPath, placesInWords } from './options.ts'
 import { redisUrl } from './redis-url.ts'
 import type { BrokerSettings, DeadLetterSettings } from './settings.ts'
 import { show } from './value.ts'
@@ -49,5 +49,8 @@ function needed(choice: Choice, path: OptionPath, mend: string): string {
   const value = choice.text(path)
   if (value !== undefined) return value
   const store = `deadLetter.store is ${choice.text('deadLetter.store')} (${choice.source('deadLetter.store')})`
-  throw new MqttasgiError('ERR_CONFIG_INCOMPLETE', `${store}, and there is no ${path}. ${mend} as ${path}.`)
+  throw new MqttasgiError(
+    'ERR_CONFIG_INCOMPLETE',
+    `${store}, and there is no ${path}. ${mend}, as ${placesInWords(path)}.`,
+  )
 }

@@ -145,16 +145,18 @@ function parseYamlWith(loader: Loader): Load {
     } catch (error) {
       throw new MqttasgiError(
         'ERR_CONFIG_FILE',
-        `${file} is not YAML: it can not be read on${positionOf(error)}.`,
+        `${file} is not YAML: it can not be read on${positionOf(error, content)}.`,
       )
     }
   }
 }
 
-function positionOf(error: unknown): string {
+function positionOf(error: unknown, content?: string): string {
   const mark: unknown = error instanceof Error && 'mark' in error ? error.mark : undefined
   if (typeof mark !== 'object' || mark === null || !('line' in mark)) return ''
-  return ` at line ${Number(mark.line) + 1}`
+  // What is missed at the end is missed behind the last line.
+  const last = content === undefined ? Infinity : content.trimEnd().split('\n').length
+  return ` at line ${Math.min(Number(mark.line) + 1, last)}`
 }
 
 async function asked(result: Promise<CosmiconfigResult>): Promise<CosmiconfigResult> {

@@ -608,6 +608,12 @@ export function optionAt(path: string): OptionEntry | undefined {
   return options.find((option) => option.path === path)
 }
 
+/** All the places to give an option, for a message that asks for it. */
+export function placesInWords(path: OptionPath): string {
+  const option = optionAt(path)
+  return option === undefined ? path : `${path}, ${option.flag.long} or ${option.env}`
+}
+
 /** Whether an option can stand in a configuration file or in the options of `serve()`. */
 export function isInFile(option: OptionEntry): boolean {
   return option.path !== 'config'

@@ -5,6 +5,7 @@ import { loadApplication } from '../../lib/config/application-file.ts'
 import { type LoadOptions, loadConfig } from '../../lib/config/load.ts'
 import * as config from '../../lib/config/index.ts'
 import { createLoader } from '../../lib/config/modules.ts'
+import { Secret } from '../../lib/config/secret.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const own = { 'mqttasgi/config': config }
@@ -324,4 +325,52 @@ test('what two loaded files import is loaded once, and the loader can name all f
     [...loader.files()].sort(),
     ['a.ts', 'b.mjs', 'state.ts'].map((name) => join(folder, name)),
   )
+})
+
+const openQuotes: readonly (readonly [text: string, line: number])[] = [
+  ['MQTT_PORT=1\nMQTT_PASSWORD="canary\n', 2],
+  ["export MQTT_PASSWORD='canary", 1],
+  // It would reach to the next quote that there is, and swallow what lies between.
+  ['A=1\n\n MQTT_PASSWORD = "canary\nMQTT_PORT="1884"\n', 3],
+  ["MQTT_PASSWORD='canary\n# don't\n", 1],
+]
+for (const [text, line] of openQuotes) {
+  test(`a quote in .env that is not closed is refused with its line: ${JSON.stringify(text)}`, async (t) => {
+    const folder = temporaryFolder(t, { '.env': text })
+    const error = await t.throwsAsync(load(folder), { code: 'ERR_CONFIG_FILE' })
+    t.is(
+      error?.message,
+      `${join(folder, '.env')} can not be read: the value at line ${line} begins with a quote that is not closed. Close it, or put the value into other quotes.`,
+    )
+  })
+}
+
+test('quotes in .env that are closed, or that no value begins with, are none of that', async (t) => {
+  const folder = temporaryFolder(t, {
+    '.env': `# don't\nMQTT_USERNAME="'u'" # it's\nMQTT_PASSWORD='two\nA=lines'\nMQTT_CLIENT_ID=it's\nA=\nB=""\n`,
+  })
+  const { broker } = await load(folder)
+  t.is(broker.username, "'u'")
+  t.is(broker.clientId, "it's")
+  t.is(broker.password instanceof Secret ? broker.password.reveal() : '', 'two\nA=lines')
+})
+
+for (const text of ['a:\n  b: "c\n  d: 1\n', 'a: [1\nb\nc\n\n\n', 'a: {\nb: 1\nc: "2']) {
+  test(`a mistake in YAML is in one of its lines: ${JSON.stringify(text)}`, async (t) => {
+    const folder = temporaryFolder(t, { 'mqttasgi.config.yaml': text })
+    const error = await t.throwsAsync(load(folder), { code: 'ERR_CONFIG_FILE' })
+    t.regex(error?.message ?? '', /at line [1-3]\.$/)
+  })
+}
+
+test('where the address of a Redis is missing, all places to give it are named', async (t) => {
+  const folder = temporaryFolder(t)
+  await t.throwsAsync(load(folder, { flags: { 'channel-layer': 'redis' } }), {
+    code: 'ERR_CONFIG_INCOMPLETE',
+    message: /as channels\.redis, --channel-redis or MQTTASGI_CHANNEL_REDIS\.$/,
+  })
+  await t.throwsAsync(load(folder, { flags: { 'dead-letter-store': 'redis' } }), {
+    code: 'ERR_CONFIG_INCOMPLETE',
+    message: /, as deadLetter\.redis, --dead-letter-redis or MQTTASGI_DEAD_LETTER_REDIS\.$/,
+  })
 })
