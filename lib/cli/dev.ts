@@ -38,6 +38,7 @@ class DevSession {
   readonly #context: CommandContext
   readonly #watch: FileWatch
   #broker: EmbeddedBroker | undefined
+  #saidBroker: string | undefined
   #onChange: (happening: Happening) => void = () => {}
 
   constructor(context: CommandContext) {
@@ -108,10 +109,19 @@ class DevSession {
   async #flagsFor(settings: Settings): Promise<Texts> {
     const { flags } = this.#context.invocation
     const verbosity = settings.sources['verbosity'] === 'default' ? { verbosity: '1' } : {}
-    if (isBrokerGiven(settings)) return { ...verbosity, ...flags }
+    if (isBrokerGiven(settings)) {
+      this.#sayBroker(settings.broker.address)
+      return { ...verbosity, ...flags }
+    }
     this.#broker ??= await this.#startBroker()
     const url = optionAt('broker.url')
     return { ...verbosity, ...flags, ...(url === undefined ? {} : { [flagKey(url.flag)]: this.#broker.url }) }
+  }
+
+  // The one of its own says so itself, and at a restart it is no news.
+  #sayBroker(address: string): void {
+    if (this.#saidBroker !== address) this.#context.terminal.say(`the broker is ${address}`)
+    this.#saidBroker = address
   }
 
   async #startBroker(): Promise<EmbeddedBroker> {

@@ -1,10 +1,11 @@
 // The command line from its words to its exit code.
 import type { Texts } from '../config/levels.ts'
 import { optionAt } from '../config/options.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import type { Command } from './command.ts'
 import { type CrashSource, endOnCrash } from './crash.ts'
 import { exitCodeOf, exitCodes } from './exit-codes.ts'
-import { type CommandName, parseCommandLine } from './program.ts'
+import { type CommandName, commandNames, parseCommandLine } from './program.ts'
 import { type SignalSource, StopSignals } from './signals.ts'
 import { type Streams, Terminal } from './terminal.ts'
 import { version } from './version.ts'
@@ -43,6 +44,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
   terminal.hide(env[optionAt('broker.password')?.env ?? ''])
   const signals = new StopSignals(process, exit)
   const stopWatching = endOnCrash(process, terminal, exit)
+  let word: string | undefined
   try {
     const parsed = parseCommandLine(argv, version())
     if ('text' in parsed) {
@@ -50,6 +52,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
       return exitCodes.clean
     }
     const { invocation } = parsed
+    word = invocation.word
     terminal.hide(invocation.flags['password'])
     // Other users had a moment to read it, and a warning says so; they need not have for ever.
     if (isSecretIn(invocation.flags)) process.title = `mqttasgi ${invocation.command}`
@@ -57,7 +60,7 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
     const command = await commands[invocation.command]()
     return await command({ invocation, terminal, signals, cwd, env, bin })
   } catch (error) {
-    terminal.fail(error)
+    terminal.fail(word === undefined ? error : withCommands(error, word))
     return exitCodeOf(error)
   } finally {
     stopWatching()
@@ -69,4 +72,11 @@ export async function main(argv: readonly string[], surroundings: Surroundings):
 function isSecretIn({ password, url, 'ws-path': path, ...flags }: Texts): boolean {
   const texts = [url, path, flags['dead-letter-redis'], flags['channel-redis']]
   return password !== undefined || texts.some((text) => text !== undefined && /[@?]/.test(text))
+}
+
+// A word that was taken for a file, for no command is like it.
+function withCommands(error: unknown, word: string): unknown {
+  if (!(error instanceof MqttasgiError) || error.code !== 'ERR_APPLICATION_FILE') return error
+  const more = `"${word}" is no command either: there are ${commandNames.join(', ')}.`
+  return new MqttasgiError(error.code, `${error.message} ${more}`, { cause: error })
 }

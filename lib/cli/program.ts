@@ -25,6 +25,8 @@ export interface Invocation {
   readonly command: CommandName
   /** The application as it was named, `./file.ts#export`. */
   readonly application: string | undefined
+  /** The same where no command was named and it is one bare word, which may have been meant as one. */
+  readonly word?: string
   /** Of `match`. */
   readonly topic: string | undefined
   /** Of `dlq`: what to do, with which letters, and its own flags. */
@@ -121,7 +123,9 @@ export function parseCommandLine(argv: readonly string[], version: string): Pars
     throw usageError(error)
   }
   if (invocation === undefined) return { text: output.join('') }
-  return { invocation }
+  const { application } = invocation
+  const isWord = command === undefined && application !== undefined && isBare(application)
+  return { invocation: isWord ? { ...invocation, word: application } : invocation }
 }
 
 function makeProgram(
@@ -138,6 +142,7 @@ function makeProgram(
     .configureOutput({ writeOut: write, writeErr: () => {} })
     .configureHelp({ optionTerm: termOf, visibleOptions, visibleCommands: () => [], helpWidth: 110 })
     .addHelpText('after', brackets)
+    .addHelpText('after', ownFlags())
     .addHelpText('after', examples)
   for (const entry of commands) addCommand(program, entry, found)
   return program
@@ -152,6 +157,14 @@ function description(): string {
         `  ${[name, takesTopic ? '<topic>' : operands].filter(Boolean).join(' ').padEnd(15)} ${summary}`,
     )
   return ['Runs MQTT applications.', '', 'Commands:', ...rows].join('\n')
+}
+
+function ownFlags(): string {
+  const names = commands
+    .filter(({ flags, hasJson }) => flags !== undefined || hasJson)
+    .map(({ name }) => name)
+  const list = `${names.slice(0, -1).join(', ')} and ${names.at(-1)}`
+  return `\nFlags of their own have ${list}: ${names.map((name) => `mqttasgi ${name} --help`).join(', ')}.`
 }
 
 function addCommand(program: Command, entry: CommandEntry, found: (invocation: Invocation) => void): void {
@@ -239,13 +252,20 @@ function visibleOptions(command: Command): Option[] {
   return [...(of?.options ?? []), ...own, new Option('-h, --help', 'show this help')]
 }
 
+/** All that can be asked for. */
+export const commandNames: readonly string[] = commands.flatMap(({ name, hidden }) => (hidden ? [] : [name]))
+
+// The path of a file has at least one of these.
+function isBare(word: string): boolean {
+  return !/[./#\\]/.test(word)
+}
+
 // `mqttasgi rutes` would look for an application of that name.
 function refuseMistypedCommand([first, ...others]: readonly (string | undefined)[]): void {
-  if (first === undefined || /[./#\\]/.test(first)) return
-  const names = commands.flatMap(({ name, hidden }) => (hidden ? [] : [name]))
-  const near = nearest(first, names)
+  if (first === undefined || !isBare(first)) return
+  const near = nearest(first, commandNames)
   if (near === undefined && others.length === 0) return
-  const hint = near === undefined ? `There are ${names.join(', ')}.` : `Did you mean ${near}?`
+  const hint = near === undefined ? `There are ${commandNames.join(', ')}.` : `Did you mean ${near}?`
   throw new MqttasgiError(
     'ERR_USAGE',
     `there is no command ${first}. ${hint} A file is written as ./${first}.`,

@@ -49,6 +49,7 @@ test('dev runs on a broker of its own that outlives restarts, and starts again o
   command.signal('SIGINT')
   t.is(await command.ended, 0)
   t.regex(command.output(), /SIGINT: stopping/)
+  t.notRegex(command.output(), /the broker is /)
   t.notRegex(command.output(), /clean session/)
 })
 
@@ -73,6 +74,7 @@ test('dev uses the broker that is given, and hands passwords to its process unse
   await command.seen(/ERR_CONFIG_KEY/)
   writeFileSync(join(cwd, 'my.json'), '{}')
   await command.seen(/running/)
+  t.regex(command.output(), new RegExp(`the broker is ${broker.url}\\n`))
   t.is(broker.clients, 1)
   await broker.publish('slow', '')
   await broker.publish('stuck', '')

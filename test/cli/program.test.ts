@@ -70,6 +70,19 @@ test('--help names the commands first, and not the one that is none of the userâ
   t.regex(helpOf('help match'), /mqttasgi match \[options\] <topic> \[application\]/)
 })
 
+test('--help says where the flags of a command are that has some of its own', (t) => {
+  t.regex(
+    helpOf('--help'),
+    /\nFlags of their own have plan, doctor and dlq: mqttasgi plan --help, mqttasgi doctor --help, mqttasgi dlq --help\.\n/,
+  )
+  t.regex(helpOf('dlq --help'), /--since <?TIME>?/)
+})
+
+test('a bare word may have been meant as a command', (t) => {
+  t.deepEqual(parse('foo'), { ...nothing, application: 'foo', word: 'foo' })
+  t.deepEqual(parse('run foo'), { ...nothing, application: 'foo' })
+})
+
 test('--version is the version', (t) => {
   t.is(parse('--version'), '1.2.3\n')
   t.is(parse('-V'), '1.2.3\n')

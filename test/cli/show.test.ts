@@ -227,7 +227,14 @@ test(
   /^mqttasgi: there is no application to run\. Name its file, as in mqttasgi \.\/app\.ts, or write application: '\.\/app\.ts' into mqttasgi\.config\.ts\. \(ERR_APPLICATION_MISSING\)\n$/,
 )
 test(failing, [], {}, 78, /ERR_APPLICATION_MISSING/)
-test(failing, ['./missing.ts'], {}, 78, /ERR_APPLICATION_FILE/)
+test(failing, ['./missing.ts'], {}, 78, /ENOENT\)\. \(ERR_APPLICATION_FILE\)/)
+test(
+  failing,
+  ['foo'],
+  {},
+  78,
+  /foo can not be read: .* "foo" is no command either: there are run, dev, routes, match, config, plan, doctor, dlq, channel\. \(ERR_APPLICATION_FILE\)/,
+)
 test(
   failing,
   ['./app.ts#ap'],
