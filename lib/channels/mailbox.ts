@@ -23,6 +23,11 @@ export class Mailbox {
     return this.#unread.length === 0 && this.#waiters.size === 0
   }
 
+  /** How many events wait. */
+  get unread(): number {
+    return this.#unread.length
+  }
+
   /** Somebody waits for the next event. */
   get isAwaited(): boolean {
     return this.#waiters.size > 0
@@ -74,9 +79,9 @@ export class Mailbox {
     return count
   }
 
-  /** Forgets all events. */
-  clear(): void {
-    this.#unread.length = 0
+  /** Forgets all events, and gives those there were. */
+  clear(): readonly Buffer[] {
+    return this.#unread.splice(0).map(({ bytes }) => bytes)
   }
 
   /** Tells all who wait why nothing comes. */

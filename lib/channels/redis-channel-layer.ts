@@ -21,6 +21,7 @@ import { MqttasgiError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { redisAddress } from '../redis/open.ts'
+import { withinTime } from '../time-limit.ts'
 import { channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
 import { RedisIntake } from './redis-intake.ts'
 import { RedisKeys } from './redis-keys.ts'
@@ -45,6 +46,8 @@ const END_DIGITS = 13
 const CHANNELS_AT_ONCE = 100
 // Four times as long as a process says that it is there.
 const ALIVE_MS = 60_000
+// A Redis that does not answer holds up nobody's end for longer.
+const LAST_MS = 2_000
 
 /**
  * A channel layer over Redis 5 or newer, for which `ioredis` must be installed. An event is in Redis until somebody
@@ -67,6 +70,7 @@ export class RedisChannelLayer implements ChannelLayer {
   readonly #link: RedisLink
   readonly #intake: RedisIntake
   #isClosed = false
+  #closing: Promise<void> | undefined = undefined
 
   /** Connects when it is used. Throws `ERR_CONFIG_VALUE` for a limit that is none, `ERR_CHANNEL_NAME` for a prefix. */
   constructor({
@@ -124,9 +128,9 @@ export class RedisChannelLayer implements ChannelLayer {
   }
 
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
-    this.#assertOpen()
     assertOwn(channel, this.#client)
     for (;;) {
+      this.#assertOpen()
       const event = await this.#intake.receive(channel, signal)
       try {
         const decoded = decodeEvent(event.subarray(END_DIGITS))
@@ -195,8 +199,15 @@ export class RedisChannelLayer implements ChannelLayer {
 
   async close(): Promise<void> {
     this.#isClosed = true
-    this.#intake.close(channelsClosed(this.name))
+    await (this.#closing ??= this.#end())
+  }
+
+  async #end(): Promise<void> {
+    // What is taken already needs the connection once more.
+    const emptied = this.#intake.close(channelsClosed(this.name))
+    await withinTime(LAST_MS, emptied, () => new Error()).catch(() => {})
     await this.#link.close()
+    for (const [channel, count] of this.#intake.left()) this.#expired(channel, count)
   }
 
   // Each script has the keys of some channels, so that it does not hold up others for long.

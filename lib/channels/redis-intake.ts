@@ -24,7 +24,10 @@ interface Place {
   readonly box: Mailbox
   /** There may be an event. */
   isRung: boolean
-  isAsking: boolean
+  /** Settles when nothing is asked for any more. */
+  asking: Promise<void> | undefined
+  /** Events that are on their way back. */
+  returning: number
 }
 
 export class RedisIntake {
@@ -41,7 +44,8 @@ export class RedisIntake {
     signal?.throwIfAborted()
     let place = this.#places.get(channel)
     if (place === undefined) {
-      place = { box: new Mailbox(Number.POSITIVE_INFINITY), isRung: false, isAsking: false }
+      const box = new Mailbox(Number.POSITIVE_INFINITY)
+      place = { box, isRung: false, asking: undefined, returning: 0 }
       this.#places.set(channel, place)
     }
     const event = place.box.take(signal)
@@ -66,22 +70,29 @@ export class RedisIntake {
     for (const end of this.#pauses) end()
   }
 
-  close(error: Error): void {
+  /** Tells all who wait why nothing comes. Resolves when what was taken for them is back, or could not be put back. */
+  async close(reason: Error): Promise<void> {
     this.#isClosed = true
-    for (const place of this.#places.values()) place.box.fail(error)
+    for (const place of this.#places.values()) place.box.fail(reason)
     for (const end of this.#pauses) end()
+    await Promise.all([...this.#places].map(([channel, place]) => this.#empty(channel, place)))
+  }
+
+  /** How many events of each channel are out of Redis, and with nobody. */
+  left(): readonly (readonly [channel: string, count: number])[] {
+    return [...this.#places].map(([channel, { box, returning }]) => [channel, box.unread + returning])
   }
 
   #ring(channel: string, place: Place): void {
     place.isRung = true
-    if (!place.isAsking) void this.#ask(channel, place)
+    if (this.#isWanted(place)) place.asking ??= this.#ask(channel, place)
   }
 
   async #ask(channel: string, place: Place): Promise<void> {
-    place.isAsking = true
-    for (let tries = 0; place.isRung && place.box.isAwaited && !this.#isClosed;) {
+    for (let tries = 0; place.isRung && this.#isWanted(place);) {
       try {
         await this.#options.listen(channel)
+        if (!this.#isWanted(place)) break
         place.isRung = false
         const event = await this.#options.take(channel)
         if (event !== undefined) await this.#give(channel, place, event)
@@ -93,19 +104,37 @@ export class RedisIntake {
         place.isRung = true
       }
     }
-    place.isAsking = false
+    place.asking = undefined
     this.#forget(channel, place)
+  }
+
+  #isWanted({ box }: Place): boolean {
+    return box.isAwaited && !this.#isClosed
   }
 
   async #give(channel: string, place: Place, event: Buffer): Promise<void> {
     // There may be more behind it.
     place.isRung = true
-    if (place.box.isAwaited || this.#isClosed) place.box.offer(event, Number.POSITIVE_INFINITY)
-    // Where that fails too, it waits here for whoever receives next.
-    else
-      await this.#options
-        .putBack(channel, event)
-        .catch(() => place.box.offer(event, Number.POSITIVE_INFINITY))
+    if (place.box.isAwaited) place.box.offer(event, Number.POSITIVE_INFINITY)
+    else await this.#putBack(channel, place, event)
+  }
+
+  // Where that fails too, it waits here for whoever receives next.
+  async #putBack(channel: string, place: Place, event: Buffer): Promise<void> {
+    place.returning++
+    try {
+      await this.#options.putBack(channel, event)
+    } catch {
+      place.box.offer(event, Number.POSITIVE_INFINITY)
+    }
+    place.returning--
+  }
+
+  async #empty(channel: string, place: Place): Promise<void> {
+    await place.asking
+    // Each is put in front of those that are there.
+    for (const event of place.box.clear().toReversed()) await this.#putBack(channel, place, event)
+    this.#forget(channel, place)
   }
 
   async #pause(error: Error, tries: number): Promise<void> {
@@ -123,7 +152,7 @@ export class RedisIntake {
   }
 
   #forget(channel: string, place: Place): void {
-    if (place.box.isIdle && !place.isAsking && this.#places.get(channel) === place)
+    if (place.box.isIdle && place.asking === undefined && this.#places.get(channel) === place)
       this.#places.delete(channel)
   }
 }

@@ -15,7 +15,7 @@ export interface ChannelCounters {
   received: number
   /** Events that found no room, one for each channel that was full. */
   full: number
-  /** Events that nobody received within the expiry, as far as this process has seen it. */
+  /** Events that nobody received within the expiry, or before the layer that held them was closed, as far as this process has seen it. */
   expired: number
   /** What came from elsewhere and is no event. */
   unreadable: number

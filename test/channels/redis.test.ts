@@ -1,8 +1,9 @@
 // The layer over a real Redis: the contract, a cluster's rule for keys, and a Redis that is gone, silent or slow.
 import type { ExecutionContext } from 'ava'
-import { Redis } from 'ioredis'
+import { Redis, type RedisOptions } from 'ioredis'
 import { RedisChannelLayer, type RedisChannelLayerOptions } from '../../lib/channels/redis-channel-layer.ts'
 import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
 import { type RedisServer, startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -237,4 +238,55 @@ test('a Redis that is slow is waited for within the time, and not beyond it', as
   await throwsCode(t, hasty.send('b', { type: 'hasty' }), 'ERR_CHANNEL_LAYER')
   await sending
   t.is((await waiting).type, 'patient')
+})
+
+/** An ioredis whose answers to what takes an event come late: `taken` resolves when there is one, `gate` lets it through. */
+function lateRedis(): { importRedis: () => Promise<unknown>; taken: Deferred; gate: Deferred } {
+  const [taken, gate] = [new Deferred(), new Deferred()]
+  class Late extends Redis {
+    constructor(url: string, options: RedisOptions & { replyMapping?: 'legacy' }) {
+      super(url, options)
+      const call = this.callBuffer.bind(this) as (...command: readonly unknown[]) => Promise<unknown>
+      const callBuffer = async (...command: readonly unknown[]): Promise<unknown> => {
+        const answer = await call(...command)
+        taken.resolve()
+        await gate.promise
+        return answer
+      }
+      Object.assign(this, { callBuffer })
+    }
+  }
+  return { importRedis: async () => ({ Redis: Late }), taken, gate }
+}
+
+test('what Redis has given out for a receive that was given up is in Redis again when the layer is closed', async (t) => {
+  const server = await start(t)
+  const { gate, importRedis, taken } = lateRedis()
+  const [layer, other] = [layerOf(t, server, { importRedis }), layerOf(t, server)]
+  await other.send('jobs', { type: 'job' })
+  const end = new AbortController()
+  const receiving = t.throwsAsync(layer.receive('jobs', end.signal), { message: 'enough' })
+  await taken.promise
+  end.abort(new Error('enough'))
+  await receiving
+  const closing = layer.close()
+  gate.resolve()
+  await closing
+  t.is((await other.receive('jobs')).type, 'job')
+  t.is(layer.counters.expired, 0)
+})
+
+test('what can not be put back when the layer is closed is counted', async (t) => {
+  const server = await start(t)
+  const { gate, importRedis, taken } = lateRedis()
+  const layer = layerOf(t, server, { importRedis })
+  await layer.send('jobs', { type: 'job' })
+  const receiving = throwsCode(t, layer.receive('jobs'), 'ERR_CHANNEL_CLOSED')
+  await taken.promise
+  await server.kill()
+  const closing = layer.close()
+  await receiving
+  gate.resolve()
+  await closing
+  t.is(layer.counters.expired, 1)
 })
