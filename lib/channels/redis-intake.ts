@@ -2,6 +2,7 @@
 import type { Backoff } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError } from '../core/errors.ts'
+import { Lingering } from './lingering.ts'
 import { Mailbox } from './mailbox.ts'
 
 /** What asking takes. */
@@ -12,7 +13,7 @@ export interface RedisIntakeOptions {
   readonly take: (channel: string) => Promise<Buffer | undefined>
   /** Whoever it was taken for has gone. */
   readonly putBack: (channel: string, event: Buffer) => Promise<void>
-  /** It was rung for a channel that nobody waits for. */
+  /** Nobody waits for the channel any more. */
   readonly idle: (channel: string) => void
   /** Asking has failed, and is tried again. */
   readonly failed: (error: Error) => void
@@ -34,14 +35,19 @@ export class RedisIntake {
   readonly #options: RedisIntakeOptions
   readonly #places = new Map<string, Place>()
   readonly #pauses = new Set<() => void>()
+  readonly #lingering: Lingering
   #isClosed = false
 
   constructor(options: RedisIntakeOptions) {
     this.#options = options
+    this.#lingering = new Lingering(options.after, (channel) => {
+      if (this.#places.get(channel)?.box.isAwaited !== true) options.idle(channel)
+    })
   }
 
   async receive(channel: string, signal?: AbortSignal): Promise<Buffer> {
     signal?.throwIfAborted()
+    this.#lingering.back(channel)
     let place = this.#places.get(channel)
     if (place === undefined) {
       const box = new Mailbox(Number.POSITIVE_INFINITY)
@@ -61,7 +67,7 @@ export class RedisIntake {
   rung(channel: string): void {
     const place = this.#places.get(channel)
     if (place?.box.isAwaited === true) this.#ring(channel, place)
-    else this.#options.idle(channel)
+    else this.#lingering.left(channel)
   }
 
   /** Every channel may have one. */
@@ -73,6 +79,7 @@ export class RedisIntake {
   /** Tells all who wait why nothing comes. Resolves when what was taken for them is back, or could not be put back. */
   async close(reason: Error): Promise<void> {
     this.#isClosed = true
+    this.#lingering.close()
     for (const place of this.#places.values()) place.box.fail(reason)
     for (const end of this.#pauses) end()
     await Promise.all([...this.#places].map(([channel, place]) => this.#empty(channel, place)))
@@ -152,7 +159,8 @@ export class RedisIntake {
   }
 
   #forget(channel: string, place: Place): void {
-    if (place.box.isIdle && place.asking === undefined && this.#places.get(channel) === place)
-      this.#places.delete(channel)
+    if (!place.box.isIdle || place.asking !== undefined || this.#places.get(channel) !== place) return
+    this.#places.delete(channel)
+    this.#lingering.left(channel)
   }
 }

@@ -1,8 +1,9 @@
 // Those who wait for events in Redis, without Redis: what was taken for somebody who has gone is put back.
 import test from 'ava'
+import { LINGER_MS } from '../../lib/channels/lingering.ts'
 import { RedisIntake, type RedisIntakeOptions } from '../../lib/channels/redis-intake.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { settled } from '../helpers/fake-clock.ts'
+import { FakeClock, settled } from '../helpers/fake-clock.ts'
 
 interface Scene {
   readonly intake: RedisIntake
@@ -108,4 +109,31 @@ test('nothing is taken for somebody who has gone before it can be heard', async 
   heard.resolve()
   await intake.close(closed)
   t.is(takes, 0)
+})
+
+test('whose receive was given up is idle a moment later, unless he is back', async (t) => {
+  const clock = new FakeClock()
+  const idle: string[] = []
+  const { intake, taken } = await givenUp({
+    after: (ms, callback) => clock.after(ms, callback),
+    idle: (channel) => void idle.push(channel),
+  })
+  taken.resolve(undefined)
+  await settled()
+  t.deepEqual(idle, [])
+  const end = new AbortController()
+  const receiving = t.throwsAsync(intake.receive('a', end.signal), { message: 'enough' })
+  clock.advance(LINGER_MS)
+  await settled()
+  t.deepEqual(idle, [])
+  end.abort(new Error('enough'))
+  await receiving
+  clock.advance(LINGER_MS - 1)
+  intake.rung('a')
+  clock.advance(1)
+  t.deepEqual(idle, ['a'])
+  intake.rung('a')
+  t.is(clock.timers, 1)
+  await intake.close(closed)
+  t.is(clock.timers, 0)
 })

@@ -290,3 +290,19 @@ test('what can not be put back when the layer is closed is counted', async (t) =
   await closing
   t.is(layer.counters.expired, 1)
 })
+
+test('no bell is left of receives that were given up', async (t) => {
+  const server = await start(t)
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  const layer = layerOf(t, server)
+  const bells = async (): Promise<number> =>
+    ((await admin.call('PUBSUB', 'CHANNELS', '*')) as string[]).length
+  const ends = Array.from({ length: 100 }, () => new AbortController())
+  const all = ends.map(({ signal }, i) => t.throwsAsync(layer.receive(`reply.${i}`, signal)))
+  while ((await bells()) < 100) await new Promise((resolve) => setTimeout(resolve, 5))
+  for (const end of ends) end.abort(new Error('enough'))
+  await Promise.all(all)
+  while ((await bells()) > 0) await new Promise((resolve) => setTimeout(resolve, 5))
+  t.pass()
+})
