@@ -1,24 +1,23 @@
 // Channels that nobody receives from any more: given up a moment later, for whoever receives in a loop is back before that.
 import type { Clock } from '../core/clock.ts'
 
-/** How long after the last receive. */
-export const LINGER_MS = 100
-
 export class Lingering {
   readonly #after: Clock['after']
+  readonly #ms: number
   readonly #giveUp: (channel: string) => void
   readonly #waiting = new Map<string, () => void>()
   #isClosed = false
 
-  constructor(after: Clock['after'], giveUp: (channel: string) => void) {
+  constructor(after: Clock['after'], ms: number, giveUp: (channel: string) => void) {
     this.#after = after
+    this.#ms = ms
     this.#giveUp = giveUp
   }
 
   /** Nobody receives from it. */
   left(channel: string): void {
     if (this.#isClosed || this.#waiting.has(channel)) return
-    const cancel = this.#after(LINGER_MS, () => {
+    const cancel = this.#after(this.#ms, () => {
       this.#waiting.delete(channel)
       this.#giveUp(channel)
     })
@@ -29,6 +28,11 @@ export class Lingering {
   back(channel: string): void {
     this.#waiting.get(channel)?.()
     this.#waiting.delete(channel)
+  }
+
+  /** It was left just now. */
+  isLingering(channel: string): boolean {
+    return this.#waiting.has(channel)
   }
 
   /** Gives up nothing from now on. */

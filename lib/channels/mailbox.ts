@@ -46,10 +46,15 @@ export class Mailbox {
     return true
   }
 
+  /** The oldest event, if there is one. Expire first. */
+  next(): Buffer | undefined {
+    return this.#unread.shift()?.bytes
+  }
+
   /** The oldest event, or the next one that comes; rejects with the reason of the signal. Expire first. */
   take(signal?: AbortSignal): Promise<Buffer> {
-    const oldest = this.#unread.shift()
-    if (oldest !== undefined) return Promise.resolve(oldest.bytes)
+    const oldest = this.next()
+    if (oldest !== undefined) return Promise.resolve(oldest)
     return new Promise((resolve, reject) => {
       const aborted = (): void => {
         this.#waiters.delete(waiter)

@@ -47,6 +47,21 @@ export class Mailboxes {
     return this.#fresh(channel).take(signal)
   }
 
+  /** The oldest event of the channel, if there is one. */
+  next(channel: string): Buffer | undefined {
+    return this.#fresh(channel).next()
+  }
+
+  /** How many events wait in the channel. */
+  unread(channel: string): number {
+    return this.#fresh(channel).unread
+  }
+
+  /** The channels that have something. */
+  channels(): readonly string[] {
+    return [...this.#boxes].flatMap(([channel, box]) => (box.isIdle ? [] : [channel]))
+  }
+
   /** Somebody waits for the next event of the channel. */
   isAwaited(channel: string): boolean {
     return this.#boxes.get(channel)?.isAwaited === true
@@ -62,9 +77,14 @@ export class Mailboxes {
     for (const box of this.#boxes.values()) box.clear()
   }
 
-  /** Tells all who wait why nothing comes, and forgets the rest. */
-  close(error: Error): void {
+  /** Tells all who wait why nothing comes. */
+  failAll(error: Error): void {
     for (const box of this.#boxes.values()) box.fail(error)
+  }
+
+  /** Forgets all events, which nobody has received in time: counted and traced. */
+  close(): void {
+    for (const [channel, box] of this.#boxes) this.#lost(channel, box.clear().length)
     this.#boxes.clear()
   }
 
@@ -79,9 +99,12 @@ export class Mailboxes {
   }
 
   #expire(channel: string, box: Mailbox): void {
-    const { clock, counters, layer } = this.#options
-    const count = box.expire(clock.now())
+    this.#lost(channel, box.expire(this.#options.clock.now()))
+  }
+
+  #lost(channel: string, count: number): void {
     if (count === 0) return
+    const { counters, layer } = this.#options
     counters.expired += count
     traceChannelLoss({ layer, channel, reason: 'expired', count })
   }

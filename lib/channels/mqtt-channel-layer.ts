@@ -28,7 +28,9 @@ import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
 import { MqttReceiver } from './mqtt-receiver.ts'
+import { MqttSharing } from './mqtt-sharing.ts'
 import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
+import { systemClock } from '../system-clock.ts'
 import { withinTime } from '../time-limit.ts'
 
 /** How much it keeps, and for how long. */
@@ -42,11 +44,13 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
   /** Called at the end of `close()`. */
   readonly ended?: (() => Promise<unknown>) | undefined
   /** For tests: where the time comes from. */
-  readonly clock?: Pick<Clock, 'now'> | undefined
+  readonly clock?: Clock | undefined
 }
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const MOST_SAID = 100
+// A broker that does not answer holds up nobody's end for longer.
+const LAST_MS = 2_000
 
 // What the layer itself has to say is not the broker's failure.
 const ownCodes: ReadonlySet<string> = new Set([
@@ -86,18 +90,18 @@ export class MqttChannelLayer implements ChannelLayer {
   readonly #control: MqttControl
   readonly #receiver: MqttReceiver
   readonly #seen = new SeenEvents()
-  // Channels of no process that this one receives from.
-  readonly #shared = new Set<string>()
+  readonly #sharing: MqttSharing
   readonly #saidFull = new Set<string>()
   #published = 0
   #isClosed = false
+  #isOver = false
 
   /** Throws `ERR_CONFIG_VALUE` for a limit that is none, `ERR_CHANNEL_NAME` for a prefix. */
   constructor({
     prefix = 'asgi',
     timeout = 5,
     log = silentLog,
-    clock = performance,
+    clock = systemClock,
     ended = async () => {},
     ...limits
   }: MqttChannelLayerOptions = {}) {
@@ -116,6 +120,14 @@ export class MqttChannelLayer implements ChannelLayer {
       id: `channels ${prefix}`,
       filters: [this.#topics.own, this.#topics.flush],
       arrived: (message) => this.#arrived(message),
+    })
+    this.#sharing = new MqttSharing({
+      topics: this.#topics,
+      mailboxes: this.#mailboxes,
+      after: (ms, callback) => clock.after(ms, callback),
+      client: () => this.#receiver.client,
+      publish: (topic, bytes) => this.#publish(topic, bytes),
+      refused: (channel, error) => this.#mailboxes.fail(channel, this.#failure(error)),
     })
     this.#control = new MqttControl({
       publish: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
@@ -145,15 +157,17 @@ export class MqttChannelLayer implements ChannelLayer {
     assertOwn(channel, this.#process)
     const coming = this.#mailboxes.take(channel, signal)
     const isShared = processOf(channel) === undefined
-    if (isShared && signal?.aborted !== true) this.#share(channel)
+    if (isShared && signal?.aborted !== true) this.#sharing.receives(channel)
     try {
       const event = decodeEvent(await coming)
       this.#counters.received++
       return event
     } catch (error) {
       // Others may receive what comes now.
-      if (isShared && !this.#mailboxes.isAwaited(channel)) this.#unshare(channel)
+      if (isShared && !this.#mailboxes.isAwaited(channel)) this.#sharing.leave(channel)
       throw error
+    } finally {
+      if (isShared) this.#sharing.waits(channel)
     }
   }
 
@@ -192,10 +206,12 @@ export class MqttChannelLayer implements ChannelLayer {
   async close(): Promise<void> {
     if (this.#isClosed) return
     this.#isClosed = true
-    this.#mailboxes.close(channelsClosed(this.name))
+    this.#mailboxes.failAll(channelsClosed(this.name))
     for (const group of this.#groups.names()) this.#unsubscribe(this.#topics.group(group))
-    for (const channel of this.#shared) this.#unshare(channel)
     this.#groups.clear()
+    await withinTime(LAST_MS, this.#sharing.end(), () => new Error()).catch(() => {})
+    this.#isOver = true
+    this.#mailboxes.close()
     this.#receiver.close(channelsClosed(this.name))
     await this.#ended()
   }
@@ -238,21 +254,6 @@ export class MqttChannelLayer implements ChannelLayer {
     if (this.#groups.members(group).length === 0) this.#unsubscribe(this.#topics.group(group))
   }
 
-  #share(channel: string): void {
-    if (this.#shared.has(channel)) return
-    this.#shared.add(channel)
-    this.#receiver.client
-      .then((client) => client.subscribe(this.#topics.shared(channel), { qos: 1 }))
-      .catch((error: unknown) => {
-        this.#shared.delete(channel)
-        this.#mailboxes.fail(channel, this.#failure(error))
-      })
-  }
-
-  #unshare(channel: string): void {
-    if (this.#shared.delete(channel)) this.#unsubscribe(this.#topics.shared(channel))
-  }
-
   // Where it fails, something comes that nobody wants, and is passed over.
   #unsubscribe(filter: string): void {
     this.#receiver.client.then((client) => client.unsubscribe(filter)).catch(() => {})
@@ -271,7 +272,7 @@ export class MqttChannelLayer implements ChannelLayer {
 
   #arrived({ topic, payload }: Message): void {
     const use = this.#topics.read(topic)
-    if (use === undefined || this.#isClosed) return
+    if (use === undefined || this.#isOver) return
     try {
       const envelope = decodeEnvelope(payload)
       if (this.#seen.isNew(envelope)) this.#came(use, envelope)
@@ -291,9 +292,12 @@ export class MqttChannelLayer implements ChannelLayer {
     if (use.type === 'control') return this.#control.came(envelope)
     const isOwn = envelope.sender === this.#process
     if (use.type === 'flush') return isOwn ? undefined : this.#flush()
+    if (use.type === 'receivers') return isOwn ? undefined : this.#sharing.heard(use.name, envelope)
     // An event that can not be read must not take the place of one that can.
     decodeEvent(envelope.bytes)
-    if (use.type !== 'group') return this.#offer(use.name, envelope.bytes)
+    if (use.type !== 'group') this.#offer(use.name, envelope.bytes)
+    if (use.type === 'named') this.#sharing.waits(use.name)
+    if (use.type !== 'group') return
     // Its own channels have got it when it was sent.
     if (isOwn) return
     const channels = this.#groups.members(use.name)

@@ -3,11 +3,13 @@ import { processOf } from '../core/channel-name.ts'
 
 /** What a topic is for. */
 export type TopicUse =
-  | { readonly type: 'channel' | 'named' | 'group'; readonly name: string }
+  | { readonly type: 'channel' | 'named' | 'receivers' | 'group'; readonly name: string }
   | { readonly type: 'control' }
   | { readonly type: 'flush' }
 
 const CONTROL = 'control'
+// No name of a channel begins with it.
+const GIVEN = '!'
 
 export class MqttTopics {
   readonly #prefix: string
@@ -44,6 +46,16 @@ export class MqttTopics {
     return `$share/${this.#prefix}/${this.channel(channel)}`
   }
 
+  /** Where those who receive from a channel of no process speak of it. */
+  receivers(channel: string): string {
+    return `${this.#prefix}/receivers/${channel}`
+  }
+
+  /** Where a process is given an event of a channel of no process. */
+  given(client: string, channel: string): string {
+    return `${this.#prefix}/processes/${client}/${GIVEN}${channel}`
+  }
+
   /** Where a process is asked for something. */
   control(client: string): string {
     return `${this.#prefix}/processes/${client}/${CONTROL}`
@@ -54,14 +66,20 @@ export class MqttTopics {
     if (topic === this.flush) return { type: 'flush' }
     if (topic === this.#own + CONTROL) return { type: 'control' }
     return (
+      named('named', this.#own + GIVEN, topic) ??
       named('channel', this.#own, topic) ??
+      named('receivers', `${this.#prefix}/receivers/`, topic) ??
       named('group', `${this.#prefix}/groups/`, topic) ??
       named('named', `${this.#prefix}/channels/`, topic)
     )
   }
 }
 
-function named(type: 'channel' | 'named' | 'group', begin: string, topic: string): TopicUse | undefined {
+function named(
+  type: 'channel' | 'named' | 'receivers' | 'group',
+  begin: string,
+  topic: string,
+): TopicUse | undefined {
   const name = topic.slice(begin.length)
   return topic.startsWith(begin) && name !== '' && !name.includes('/') ? { type, name } : undefined
 }

@@ -21,6 +21,9 @@ export interface RedisIntakeOptions {
   readonly backoff: Backoff
 }
 
+/** How long after its last receive a channel is idle. */
+export const LINGER_MS = 100
+
 interface Place {
   readonly box: Mailbox
   /** There may be an event. */
@@ -40,7 +43,7 @@ export class RedisIntake {
 
   constructor(options: RedisIntakeOptions) {
     this.#options = options
-    this.#lingering = new Lingering(options.after, (channel) => {
+    this.#lingering = new Lingering(options.after, LINGER_MS, (channel) => {
       if (this.#places.get(channel)?.box.isAwaited !== true) options.idle(channel)
     })
   }

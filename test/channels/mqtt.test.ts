@@ -214,3 +214,69 @@ test('a flush reaches the other processes', async (t) => {
   await here.send(channel, { type: 'new' })
   t.is((await there.receive(channel)).type, 'new')
 })
+
+test('a process that has received once and stopped keeps no event from one that goes on', async (t) => {
+  const { here, there, wait, arrived } = await open(t)
+  const got: unknown[] = []
+  const end = new AbortController()
+  const receiving = t.throwsAsync(async () => {
+    for (;;) got.push((await here.receive('jobs', end.signal))['number'])
+  })
+  await arrived()
+  const once = there.receive('jobs')
+  await arrived()
+  for (let i = 0; i < 10; i++) await here.send('jobs', { type: 'job', number: i })
+  await once
+  await arrived()
+  t.is(got.length, 5)
+  for (let i = 0; i < 3; i++) {
+    await wait(250)
+    await arrived()
+  }
+  t.is(got.length, 9)
+  // It has left the channel.
+  for (let i = 10; i < 14; i++) await here.send('jobs', { type: 'job', number: i })
+  await arrived()
+  t.is(got.length, 13)
+  end.abort(new Error('enough'))
+  await receiving
+})
+
+test('whoever comes later gets what a process that has stopped receiving still has', async (t) => {
+  const { here, there, wait, arrived } = await open(t)
+  const first = there.receive('jobs')
+  await arrived()
+  for (let i = 0; i < 4; i++) await here.send('jobs', { type: 'job', number: i })
+  await first
+  await wait(5_000)
+  await arrived()
+  for (let i = 1; i < 4; i++) t.is((await here.receive('jobs'))['number'], i)
+})
+
+test('who is alone and busy for long loses nothing', async (t) => {
+  const { here, there, wait, arrived } = await open(t)
+  const first = there.receive('jobs')
+  await arrived()
+  await here.send('jobs', { type: 'job', number: 0 })
+  await first
+  await wait(10_000)
+  for (let i = 1; i < 4; i++) await here.send('jobs', { type: 'job', number: i })
+  await wait(10_000)
+  await arrived()
+  for (let i = 1; i < 4; i++) t.is((await there.receive('jobs'))['number'], i)
+})
+
+test('at its end a layer gives what waits to those who go on, and counts what nobody wants', async (t) => {
+  const { here, there, arrived } = await open(t)
+  const [own, first] = [await there.newChannel(), there.receive('jobs')]
+  await arrived()
+  for (let i = 0; i < 3; i++) await here.send('jobs', { type: 'job', number: i })
+  await here.send(own, { type: 'own' })
+  await first
+  const next = here.receive('jobs')
+  await arrived()
+  await there.close()
+  t.is((await next)['number'], 1)
+  t.is((await here.receive('jobs'))['number'], 2)
+  t.is(there.counters.expired, 1)
+})

@@ -1,7 +1,6 @@
 // Those who wait for events in Redis, without Redis: what was taken for somebody who has gone is put back.
 import test from 'ava'
-import { LINGER_MS } from '../../lib/channels/lingering.ts'
-import { RedisIntake, type RedisIntakeOptions } from '../../lib/channels/redis-intake.ts'
+import { LINGER_MS, RedisIntake, type RedisIntakeOptions } from '../../lib/channels/redis-intake.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
 
