@@ -120,6 +120,7 @@ export class MqttChannelLayer implements ChannelLayer {
       id: `channels ${prefix}`,
       filters: [this.#topics.own, this.#topics.flush],
       arrived: (message) => this.#arrived(message),
+      ending: () => this.#leave(),
     })
     this.#sharing = new MqttSharing({
       topics: this.#topics,
@@ -207,13 +208,18 @@ export class MqttChannelLayer implements ChannelLayer {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#mailboxes.failAll(channelsClosed(this.name))
-    for (const group of this.#groups.names()) this.#unsubscribe(this.#topics.group(group))
-    this.#groups.clear()
-    await withinTime(LAST_MS, this.#sharing.end(), () => new Error()).catch(() => {})
+    await withinTime(LAST_MS, this.#leave(), () => new Error()).catch(() => {})
     this.#isOver = true
     this.#mailboxes.close()
     this.#receiver.close(channelsClosed(this.name))
     await this.#ended()
+  }
+
+  // Nothing is left of it at the broker, and what waits is given to those who go on.
+  async #leave(): Promise<void> {
+    for (const group of this.#groups.names()) this.#unsubscribe(this.#topics.group(group))
+    this.#groups.clear()
+    await this.#sharing.end()
   }
 
   async #change(change: GroupChange, group: string, channel: string): Promise<void> {

@@ -3,13 +3,15 @@ import { Deferred } from '../core/deferred.ts'
 import type { HostedReceiver } from '../core/hosted.ts'
 import type { Message } from '../core/message.ts'
 import { plainPlan } from '../core/plain-plan.ts'
-import type { Client, Interest, Outcome, Plan } from '../core/receiver.ts'
+import type { Client, DisconnectReason, Interest, Outcome, Plan } from '../core/receiver.ts'
 
 export interface MqttReceiverParts {
   readonly id: string
   /** What it hears as long as it is open. */
   readonly filters: readonly string[]
   readonly arrived: (message: Message) => void
+  /** Its server ends; what is asked of the broker until this resolves is done before. */
+  readonly ending: () => Promise<void>
 }
 
 // Receiving an event is putting it into a mailbox: there is nothing to order, to wait for or to repeat.
@@ -65,13 +67,31 @@ export class MqttReceiver implements HostedReceiver {
     this.#client.resolve(client)
   }
 
-  async disconnected(): Promise<void> {}
+  async disconnected({ type }: DisconnectReason): Promise<void> {
+    if (type === 'lost') return
+    await this.#parts.ending()
+    await this.#giveUp()
+  }
 
   /** Wants nothing more, and gives no client any more. */
   close(error: Error): void {
+    this.#shut()
+    this.#client.reject(error)
+  }
+
+  #shut(): void {
     this.#isOpen = false
     for (const changed of this.#listeners) changed()
-    this.#client.reject(error)
+  }
+
+  // The names of a process are its own: in a session that is kept, they would wait for a process that never comes. What
+  // the client was asked for as well it gives up as well, and says when that is done.
+  async #giveUp(): Promise<void> {
+    const client = await this.client
+    const { filters } = this.#parts
+    await Promise.all(filters.map((filter) => client.subscribe(filter, { qos: 1 })))
+    this.#shut()
+    await Promise.all(filters.map((filter) => client.unsubscribe(filter)))
   }
 
   release(): void {

@@ -96,8 +96,11 @@ export class MqttSharing {
   async #share(channel: string): Promise<void> {
     const { client, topics } = this.#parts
     const connected = await client()
-    const filters = [topics.receivers(channel), topics.shared(channel)]
-    await Promise.all(filters.map((filter) => connected.subscribe(filter, { qos: 1 })))
+    await Promise.all([
+      // What is said there is said again, and is of no use to those who come later.
+      connected.subscribe(topics.receivers(channel), { qos: 0 }),
+      connected.subscribe(topics.shared(channel), { qos: 1 }),
+    ])
     // Others may have what they do not come to.
     if (this.#parts.mailboxes.isAwaited(channel)) this.#say(channel, ANSWER)
   }

@@ -4,9 +4,14 @@ import { setTimeout as wait } from 'node:timers/promises'
 import { channelLayer } from '../../lib/channel-layer.ts'
 import type { ChannelLayer, ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { silentLog } from '../../lib/core/log.ts'
+import { mqttasgi } from '../../lib/core/application.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { serve } from '../../lib/serve.ts'
 import { channelLayerContract, type LayersSetup } from '../contract/channel-layer.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { serverTest } from '../helpers/server-test.ts'
+import { temporaryFolder } from '../helpers/temporary-folder.ts'
+import { KeptLog, newClientId } from '../integration/serving.ts'
 
 const test = serverTest('mosquitto')
 
@@ -37,4 +42,45 @@ for (const protocolVersion of [5, 4] as const) {
     }
   }
   channelLayerContract(test, `mqtt on mosquitto, MQTT ${protocolVersion}`, open)
+
+  test(`a restart in a session that is kept says nothing, and no event waits in it meanwhile (MQTT ${protocolVersion})`, async (t) => {
+    const broker = await startMosquitto()
+    t.teardown(() => broker.stop())
+    const options = {
+      broker: { url: broker.url, protocolVersion, clientId: newClientId(), clean: false },
+      channels: { layer: 'mqtt' },
+      stateDir: temporaryFolder(t),
+      log: new KeptLog(),
+    } as const
+    const got: unknown[] = []
+    const heard = new Deferred()
+    const app = mqttasgi().channel('news', { group: 'all' }, ({ number }) => {
+      if (got.push(number) === 2) heard.resolve()
+    })
+    const sender = await channelLayer({ ...options, broker: { url: broker.url, protocolVersion } })
+    t.teardown(() => sender.close())
+    const send = (number: number): Promise<void> => sender.groupSend('all', { type: 'news', number })
+    await send(0)
+    const first = await serve(app, options)
+    await first.ready()
+    await send(1)
+    while (got.length === 0) await wait(5)
+    const job = first.channels.receive('jobs')
+    for (let isThere = false; !isThere;) {
+      await sender.send('jobs', { type: 'job' }).catch(() => {})
+      isThere = await Promise.race([job.then(() => true), wait(50, false)])
+    }
+    await first.stop()
+    await send(2)
+    const second = await serve(app, options)
+    await second.ready()
+    await send(3)
+    await heard.promise
+    await second.stop()
+    t.deepEqual(got, [1, 3])
+    t.deepEqual(
+      options.log.lines.filter((line) => /^(?:warn|error)/.test(line)),
+      [],
+    )
+  })
 }
