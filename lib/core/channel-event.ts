@@ -19,7 +19,7 @@ const TYPE = /^[\w-]+(?:\.[\w-]+)*$/
 export function encodeEvent(event: ChannelEvent): Buffer {
   if (!isPlainObject(event)) throw refused(kindOf(event))
   const { type } = event
-  if (!isType(type)) {
+  if (!isEventType(type)) {
     const shown = typeof type === 'string' ? JSON.stringify(inLog(type)) : kindOf(type)
     throw refused(`${shown} as its type`)
   }
@@ -36,6 +36,11 @@ export function decodeEvent(bytes: Buffer): ChannelEvent {
   return value
 }
 
+/** Whether an event can have it: words of letters, digits, hyphens and underscores, joined by dots. */
+export function isEventType(type: unknown): type is string {
+  return typeof type === 'string' && type.length <= LONGEST_TYPE && TYPE.test(type)
+}
+
 function parsed(bytes: Buffer): unknown {
   try {
     // A tag is a level of its own.
@@ -45,12 +50,8 @@ function parsed(bytes: Buffer): unknown {
   }
 }
 
-function isType(type: unknown): type is string {
-  return typeof type === 'string' && type.length <= LONGEST_TYPE && TYPE.test(type)
-}
-
 function isEvent(value: unknown): value is ChannelEvent {
-  return isPlainObject(value) && isType(value['type'])
+  return isPlainObject(value) && isEventType(value['type'])
 }
 
 function tagged(value: unknown, at: string, depth: number): unknown {

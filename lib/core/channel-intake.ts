@@ -1,4 +1,5 @@
 // The way of channel events to their handlers: receives from one channel, one event at a time, and drops what nobody has declared.
+import { isEventType } from './channel-event.ts'
 import type { ChannelEvent, ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
 import { MqttasgiError, toError } from './errors.ts'
@@ -125,13 +126,13 @@ export function channelHandlers<H>(table: Readonly<Record<string, H>>): Map<stri
   return new Map(Object.entries(table))
 }
 
-/** Throws `ERR_HANDLER_INVALID` when no handler may be declared for this type. */
-export function assertChannelType(type: string): void {
-  if (typeof type === 'string' && type !== '' && !/^mqtt(?:asgi)?\./.test(type)) return
+/** Throws `ERR_HANDLER_INVALID` when no handler may be declared for this type: nobody can send it, or nobody may. */
+export function assertChannelType(type: unknown): void {
+  if (isEventType(type) && !/^mqtt(?:asgi)?\./.test(type)) return
   const what = typeof type === 'string' ? `"${inLog(type)}"` : `a value of type ${typeof type}`
   throw new MqttasgiError(
     'ERR_HANDLER_INVALID',
-    `The type of a channel event is a text such as alarm.raised that does not begin with "mqtt." or "mqttasgi.", and ${what} is none.`,
+    `The type of a channel event is at most 99 letters, digits, hyphens and underscores in words joined by dots, such as alarm.raised, does not begin with "mqtt." or "mqttasgi.", and ${what} is none.`,
   )
 }
 

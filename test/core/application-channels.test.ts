@@ -186,7 +186,8 @@ test('groups that can not be joined are tried again', async (t) => {
 test('what can not be a handler of channel events is refused where it is declared', (t) => {
   const app = mqttasgi()
   const handler = (): void => {}
-  for (const type of ['', 'mqtt.msg', 'mqttasgi.worker.spawn']) {
+  const unsendable = ['bad type', 'a.', '.a', 'ä', 'a/b', 'x'.repeat(100)]
+  for (const type of ['', 'mqtt.msg', 'mqttasgi.worker.spawn', ...unsendable]) {
     t.throws(() => app.channel(type, handler), { code: 'ERR_HANDLER_INVALID' }, type)
   }
   t.throws(() => app.channel('x', undefined as never), { code: 'ERR_HANDLER_INVALID' })
