@@ -1,6 +1,9 @@
 // The port to channel layers: messages between consumers and processes that are not MQTT messages.
 
-/** What is sent over a channel layer. All of it must be plain data: texts, numbers, booleans, null, bytes, lists, objects. */
+/**
+ * What is sent over a channel layer. All of it must be plain data: texts, numbers, booleans, null, bytes, lists, objects. A
+ * field that is undefined is left out.
+ */
 export interface ChannelEvent {
   /** Names the handler; words joined by dots: `alarm.raised`. */
   readonly type: string

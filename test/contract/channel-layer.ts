@@ -52,6 +52,16 @@ export function channelLayerContract(
     t.is(here.counters.sent, 1)
   })
 
+  test(`${name}: a field that is undefined is left out, and undefined in a list is refused`, async (t) => {
+    const { here, there } = await open(t)
+    const channel = await there.newChannel()
+    await here.send(channel, { type: 'test.none', none: undefined, deep: { none: undefined } })
+    const got = await there.receive(channel)
+    t.deepEqual(got, { type: 'test.none', deep: {} })
+    t.false('none' in got)
+    await throwsCode(t, here.send(channel, { type: 'test.none', list: [undefined] }), 'ERR_CHANNEL_EVENT')
+  })
+
   test(`${name}: events of one sender come in their order`, async (t) => {
     const { here, there } = await open(t)
     const channel = await there.newChannel()
