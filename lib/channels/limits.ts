@@ -24,6 +24,15 @@ export function decidedLimits({
   return { capacity, expiryMs: expiry * 1_000, groupExpiryMs: groupExpiry * 1_000 }
 }
 
+/** Throws `ERR_CONFIG_VALUE` for what ends no receive, such as an object that carries a signal. */
+export function assertSignal(signal: unknown): void {
+  if (signal === undefined || signal instanceof AbortSignal) return
+  throw new MqttasgiError(
+    'ERR_CONFIG_VALUE',
+    `A receive is given up by an AbortSignal, and got a value of type ${typeof signal} that is none. Give the signal itself: receive(channel, signal).`,
+  )
+}
+
 /** `ERR_CHANNEL_FULL`, with the names of those that were full. */
 export function channelsFull(channels: readonly string[], capacity: number): MqttasgiError {
   const named = channels.slice(0, MOST_NAMED).join(', ')

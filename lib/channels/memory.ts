@@ -9,7 +9,7 @@ import {
 } from '../core/channel-layer.ts'
 import { assertChannel, assertGroup, assertOwn, localChannel, processOf } from '../core/channel-name.ts'
 import type { Clock } from '../core/clock.ts'
-import { channelsClosed, channelsFull } from './limits.ts'
+import { assertSignal, channelsClosed, channelsFull } from './limits.ts'
 import { MemoryRoom, sharedRoom } from './memory-room.ts'
 
 /** How much it keeps, and for how long. */
@@ -60,6 +60,7 @@ export class InMemoryChannelLayer implements ChannelLayer {
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
     this.#assertOpen()
     assertOwn(channel, this.#client)
+    assertSignal(signal)
     signal?.throwIfAborted()
     // Others may wait for the same channel, and go on when this layer is closed.
     const end = new AbortController()

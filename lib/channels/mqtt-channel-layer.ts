@@ -23,7 +23,7 @@ import type { HostedReceiver } from '../core/hosted.ts'
 import type { Message } from '../core/message.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { Groups } from './groups.ts'
-import { channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
+import { assertSignal, channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
 import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
@@ -156,6 +156,7 @@ export class MqttChannelLayer implements ChannelLayer {
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
     this.#assertOpen()
     assertOwn(channel, this.#process)
+    assertSignal(signal)
     const coming = this.#mailboxes.take(channel, signal)
     const isShared = processOf(channel) === undefined
     if (isShared && signal?.aborted !== true) this.#sharing.receives(channel)

@@ -22,7 +22,7 @@ import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { redisAddress } from '../redis/open.ts'
 import { withinTime } from '../time-limit.ts'
-import { channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
+import { assertSignal, channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
 import { RedisIntake } from './redis-intake.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLink } from './redis-link.ts'
@@ -129,6 +129,7 @@ export class RedisChannelLayer implements ChannelLayer {
 
   async receive(channel: string, signal?: AbortSignal): Promise<ChannelEvent> {
     assertOwn(channel, this.#client)
+    assertSignal(signal)
     for (;;) {
       this.#assertOpen()
       const event = await this.#intake.receive(channel, signal)

@@ -110,6 +110,17 @@ export function channelLayerContract(
     t.deepEqual(await there.receive(channel), event(1))
   })
 
+  test(`${name}: what is no signal is refused, and what carries one is told how to give it`, async (t) => {
+    const { here } = await open(t)
+    const channel = await here.newChannel()
+    for (const bad of [{ signal: new AbortController().signal }, new AbortController(), 5, 'signal']) {
+      const error = await throwsCode(t, here.receive(channel, bad as never), 'ERR_CONFIG_VALUE')
+      t.regex(error.message, /receive\(channel, signal\)/)
+    }
+    await here.send(channel, event(1))
+    t.deepEqual(await here.receive(channel), event(1))
+  })
+
   test(`${name}: a group's event comes to each of its channels, wherever it is, and to no other`, async (t) => {
     const { here, there } = await open(t)
     const [a, b, c] = [await here.newChannel(), await there.newChannel('other'), await there.newChannel()]
