@@ -1,6 +1,6 @@
 // Two connections to Redis: one for commands, one that waits to be told of events; each comes back by itself.
 import { MqttasgiError, toError } from '../core/errors.ts'
-import { openRedis, type Redis, type RedisRequest } from '../redis/open.ts'
+import { openRedis, redisFailure, type Redis, type RedisRequest } from '../redis/open.ts'
 import { withinTime } from '../time-limit.ts'
 
 /** Where Redis is, and who is told of what. */
@@ -120,11 +120,10 @@ export class RedisLink {
     }
   }
 
-  // Its own error carries the command with all arguments: the password, or the event.
   #failure(thrown: unknown): MqttasgiError {
     if (thrown instanceof MqttasgiError) return thrown
     // A command says only that there is no connection, the connection says why.
-    const cause = new Error((this.#reason ?? toError(thrown)).message)
+    const cause = redisFailure(this.#reason ?? thrown)
     const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_CHANNEL_LAYER', message, { cause })
   }

@@ -141,6 +141,18 @@ test('a Redis that is not there is said within the time, and used when it comes'
   t.is((await waiting).type, 'x')
 })
 
+test('a connection that breaks is said in words of ours', async (t) => {
+  const server = await start(t)
+  const layer = layerOf(t, server)
+  await layer.groupSend('nobody', { type: 'x' })
+  server.pause()
+  const sending = layer.send('a', { type: 'x' })
+  await server.kill()
+  const error = await throwsCode(t, sending, 'ERR_CHANNEL_LAYER')
+  t.regex(error.message, /has not confirmed it: (?:the connection was lost|.*ECONN[A-Z]+)/)
+  t.notRegex(error.message, /maxRetriesPerRequest/)
+})
+
 test('a wrong password is said', async (t) => {
   const server = await start(t)
   const layer = layerOf(t, server, { url: server.url.replace(server.password, 'wrong'), timeout: 1 })
@@ -231,7 +243,13 @@ test('a Redis that is slow is waited for within the time, and not beyond it', as
   const admin = new Redis(server.url)
   t.teardown(() => admin.disconnect())
   const [patient, hasty] = [layerOf(t, server), layerOf(t, server, { timeout: 0.3 })]
-  for (const layer of [patient, hasty]) await layer.groupSend('nobody', { type: 'x' })
+  await patient.groupSend('nobody', { type: 'x' })
+  for (let isConnected = false; !isConnected;) {
+    isConnected = await hasty.groupSend('nobody', { type: 'x' }).then(
+      () => true,
+      () => false,
+    )
+  }
   await admin.call('CLIENT', 'PAUSE', '1500', 'ALL')
   const sending = patient.send('a', { type: 'patient' })
   const waiting = patient.receive('a')
