@@ -2,7 +2,7 @@
 import { isConsumerClass } from '../consumer/consumer.ts'
 import { ApplicationNode } from '../core/application.ts'
 import type { Interest } from '../core/receiver.ts'
-import { sharedInterest } from '../workers/shared-interest.ts'
+import { WorkerGroup } from '../workers/worker-group.ts'
 import { applicationOf, type Configured, loadedOf, nodeOf } from './command.ts'
 
 /** An application as one receiver has it: under its mount, with its id. */
@@ -34,7 +34,11 @@ export function interestsOf({ id, mount, share, application }: Placed): readonly
   const receiver = application.receiver({ id, mount })
   try {
     const interests = receiver.interests()
-    return share === undefined ? interests : interests.map((one) => sharedInterest(one, share, id))
+    if (share === undefined) return interests
+    const group = new WorkerGroup(id, share)
+    const conflict = group.conflict(interests)
+    if (conflict !== undefined) throw conflict
+    return group.shared(interests)
   } finally {
     receiver.release()
   }

@@ -6,8 +6,8 @@ export interface Incarnation {
   readonly receiver: Receiver
   /** Resolves when it has ended by itself: with what it failed with, or with undefined. Never rejects. */
   readonly ended: Promise<Error | undefined>
-  /** Lets go of it; what still runs at it is heard no more. */
-  close(): Promise<void>
+  /** Lets go of it; what still runs at it is heard no more. `cause`: what it is to blame for, where it is to blame. */
+  close(cause?: Error): Promise<void>
 }
 
 /** Starts instances of one worker. */

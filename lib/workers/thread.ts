@@ -78,7 +78,7 @@ class RunningThread implements Incarnation {
       workerData: orderOf(parts),
       ...(memoryMb === undefined ? {} : { resourceLimits: { maxOldGenerationSizeMb: memoryMb } }),
     })
-    this.#thread.on('message', (news: FromThread) => this.#heard(news))
+    this.#thread.on('message', (news: FromThread) => this.#hear(news))
     this.#thread.on('messageerror', (error) => void this.#end(error))
     this.#thread.on('error', (error) => (this.#cause ??= this.#causeOf(error)))
     this.#thread.on('exit', (code) => this.#exited(code))
@@ -88,14 +88,23 @@ class RunningThread implements Incarnation {
     return this.#ended.promise
   }
 
-  async close(): Promise<void> {
+  async close(cause = new Error('the worker was ended')): Promise<void> {
     this.#pulse?.stop()
-    this.#cause ??= new Error('the worker was ended')
+    this.#cause ??= cause
     await Promise.all([this.#thread.terminate(), this.#desk.close()])
   }
 
   #post(message: ToThread, transfer: readonly ArrayBuffer[] = []): void {
     this.#thread.postMessage(message, [...transfer])
+  }
+
+  // Whatever follows from what a thread says, it follows for that thread alone.
+  #hear(news: FromThread): void {
+    try {
+      this.#heard(news)
+    } catch (thrown) {
+      void this.#end(toError(thrown))
+    }
   }
 
   #heard(news: FromThread): void {
@@ -106,7 +115,7 @@ class RunningThread implements Incarnation {
       case 'failed':
         return this.ready.reject(errorOf(news.error))
       case 'call':
-        return void this.#desk.asked(news)
+        return void this.#desk.asked(news).catch((thrown: unknown) => this.#end(toError(thrown)))
       case 'cancel':
         return this.#desk.cancelled(news.call)
       case 'log':

@@ -1,5 +1,6 @@
 // A worker as the server sees it: one receiver that stays, whatever becomes of the instances behind it.
-import type { Message, SubscribeOptions } from '../core/message.ts'
+import type { MqttasgiError } from '../core/errors.ts'
+import type { Message } from '../core/message.ts'
 import type {
   Attempt,
   Client,
@@ -11,8 +12,7 @@ import type {
   SessionInfo,
 } from '../core/receiver.ts'
 import { Seat, type Connection, type Refusal } from './seat.ts'
-import { sharedInterest } from './shared-interest.ts'
-import { UnsharedMessage } from './unshared-message.ts'
+import { WorkerGroup } from './worker-group.ts'
 
 /** What a worker is to the server. */
 export interface WorkerReceiverParts {
@@ -26,7 +26,7 @@ export interface WorkerReceiverParts {
 export class WorkerReceiver implements Receiver {
   readonly id: string
   readonly seats: readonly [Seat, ...Seat[]]
-  readonly #share: string | undefined
+  readonly #group: WorkerGroup | undefined
   readonly #listeners = new Set<() => void>()
   /** It was told that it is over: the server stops, or it is being ended. */
   isDismissed = false
@@ -36,12 +36,12 @@ export class WorkerReceiver implements Receiver {
 
   constructor({ id, instances, now, share }: WorkerReceiverParts) {
     this.id = id
-    this.#share = share
+    this.#group = share === undefined ? undefined : new WorkerGroup(id, share)
     const seat = (): Seat =>
       new Seat(
         now,
         () => this.#changed(),
-        (message) => this.#own(message),
+        (message) => this.#group?.own(message) ?? message,
       )
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
   }
@@ -51,10 +51,15 @@ export class WorkerReceiver implements Receiver {
     return this.#connection
   }
 
+  /** Never throws: it is asked for the messages of all receivers. */
   interests(): readonly Interest[] {
-    const group = this.#share
     const own = this.seats.flatMap((seat) => seat.interests())
-    return group === undefined ? own : own.map((interest) => sharedInterest(interest, group, this.id))
+    return this.#group?.shared(own) ?? own
+  }
+
+  /** What an instance wants that its worker can not have. */
+  conflictOf(instance: Receiver): MqttasgiError | undefined {
+    return this.#group?.conflict(instance.interests())
   }
 
   onInterests(listener: () => void): () => void {
@@ -71,7 +76,7 @@ export class WorkerReceiver implements Receiver {
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
-    const connection = { client: this.#clientFor(client), session }
+    const connection = { client: this.#group?.clientOf(client) ?? client, session }
     this.#connection = connection
     await Promise.all(this.seats.map((seat) => seat.connected(connection)))
   }
@@ -97,25 +102,6 @@ export class WorkerReceiver implements Receiver {
     if (seats.length === 1) return seats[0]
     const number = plan.order === 'none' ? this.#turn++ : hash(placeOf(message, plan))
     return seats[number % seats.length]!
-  }
-
-  #own(message: Message): Message {
-    return this.#share !== undefined && message.share === this.#share ? new UnsharedMessage(message) : message
-  }
-
-  #clientFor(client: Client): Client {
-    const group = this.#share
-    if (group === undefined) return client
-    const inGroup = (filter: string): string =>
-      filter.startsWith('$share/') ? filter : `$share/${group}/${filter}`
-    return {
-      publish: (topic, payload, options) => client.publish(topic, payload, options),
-      subscribe: async (filter: string, options?: SubscribeOptions) => ({
-        ...(await client.subscribe(inGroup(filter), options)),
-        filter,
-      }),
-      unsubscribe: (filter) => client.unsubscribe(inGroup(filter)),
-    }
   }
 }
 

@@ -46,6 +46,7 @@ export class Worker {
     this.id = id
     this.#parts = parts
     this.receiver = new WorkerReceiver({ id, instances, share, now: () => clock.now() })
+    this.receiver.onInterests(() => this.#look())
   }
 
   get state(): WorkerState {
@@ -113,17 +114,30 @@ export class Worker {
       void incarnation.close()
       return
     }
+    const conflict = this.receiver.conflictOf(incarnation.receiver)
+    if (conflict !== undefined) {
+      void incarnation.close(conflict)
+      throw conflict
+    }
     this.#incarnations.set(seat, incarnation)
     seat.occupy(incarnation.receiver, this.receiver.connection)
     void incarnation.ended.then((error) => this.#left(seat, incarnation, error))
     if (this.#state === 'restarting') this.#settle()
   }
 
+  // Whoever has added a route is not done with that yet: what follows from it comes behind.
+  #look(): void {
+    for (const [seat, incarnation] of this.#incarnations) {
+      const conflict = this.receiver.conflictOf(incarnation.receiver)
+      if (conflict !== undefined) queueMicrotask(() => this.#left(seat, incarnation, conflict))
+    }
+  }
+
   #left(seat: Seat, incarnation: Incarnation, error: Error | undefined): void {
     if (this.#incarnations.get(seat) !== incarnation) return
     this.#incarnations.delete(seat)
     seat.vacate()
-    void incarnation.close()
+    void incarnation.close(error)
     if (this.#state === 'stopping' || this.receiver.isDismissed)
       return seat.refuse(this.#refusalOf('it is being ended'))
     if (this.#state === 'starting') {

@@ -116,6 +116,7 @@ export class StagedIncarnation implements Incarnation, Receiver {
   readonly messages: string[] = []
   readonly told: string[] = []
   filters: string[] = ['#']
+  readonly #wishes = new Map<string, Partial<Interest>>()
   outcome: Outcome | Promise<Outcome> = { type: 'done', handled: true }
   isClosed = false
   readonly #plan: Plan
@@ -149,7 +150,7 @@ export class StagedIncarnation implements Incarnation, Receiver {
       retainHandling: 0,
       retainAsPublished: false,
     } as const
-    return this.filters.map((filter) => ({ filter, source: filter, ...rest }))
+    return this.filters.map((filter) => ({ filter, source: filter, ...rest, ...this.#wishes.get(filter) }))
   }
 
   onInterests(listener: () => void): () => void {
@@ -157,7 +158,8 @@ export class StagedIncarnation implements Incarnation, Receiver {
     return () => this.#listeners.delete(listener)
   }
 
-  want(filter: string): void {
+  want(filter: string, more: Partial<Interest> = {}): void {
+    this.#wishes.set(filter, more)
     this.filters.push(filter)
     for (const listener of this.#listeners) listener()
   }

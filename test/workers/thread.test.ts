@@ -280,6 +280,15 @@ test.serial('buffers beyond the limit, which the heap does not count, end the th
   t.regex(error?.message ?? '', /MB of buffers/)
 })
 
+test.serial('whatever follows from what a thread says, it follows for that thread alone', async (t) => {
+  const { thread } = await threadStage(t)
+  thread.receiver.onInterests(() => {
+    throw new Error('this can not be')
+  })
+  void hand(thread.receiver, 'late')
+  t.is((await thread.ended)?.message, 'this can not be')
+})
+
 test.serial('a thread that is let go of leaves nothing', async (t) => {
   const { thread } = await threadStage(t)
   await thread.receiver.disconnected({ type: 'killed' })
