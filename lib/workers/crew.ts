@@ -18,7 +18,8 @@ import { resolveWorkerOptions, workerFault, type ResolvedWorkerOptions } from '.
 import type { WorkerHost } from './host.ts'
 import { Restarts } from './restarts.ts'
 import { startFailure } from './in-process.ts'
-import { Worker } from './worker.ts'
+import { untilAborted } from './until-aborted.ts'
+import { Worker, type WorkerParts } from './worker.ts'
 
 /** A worker that is to be started. */
 export interface WorkerOrder extends ResolvedWorkerOptions {
@@ -83,9 +84,10 @@ export class Crew implements Workforce {
     const worker = await this.#started(order)
     try {
       const place = await this.#parts.place
+      worker.refuseIfOver()
       await Promise.race([place.attach(worker.receiver), worker.startFault])
     } catch (error) {
-      await this.#takeBack(worker)
+      await this.#takeBack(worker, toError(error))
       throw startFailure(order, error)
     }
     worker.runs()
@@ -113,7 +115,7 @@ export class Crew implements Workforce {
   async #close(): Promise<void> {
     const workers = [...this.#workers.values()]
     this.#workers.clear()
-    await Promise.all(workers.map((worker) => worker.close()))
+    await Promise.all(workers.map((worker) => worker.close(stopped(worker.id))))
     for (const worker of workers) worker.ended.resolve({ type: 'stopped' })
   }
 
@@ -133,7 +135,7 @@ export class Crew implements Workforce {
     this.#workers.set(id, worker)
     try {
       await worker.start()
-      if (this.#workers.get(id) !== worker) throw stopped(id)
+      worker.refuseIfOver()
       return worker
     } catch (error) {
       this.#forget(worker)
@@ -146,13 +148,18 @@ export class Crew implements Workforce {
     return error === undefined ? { id, state, restarts, inFlight } : { id, state, restarts, inFlight, error }
   }
 
-  #workerParts(order: WorkerOrder): ConstructorParameters<typeof Worker>[0] {
+  #workerParts(order: WorkerOrder): WorkerParts {
     const { clock, exit, hostFor, log, random } = this.#parts
     let host: Promise<WorkerHost> | undefined
     return {
       ...order,
       // Loaded once, started as often as it has to be.
-      host: { start: async () => (await (host ??= hostFor(order))).start() },
+      host: {
+        start: async (signal) => {
+          host ??= hostFor(order)
+          return (await untilAborted(host, signal)).start(signal)
+        },
+      },
       restarts: new Restarts(order, () => clock.now(), random),
       clock,
       log,
@@ -173,7 +180,7 @@ export class Crew implements Workforce {
   }
 
   async #kill(worker: Worker, options: KillOptions): Promise<void> {
-    worker.stopping()
+    worker.stopping(killed(worker.id))
     await this.#detach(worker, options)
     await worker.close()
     this.#forget(worker)
@@ -193,8 +200,8 @@ export class Crew implements Workforce {
     }
   }
 
-  async #takeBack(worker: Worker): Promise<void> {
-    worker.stopping()
+  async #takeBack(worker: Worker, reason: Error): Promise<void> {
+    worker.stopping(reason)
     await this.#detach(worker, { drainTimeoutMs: 0 })
     await worker.close()
     this.#forget(worker)
@@ -238,6 +245,16 @@ function unknown(id: unknown, there: readonly string[]): MqttasgiError {
   const names =
     there.length === 0 ? 'There is none.' : `There are ${there.map((one) => `"${one}"`).join(', ')}.`
   return new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker "${String(id)}" to be ended. ${names}`)
+}
+
+function killed(id: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_RECEIVER_DETACHED',
+    `Worker "${id}" was not started: it was ended again by kill().`,
+    {
+      receiver: id,
+    },
+  )
 }
 
 function stopped(id: string): MqttasgiError {

@@ -12,6 +12,9 @@ export interface Incarnation {
 
 /** Starts instances of one worker. */
 export interface WorkerHost {
-  /** Resolves when its routes are known. Rejects with what it failed with, and leaves nothing behind. */
-  start(): Promise<Incarnation>
+  /**
+   * Resolves when its routes are known. Rejects with what it failed with, or soon after the signal aborts with its
+   * reason, and leaves nothing behind.
+   */
+  start(signal: AbortSignal): Promise<Incarnation>
 }

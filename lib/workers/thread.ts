@@ -8,6 +8,7 @@ import type { Incarnation, WorkerHost } from './host.ts'
 import { startFailure } from './in-process.ts'
 import { Pulse, pulseTimes, type PulseTimes } from './pulse.ts'
 import { ThreadReceiver } from './thread-receiver.ts'
+import { untilAborted } from './until-aborted.ts'
 import { errorOf } from './wire-error.ts'
 import type { FromThread, Line, ThreadOrder, ToThread, WireFields } from './wire.ts'
 
@@ -23,6 +24,7 @@ export interface ThreadParts {
 }
 
 const START_TIMEOUT_MS = 60_000
+const never = new AbortController().signal
 
 export class ThreadHost implements WorkerHost {
   readonly #parts: ThreadParts
@@ -31,18 +33,19 @@ export class ThreadHost implements WorkerHost {
     this.#parts = parts
   }
 
-  async start(): Promise<Incarnation> {
+  async start(signal: AbortSignal = never): Promise<Incarnation> {
     const { identity } = this.#parts
     let running: RunningThread | undefined
     let cancel: (() => void) | undefined
     try {
+      signal.throwIfAborted()
       running = new RunningThread(this.#parts)
       const tooLate = new Promise<never>((_, reject) => {
         cancel = identity.clock.after(START_TIMEOUT_MS, () =>
           reject(new Error(`its thread was not ready within ${START_TIMEOUT_MS / 1_000} s`)),
         )
       })
-      await Promise.race([running.ready.promise, tooLate])
+      await untilAborted(Promise.race([running.ready.promise, tooLate]), signal)
       return running
     } catch (error) {
       await running?.close()

@@ -34,6 +34,9 @@ export class Worker {
   readonly #parts: WorkerParts
   readonly #incarnations = new Map<Seat, Incarnation>()
   readonly #timers = new Map<Seat, () => void>()
+  readonly #starts = new Set<Promise<Incarnation>>()
+  /** Aborts when nothing is to be started any more. */
+  readonly #life = new AbortController()
   /** Seats whose instance has ended as it should. */
   readonly #done = new Set<Seat>()
   readonly #startFault = new Deferred<never>()
@@ -70,9 +73,7 @@ export class Worker {
   /** Starts all instances. Rejects with what one of them failed with, and leaves none behind. */
   async start(): Promise<void> {
     try {
-      const seated = this.receiver.seats.map(async (seat) =>
-        this.#seated(seat, await this.#parts.host.start()),
-      )
+      const seated = this.receiver.seats.map((seat) => this.#begin(seat))
       // One that has ended before the last one has begun is a start that has failed.
       await Promise.race([Promise.all(seated), this.startFault])
     } catch (error) {
@@ -86,16 +87,23 @@ export class Worker {
     if (this.#state === 'starting') this.#settle()
   }
 
-  /** Starts nothing again, and lets no message wait for it. */
-  stopping(): void {
+  /** Throws why it is not to run any more, if it is not. */
+  refuseIfOver(): void {
+    this.#life.signal.throwIfAborted()
+  }
+
+  /** Starts nothing again, and lets no message wait for it. `reason`: what whoever waits for its start is told. */
+  stopping(reason: Error): void {
     this.#state = 'stopping'
+    this.#life.abort(reason)
     this.#cancelTimers()
     const refusal = this.#refusalOf('it is being ended')
     for (const seat of this.receiver.seats) if (!seat.isTaken) seat.refuse(refusal)
   }
 
-  /** Lets go of all instances. */
-  close(): Promise<void> {
+  /** Lets go of all instances, those that are being started included. */
+  close(reason?: Error): Promise<void> {
+    this.#life.abort(reason)
     this.#closing ??= this.#close()
     return this.#closing
   }
@@ -107,17 +115,25 @@ export class Worker {
     this.#incarnations.clear()
     for (const seat of this.receiver.seats) seat.vacate()
     await Promise.all(incarnations.map((incarnation) => incarnation.close()))
+    await Promise.allSettled(this.#starts)
+  }
+
+  async #begin(seat: Seat): Promise<void> {
+    const start = this.#parts.host.start(this.#life.signal)
+    this.#starts.add(start)
+    try {
+      this.#seated(seat, await start)
+    } finally {
+      this.#starts.delete(start)
+    }
   }
 
   #seated(seat: Seat, incarnation: Incarnation): void {
-    if (this.#closing !== undefined || this.#state === 'stopping' || this.#state === 'stopped') {
-      void incarnation.close()
-      return
-    }
-    const conflict = this.receiver.conflictOf(incarnation.receiver)
-    if (conflict !== undefined) {
-      void incarnation.close(conflict)
-      throw conflict
+    const { aborted, reason } = this.#life.signal
+    const fault = aborted ? toError(reason) : this.receiver.conflictOf(incarnation.receiver)
+    if (fault !== undefined) {
+      void incarnation.close(fault)
+      throw fault
     }
     this.#incarnations.set(seat, incarnation)
     seat.occupy(incarnation.receiver, this.receiver.connection)
@@ -167,7 +183,7 @@ export class Worker {
   async #restart(seat: Seat): Promise<void> {
     this.#timers.delete(seat)
     try {
-      this.#seated(seat, await this.#parts.host.start())
+      await this.#begin(seat)
     } catch (error) {
       if (this.#state === 'restarting' || this.#state === 'running') this.#decide(seat, toError(error))
     }

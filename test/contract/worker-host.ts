@@ -10,6 +10,8 @@ export type MakeWorkerHost = (
   name?: string,
 ) => WorkerHost | Promise<WorkerHost>
 
+const alive = new AbortController().signal
+
 /** Registers the suite; one after the other, for a thread takes its time to begin. */
 export function workerHostContract(test: TestFn, name: string, make: MakeWorkerHost): void {
   const started = async (
@@ -18,7 +20,7 @@ export function workerHostContract(test: TestFn, name: string, make: MakeWorkerH
     application?: string,
   ): Promise<Incarnation> => {
     const host = await make(identity, application)
-    const one = await host.start()
+    const one = await host.start(alive)
     t.teardown(() => one.close())
     return one
   }
@@ -68,9 +70,9 @@ export function workerHostContract(test: TestFn, name: string, make: MakeWorkerH
 
   promise('a new start is a new receiver, with the same wishes', async (t) => {
     const host = await make({})
-    const first = await host.start()
+    const first = await host.start(alive)
     await first.close()
-    const second = await host.start()
+    const second = await host.start(alive)
     t.teardown(() => second.close())
     t.not(second.receiver, first.receiver)
     t.is(second.receiver.interests()[0]?.filter, 'rooms/+/temp')

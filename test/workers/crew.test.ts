@@ -280,6 +280,33 @@ test('a worker that is killed while it waits to be started again is not started'
   t.is(host.started.length, 1)
 })
 
+test('a worker that is killed while it is loaded or started is not started, and whoever spawned it is told so', async (t) => {
+  const scene = new Scene()
+  const loading = new Deferred<WorkerHost>()
+  const crew = new Crew({ ...scene.parts, hostFor: () => loading.promise })
+  const spawned = crew.spawn('one', './a.ts')
+  await crew.kill('one')
+  await t.throwsAsync(spawned, { code: 'ERR_RECEIVER_DETACHED', message: /"one" was not started.*kill\(\)/ })
+  t.deepEqual(crew.workers(), [])
+  const again = crew.spawn('one', './a.ts')
+  await crew.close()
+  await t.throwsAsync(again, { code: 'ERR_STOPPED', message: /the server stops/ })
+})
+
+test('a worker that is killed in the moment it has been started is not attached', async (t) => {
+  const scene = new Scene()
+  const place = new Deferred<ReceiverHost>()
+  const crew = new Crew({ ...scene.parts, place: place.promise })
+  const spawned = crew.spawn('one', './a.ts')
+  await settled()
+  const killed = crew.kill('one')
+  place.resolve(scene.place)
+  await t.throwsAsync(spawned, { code: 'ERR_RECEIVER_DETACHED' })
+  await killed
+  t.is(scene.place.attached.size, 0)
+  t.true(scene.hosts.get('one')!.last.isClosed)
+})
+
 test('nobody is there to be killed under an unknown id, and the application is not to be', async (t) => {
   const scene = new Scene()
   await scene.spawn('one')
@@ -485,10 +512,10 @@ test('of several instances one that ends before the others have begun is a start
   const spawned = crew.spawn('one', './a.ts', { instances: 2 })
   await settled()
   first.ending.resolve(new Error('broken'))
-  await t.throwsAsync(spawned, { code: 'ERR_WORKER_START', message: /broken/ })
+  await settled()
   const late = new StagedIncarnation()
   second.resolve(late)
-  await settled()
+  await t.throwsAsync(spawned, { code: 'ERR_WORKER_START', message: /broken/ })
   t.true(late.isClosed)
   t.deepEqual(crew.workers(), [])
 })

@@ -280,6 +280,14 @@ test.serial('buffers beyond the limit, which the heap does not count, end the th
   t.regex(error?.message ?? '', /MB of buffers/)
 })
 
+test.serial('a thread that is being started is ended when nobody waits for it any more', async (t) => {
+  const life = new AbortController()
+  const started = threadHost({ application: `${programs}endless.ts#endless` }).start(life.signal)
+  life.abort(new MqttasgiError('ERR_STOPPED', 'enough'))
+  await t.throwsAsync(started, { code: 'ERR_STOPPED', message: 'enough' })
+  await t.throwsAsync(threadHost().start(life.signal), { code: 'ERR_STOPPED' })
+})
+
 test.serial('whatever follows from what a thread says, it follows for that thread alone', async (t) => {
   const { thread } = await threadStage(t)
   thread.receiver.onInterests(() => {

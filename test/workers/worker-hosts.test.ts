@@ -23,7 +23,7 @@ async function start(application: string | object, options: WorkerOptions = {}):
       threadEntry: new URL('programs/thread.ts', import.meta.url),
     },
   )
-  return host.start()
+  return host.start(new AbortController().signal)
 }
 
 test('a path as the Python server has it is refused with the form that is meant', async (t) => {
