@@ -17,6 +17,7 @@ const channelMethods: ReadonlySet<string> = new Set([
   'flush',
 ])
 
+type Membership = readonly [group: string, channel: string]
 type Method = (...args: readonly unknown[]) => Promise<unknown>
 
 export class Desk {
@@ -27,7 +28,7 @@ export class Desk {
   /** Calls that wait for an event, and can be taken back. */
   readonly #waiting = new Map<number, AbortController>()
   /** Groups and the channels of the thread in them. */
-  readonly #memberships = new Map<string, readonly [group: string, channel: string]>()
+  readonly #memberships = new Map<string, Membership>()
   #isClosed = false
 
   constructor(
@@ -64,7 +65,7 @@ export class Desk {
     await Promise.allSettled(memberships.map((membership) => this.#discard(membership)))
   }
 
-  async #discard([group, channel]: readonly [string, string]): Promise<void> {
+  async #discard([group, channel]: Membership): Promise<void> {
     await this.#channels?.groupDiscard(group, channel)
   }
 
@@ -79,11 +80,28 @@ export class Desk {
     const channels = this.#channels
     if (channels === undefined || !channelMethods.has(method)) throw noSuch(method)
     if (method === 'receive') return this.#receive(channels, call, String(args[0]))
-    const value: unknown = await (Reflect.get(channels, method) as Method).apply(channels, [...args])
-    const [group, channel] = args.map(String)
-    const key = `${group}\0${channel}`
-    if (method === 'groupAdd') this.#memberships.set(key, [String(group), String(channel)])
-    if (method === 'groupDiscard') this.#memberships.delete(key)
+    const ask = (): Promise<unknown> => (Reflect.get(channels, method) as Method).apply(channels, [...args])
+    if (method === 'groupAdd') return this.#join([String(args[0]), String(args[1])], ask)
+    if (method === 'groupDiscard') return this.#leave([String(args[0]), String(args[1])], ask)
+    return ask()
+  }
+
+  // Noted before it is one: the thread may end meanwhile, and of what has failed nobody knows what it has done.
+  async #join(membership: Membership, join: () => Promise<unknown>): Promise<unknown> {
+    this.#memberships.set(membership.join('\0'), membership)
+    try {
+      return await join()
+    } finally {
+      if (this.#isClosed) await this.#discard(membership)
+    }
+  }
+
+  async #leave(membership: Membership, leave: () => Promise<unknown>): Promise<unknown> {
+    const key = membership.join('\0')
+    const noted = this.#memberships.get(key)
+    const value = await leave()
+    // It may have joined again meanwhile.
+    if (this.#memberships.get(key) === noted) this.#memberships.delete(key)
     return value
   }
 
