@@ -4,6 +4,7 @@ import { Deferred } from '../core/deferred.ts'
 import type { PublishResult, SubscribeResult } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import type { Client } from '../core/receiver.ts'
+import { ownBytes } from './own-bytes.ts'
 import { remoteChannels } from './remote-channels.ts'
 import { errorOf, type WireError } from './wire-error.ts'
 import type { FromThread, Line, ThreadCall } from './wire.ts'
@@ -59,7 +60,7 @@ export class Asking {
   ): { readonly call: number; readonly answer: Deferred<unknown> } {
     const call = ++this.#calls
     const answer = new Deferred<unknown>()
-    this.#line.post({ type: 'call', call, target, method, args })
+    this.#line.post({ type: 'call', call, target, method, args: ownBytes(args) })
     this.#open.set(call, answer)
     return { call, answer }
   }

@@ -3,6 +3,7 @@ import type { ChannelLayer } from '../core/channel-layer.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { ReceiverIdentity } from '../core/hosted.ts'
 import type { Client } from '../core/receiver.ts'
+import { ownBytes } from './own-bytes.ts'
 import { wireError } from './wire-error.ts'
 import type { Line, ThreadCall, ToThread } from './wire.ts'
 
@@ -46,7 +47,7 @@ export class Desk {
     try {
       const value =
         target === 'client' ? await this.#ask(method, args) : await this.#route(call, method, args)
-      if (!this.#isClosed) this.#line.post({ type: 'answer', call, value })
+      if (!this.#isClosed) this.#line.post({ type: 'answer', call, value: ownBytes(value) })
     } catch (error) {
       if (!this.#isClosed) this.#line.post({ type: 'refusal', call, error: wireError(error) })
     }

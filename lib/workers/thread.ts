@@ -6,6 +6,7 @@ import type { ReceiverIdentity } from '../core/hosted.ts'
 import { Desk } from './desk.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 import { startFailure } from './in-process.ts'
+import { ownBytes } from './own-bytes.ts'
 import { Pulse, pulseTimes, type PulseTimes } from './pulse.ts'
 import { ThreadReceiver } from './thread-receiver.ts'
 import { untilAborted } from './until-aborted.ts'
@@ -208,7 +209,16 @@ class RunningThread implements Incarnation {
 
 function orderOf({ application, identity, memoryMb }: ThreadParts): ThreadOrder {
   const { channels, id, instances, mount, rules, scope } = identity
-  return { id, application, mount, scope, rules, memoryMb, instances, groupExpiry: channels?.groupExpiry }
+  return {
+    id,
+    application,
+    mount,
+    scope: ownBytes(scope),
+    rules,
+    memoryMb,
+    instances,
+    groupExpiry: channels?.groupExpiry,
+  }
 }
 
 function fieldsOf(fields: WireFields): Record<string, unknown> {

@@ -4,6 +4,7 @@ import type { PublishRules } from '../core/message-context.ts'
 import type { Message, MessageProperties, QoS } from '../core/message.ts'
 import type { DisconnectReason, Interest, SessionInfo } from '../core/receiver.ts'
 import type { Scope } from '../core/scope.ts'
+import { ownBytes } from './own-bytes.ts'
 import type { RouteTable } from './route-table.ts'
 import { wireError, type WireError, type WireOutcome } from './wire-error.ts'
 
@@ -97,7 +98,20 @@ export type WireFields = Readonly<
 /** The bytes are copied: they are a view into a buffer that is used again. */
 export function wireMessage(message: Message): WireMessage {
   const { dup, properties, qos, retain, share, topic } = message
-  return { topic, payload: new Uint8Array(message.payload), qos, retain, dup, properties, share }
+  return {
+    topic,
+    payload: new Uint8Array(message.payload),
+    qos,
+    retain,
+    dup,
+    properties: wireProperties(properties),
+    share,
+  }
+}
+
+// They are a view into the whole packet, which would cross with them.
+function wireProperties({ correlationData, ...rest }: MessageProperties): WireMessage['properties'] {
+  return correlationData === undefined ? rest : { ...rest, correlationData: new Uint8Array(correlationData) }
 }
 
 export function messageOf({ payload, properties, ...rest }: WireMessage): Message {
@@ -128,7 +142,7 @@ export function wireFields(fields: LogFields = {}): WireFields {
 
 function plain(value: unknown): unknown {
   try {
-    return structuredClone(value)
+    return structuredClone(ownBytes(value))
   } catch {
     return `(of type ${typeof value}, which stays in its thread)`
   }
