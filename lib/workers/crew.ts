@@ -215,7 +215,10 @@ export class Crew implements Workforce {
 
 function orderOf(id: unknown, application: WorkerApplication, options: WorkerOptions): WorkerOrder {
   if (typeof id !== 'string' || id === '') {
-    throw refused('spawn()', `expected a text that is not empty as id, got ${typeof id}`)
+    throw refused(
+      'spawn()',
+      `expected a text that is not empty as id, got ${id === '' ? 'an empty one' : typeof id}`,
+    )
   }
   const fault = workerFault({ ...options })
   if (fault !== undefined) throw refused(`Worker "${id}"`, `${fault.key}: ${fault.what}`)

@@ -166,7 +166,7 @@ export class Worker {
     const { clock, log, restarts } = this.#parts
     if (error !== undefined) this.#error = error
     const verdict = restarts.after(error !== undefined)
-    const what = error === undefined ? 'has ended' : `has failed: ${error.message}`
+    const what = sentence(error === undefined ? 'has ended' : `has failed: ${error.message}`)
     if (verdict.type === 'giveUp') return this.#giveUp(error ?? new Error('it ended again and again'))
     if (verdict.type === 'end') return this.#end(seat, error)
     log.warn(`Worker "${this.id}" ${what} It is started again in ${Math.round(verdict.afterMs)} ms.`, {
@@ -234,9 +234,14 @@ export class Worker {
   }
 
   #refusalOf(why: string): Refusal {
-    const message = `Worker "${this.id}" takes no messages any more: ${why}.`
+    const message = sentence(`Worker "${this.id}" takes no messages any more: ${why}`)
     return failedOutcome(new MqttasgiError('ERR_WORKER_STOPPED', message, { receiver: this.id }))
   }
+}
+
+// What others say may have an end of its own.
+function sentence(text: string): string {
+  return /[.!?]$/.test(text) ? text : `${text}.`
 }
 
 function failedOutcome(error: Error): Refusal {

@@ -96,7 +96,8 @@ test('options that are none are refused before anything is begun', async (t) => 
   for (const [one, message] of options) {
     await t.throwsAsync(scene.spawn('one', one), { code: 'ERR_WORKER_OPTION', message })
   }
-  await t.throwsAsync(scene.spawn(''), { code: 'ERR_WORKER_OPTION' })
+  await t.throwsAsync(scene.spawn(''), { code: 'ERR_WORKER_OPTION', message: /as id, got an empty one/ })
+  await t.throwsAsync(scene.spawn(7 as never), { code: 'ERR_WORKER_OPTION', message: /as id, got number/ })
   t.deepEqual(scene.crew.workers(), [])
 })
 
@@ -141,6 +142,26 @@ test('a worker that fails is started again after its delay, and is told of the c
   t.like(scene.crew.workers()[0], { state: 'running', restarts: 1 })
   t.is(scene.place.attached.size, 1)
   t.is(host.started[0]!.listeners, 0)
+})
+
+test('what is said of a failure are sentences, whoever has begun them', async (t) => {
+  const scene = new Scene()
+  const said: string[] = []
+  const log = { ...silentLog, warn: (message: string) => void said.push(message) }
+  const crew = new Crew({ ...scene.parts, log })
+  await crew.spawn('one', './a.ts')
+  await crew.spawn('two', './a.ts')
+  await scene.fails(scene.hosts.get('one')!, new Error('no device'))
+  await scene.fails(scene.hosts.get('two')!, new Error('There is none.'))
+  scene.clock.advance(100)
+  await settled()
+  scene.hosts.get('one')!.last.ending.resolve(undefined)
+  await settled()
+  t.deepEqual(said, [
+    'Worker "one" has failed: no device. It is started again in 100 ms.',
+    'Worker "two" has failed: There is none. It is started again in 100 ms.',
+    'Worker "one" has ended. It is started again in 200 ms.',
+  ])
 })
 
 test('messages for a worker that is being started again wait, and run in their order on the next one', async (t) => {
