@@ -11,6 +11,7 @@ import type {
   Receiver,
   SessionInfo,
 } from '../core/receiver.ts'
+import { Blame, type Charge } from './blame.ts'
 import { Seat, type Connection, type Refusal } from './seat.ts'
 import { WorkerGroup } from './worker-group.ts'
 
@@ -28,6 +29,7 @@ export class WorkerReceiver implements Receiver {
   readonly seats: readonly [Seat, ...Seat[]]
   readonly #group: WorkerGroup | undefined
   readonly #listeners = new Set<() => void>()
+  readonly #blame = new Blame<Seat>()
   /** It was told that it is over: the server stops, or it is being ended. */
   isDismissed = false
   #connection: Connection | undefined = undefined
@@ -72,7 +74,16 @@ export class WorkerReceiver implements Receiver {
   }
 
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
-    return this.#seatOf(message, plan).receive(message, plan, attempt)
+    const seat = this.#seatOf(message, plan)
+    const outcome = seat.receive(message, plan, attempt)
+    if (outcome instanceof Promise) return this.#blame.watch(seat, message, attempt, outcome)
+    this.#blame.ended(message, outcome)
+    return outcome
+  }
+
+  /** The instance at this seat has failed: what that is charged to. */
+  charge(seat: Seat): Charge | undefined {
+    return this.#blame.charge(seat)
   }
 
   async connected(client: Client, session: SessionInfo): Promise<void> {

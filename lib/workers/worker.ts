@@ -5,6 +5,7 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { Outcome, Plan } from '../core/receiver.ts'
 import type { WorkerEnd, WorkerState } from '../core/workforce.ts'
+import type { Charge } from './blame.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 import type { Restarts } from './restarts.ts'
 import type { Refusal, Seat } from './seat.ts'
@@ -159,13 +160,13 @@ export class Worker {
     if (this.#state === 'starting') {
       return this.#startFault.reject(error ?? new Error('It ended before it was ready.'))
     }
-    this.#decide(seat, error)
+    this.#decide(seat, error, error === undefined ? undefined : this.receiver.charge(seat))
   }
 
-  #decide(seat: Seat, error: Error | undefined): void {
+  #decide(seat: Seat, error: Error | undefined, charge?: Charge): void {
     const { clock, log, restarts } = this.#parts
     if (error !== undefined) this.#error = error
-    const verdict = restarts.after(error !== undefined)
+    const verdict = restarts.after(error !== undefined, charge)
     const what = sentence(error === undefined ? 'has ended' : `has failed: ${error.message}`)
     if (verdict.type === 'giveUp') return this.#giveUp(error ?? new Error('it ended again and again'))
     if (verdict.type === 'end') return this.#end(seat, error)

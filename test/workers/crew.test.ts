@@ -489,6 +489,38 @@ test('what was in hand when an instance was lost runs alone, so that nobody is b
   t.deepEqual(host.last.messages, ['a:', 'b:', 'c:'])
 })
 
+test('twenty messages that end their instance at each attempt are not the end of the worker', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const { receiver } = scene
+  const give = (message: Message): Promise<Outcome> =>
+    Promise.resolve(receiver.receive(message, receiver.plan(message), new PlainAttempt()))
+  for (let i = 0; i < 20; i++) {
+    const poison = memoryArrival(`poison/${i}`, Buffer.alloc(0), {})
+    for (let attempt = 0; attempt < 3; attempt++) {
+      const losing = new Deferred<Outcome>()
+      host.last.outcome = losing.promise
+      const outcome = give(poison)
+      losing.resolve(lost)
+      await scene.fails(host)
+      t.is(await outcome, lost)
+      scene.clock.advance(1_000)
+      await settled()
+    }
+  }
+  t.like(scene.crew.workers()[0], { state: 'running', restarts: 60 })
+  t.deepEqual(await hand(receiver, 'good'), { type: 'done', handled: true })
+  // Without a message it is the worker's own, and there are five of those.
+  for (let i = 0; i < 5; i++) {
+    await scene.fails(host)
+    scene.clock.advance(2_000)
+    await settled()
+  }
+  t.is(scene.crew.workers()[0]?.state, 'running')
+  await scene.fails(host)
+  t.is(scene.crew.workers()[0]?.state, 'stopped')
+})
+
 test('what ends because the server stops is not started again', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')

@@ -1,4 +1,5 @@
 import test from 'ava'
+import { Charge } from '../../lib/workers/blame.ts'
 import { Restarts, type RestartLimits } from '../../lib/workers/restarts.ts'
 
 const usual: RestartLimits = { restart: 'permanent', maxRestarts: 5, withinSeconds: 60 }
@@ -57,4 +58,33 @@ test('a transient worker is started again after a failure only, a temporary one 
 
 test('with no restarts allowed the first failure is one too many', (t) => {
   t.is(restarts({ maxRestarts: 0 }).rule.after(true).type, 'giveUp')
+})
+
+test('what is charged to messages is not one too many, and waits for a second at most', (t) => {
+  const { rule } = restarts({ maxRestarts: 1 })
+  const delays = Array.from({ length: 50 }, () => rule.after(true, new Charge(1)))
+  t.deepEqual(
+    delays.slice(0, 6).map((verdict) => (verdict.type === 'restart' ? verdict.afterMs : verdict.type)),
+    [100, 200, 400, 800, 1_000, 1_000],
+  )
+  t.is(rule.count, 50)
+  // What is the worker's own counts as if there were no others.
+  t.deepEqual(rule.after(true), { type: 'restart', afterMs: 100 })
+  t.is(rule.after(true).type, 'giveUp')
+})
+
+test('what is charged to messages that have all turned out well counts after all', (t) => {
+  const { rule } = restarts({ maxRestarts: 2 })
+  const charges = Array.from({ length: 3 }, () => new Charge(2))
+  for (const charge of charges) {
+    t.is(rule.after(true, charge).type, 'restart')
+    charge.acquit()
+  }
+  t.is(rule.after(true, new Charge(1)).type, 'restart')
+  for (const charge of charges) charge.acquit()
+  t.is(rule.after(true, new Charge(1)).type, 'giveUp')
+})
+
+test('with no restarts allowed no message is to blame either', (t) => {
+  t.is(restarts({ maxRestarts: 0 }).rule.after(true, new Charge(1)).type, 'giveUp')
 })
