@@ -194,7 +194,7 @@ export class ConsumerReceiver implements HostedReceiver {
     const error = new MqttasgiError('ERR_STOPPED', `"${this.id}" has ended and takes no message any more.`, {
       receiver: this.id,
     })
-    return { type: 'retry', afterMs: undefined, error, route: plan.routes[0] }
+    return { type: 'notTaken', error, route: plan.routes[0] }
   }
 
   async #leave(reason: DisconnectReason): Promise<void> {

@@ -132,6 +132,8 @@ export type Outcome =
       readonly reasonCode: number
     }
   | { readonly type: 'dropped'; readonly error: Error; readonly route: string | undefined }
+  /** It was not begun, for its receiver has ended: that was no attempt, and whoever comes next gets it. */
+  | { readonly type: 'notTaken'; readonly error: Error; readonly route: string | undefined }
 
 /** Why the connection of a receiver ended. */
 export interface DisconnectReason {

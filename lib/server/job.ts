@@ -129,6 +129,8 @@ export class Job implements Attempt, Member {
   place = 0
   /** Its receiver can not begin it yet. */
   isWaiting = false
+  /** Its receiver has ended without having begun it: the one that follows has the same number. */
+  isUntaken = false
   #extraMs = 0
   // Of the time for one attempt, before it was limited by `holdUntil`.
   #until = 0
@@ -145,7 +147,7 @@ export class Job implements Attempt, Member {
       this.number = 1
       return
     }
-    this.number = before.number + 1
+    this.number = before.isUntaken ? before.number : before.number + 1
     this.key = before.key
     this.fault = before.fault
     this.hasLane = before.hasLane
@@ -171,7 +173,7 @@ export class Job implements Attempt, Member {
     const { holdMs, timeoutMs } = this.plan
     // Whole numbers: a fraction would cost each message an object for each of them.
     const whole = Math.floor(now)
-    if (this.number === 1) {
+    if (this.failure === undefined) {
       this.heldSince = whole
       if (holdMs > 0) this.holdUntil = whole + holdMs
     }
@@ -201,7 +203,9 @@ export class Job implements Attempt, Member {
   begins(afterMs: number): void {
     this.isWaiting = false
     if (this.#until === 0) return
-    this.deadline = this.#until + Math.ceil(afterMs)
+    // It may have waited several times, at one receiver after the other.
+    this.#until += Math.ceil(afterMs)
+    this.deadline = this.#until
     this.#limitByHold()
   }
 

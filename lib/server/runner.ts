@@ -293,10 +293,13 @@ export class Runner {
   }
 
   #heldParked(job: Job): void {
-    const failure = job.failure!
     this.#takeFromLimits(job)
-    const policy = job.plan.failurePolicy(failure.route, job.delivery.arrival.qos)
-    this.#follow(job, burialOrFailure({ ...failure, cause: 'held' }, policy))
+    this.#keep(job, { ...job.failure!, cause: 'held' })
+  }
+
+  #keep(job: Job, burial: Burial): void {
+    const policy = job.plan.failurePolicy(burial.route, job.delivery.arrival.qos)
+    this.#follow(job, burialOrFailure(burial, policy))
   }
 
   #takeFromLimits(job: Job): void {
@@ -355,10 +358,13 @@ export class Runner {
     const { burial } = decision
     if (decision.type === 'bury') return this.#bury(job, burial)
     if (this.#ending === 'leave' && !job.delivery.isOurs) return this.#abandon(job)
+    job.isUntaken = decision.type === 'later'
+    // Nobody comes any more who would take it.
+    if (job.isUntaken && this.#ending !== 'no') return this.#keep(job, burial)
     job.stage = 'waiting'
     if (this.#ending !== 'no') return this.#parts.defer(() => this.#again(job, burial))
     const { afterMs } = decision
-    this.#parts.again(job, burial.error, afterMs)
+    if (!job.isUntaken) this.#parts.again(job, burial.error, afterMs)
     job.retry = { burial, cancel: this.#parts.clock.after(afterMs, () => this.#again(job, burial)) }
   }
 
@@ -376,10 +382,7 @@ export class Runner {
     if (this.#left || this.#givenUp || job.stage !== 'waiting') return
     job.retry = undefined
     // It did not heed its signal. To start it beside itself could do its work twice at once.
-    if (job.handlerRuns) {
-      const policy = job.plan.failurePolicy(burial.route, job.delivery.arrival.qos)
-      return this.#follow(job, burialOrFailure(burial, policy))
-    }
+    if (job.handlerRuns) return this.#keep(job, burial)
     this.#open.remove(job)
     job.stage = 'over'
     this.#launch(new Job(job.delivery, job.slot, job.plan, job, burial))

@@ -29,6 +29,8 @@ export interface Burial {
 export type Decision =
   | { readonly type: 'end'; readonly settlement: Settlement }
   | { readonly type: 'again'; readonly afterMs: number; readonly burial: Burial }
+  /** As `again`, for what was not begun: it has been no attempt. */
+  | { readonly type: 'later'; readonly afterMs: number; readonly burial: Burial }
   | { readonly type: 'bury'; readonly burial: Burial }
 
 /** What counts beside the outcome. */
@@ -49,6 +51,9 @@ const UNMATCHED: Settlement = Object.freeze({ type: 'unmatched' })
 
 const PAYLOAD_FORMAT_INVALID = 0x99
 
+// How soon it is looked whether somebody is there again who takes messages.
+const LOOK_AGAIN_MS = 200
+
 /** The end of a message whose chain has done its work. */
 export function endOf({ handled }: Extract<Outcome, { readonly type: 'done' }>): Settlement {
   return handled ? HANDLED : UNMATCHED
@@ -67,6 +72,9 @@ export function decide(outcome: Outcome, standing: Standing): Decision {
       return again(outcome, standing, outcome.afterMs)
     case 'failed':
       return again(outcome, standing, undefined)
+    case 'notTaken':
+      if (LOOK_AGAIN_MS >= standing.leftMs) return buried('held', outcome, standing)
+      return { type: 'later', afterMs: LOOK_AGAIN_MS, burial: burialOf('failed', outcome) }
   }
 }
 

@@ -92,7 +92,7 @@ export class Seat {
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
     if (this.#refusal !== undefined) return this.#refusal(plan)
     if (this.#current === undefined || this.#waiting.size > 0 || !this.#hasRoomFor(message)) {
-      return this.#wait(message, plan, attempt)
+      return this.#wait(message, plan, attempt, this.#now())
     }
     return this.#begin(this.#current, message, plan, attempt)
   }
@@ -149,13 +149,31 @@ export class Seat {
     const seen = this.#seenAs(message)
     const own = this.#owners.get(plan) === receiver ? plan : receiver.plan(seen)
     const outcome = receiver.receive(seen, own, attempt)
-    if (!(outcome instanceof Promise)) return outcome
+    if (!(outcome instanceof Promise) && outcome.type !== 'notTaken') return outcome
+    const since = this.#now()
     this.#running.add(message)
     if (this.#suspects.has(message)) this.#runAlone(message, attempt)
-    return outcome.then((value) => {
-      this.#ended(message, value)
-      return value
+    return Promise.resolve(outcome).then((value) => {
+      if (wasBegun(value, attempt)) {
+        this.#ended(message, value, receiver)
+        return value
+      }
+      return this.#putBack(receiver, message, plan, attempt, since)
     })
+  }
+
+  // It goes on waiting, for as long as it already has.
+  #putBack(
+    receiver: Receiver,
+    message: Message,
+    plan: Plan,
+    attempt: Attempt,
+    since: number,
+  ): Outcome | Promise<Outcome> {
+    this.#leftBy(receiver)
+    const outcome = this.#refusal?.(plan) ?? this.#wait(message, plan, attempt, since)
+    this.#leave(message)
+    return outcome
   }
 
   // Until it has ended, or nobody waits for it any more: it must not keep all others waiting for ever.
@@ -176,22 +194,32 @@ export class Seat {
     this.#pump()
   }
 
-  #ended(message: Message, outcome: Outcome): void {
+  #ended(message: Message, outcome: Outcome, receiver: Receiver): void {
     if (isLoss(outcome)) {
       this.#suspects.add(message)
-      // Its end is about to be told: nothing more is given to it.
-      this.vacate()
+      this.#leftBy(receiver)
     } else this.#suspects.delete(message)
     this.#leave(message)
   }
 
-  #wait(message: Message, plan: Plan, attempt: Attempt): Promise<Outcome> {
-    const waiting = new Waiting(message, plan, attempt, this.#now(), (one) => this.#waiting.delete(one))
+  // Its end is about to be told: nothing more is given to it.
+  #leftBy(receiver: Receiver): void {
+    if (this.#current === receiver) this.vacate()
+  }
+
+  #wait(message: Message, plan: Plan, attempt: Attempt, since: number): Promise<Outcome> {
+    const waiting = new Waiting(message, plan, attempt, since, (one) => this.#waiting.delete(one))
     this.#waiting.add(waiting)
     attempt.isWaiting = true
     attempt.chain = waiting
     return waiting.outcome.promise
   }
+}
+
+// What stood in the line of an instance that is gone was given to nobody; of what is given up its chain has said how it ended.
+function wasBegun(outcome: Outcome, attempt: Attempt): boolean {
+  if (outcome.type !== 'notTaken' && !(isLoss(outcome) && attempt.isWaiting === true)) return true
+  return attempt.signal.aborted
 }
 
 function isLoss(outcome: Outcome): boolean {

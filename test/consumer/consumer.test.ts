@@ -14,6 +14,7 @@ import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { hand } from '../helpers/worker-place.ts'
 
 test('a consumer subscribes in connect, publishes from receive, and the message is acknowledged', async (t) => {
   class Echo extends MqttConsumer {
@@ -360,6 +361,27 @@ test('a connect that throws ends the consumer, and its messages are not done', a
   await turns()
   t.is(server.counters.handled + server.counters.unmatched, 0)
   t.deepEqual(reasons, ['failed'])
+})
+
+test('what stood in the line of a consumer that ends is given back as not begun', async (t) => {
+  const gate = new Deferred()
+  class Broken extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await gate.promise
+      throw new Error('no sensor')
+    }
+    override receive(): void {
+      t.fail()
+    }
+  }
+  const receiver = hosted(Broken)
+  const client = { publish: t.fail, subscribe: t.fail, unsubscribe: t.fail } as never
+  void receiver.connected(client, { present: false, lost: false })
+  const stood = hand(receiver, 'a')
+  gate.resolve()
+  t.like(await stood, { type: 'notTaken', error: { code: 'ERR_STOPPED' } })
+  t.like(await hand(receiver, 'b'), { type: 'notTaken' })
+  receiver.release()
 })
 
 test('before it runs nothing can be asked of a consumer', async (t) => {

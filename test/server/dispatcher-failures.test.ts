@@ -69,6 +69,66 @@ test('after the last attempt it is a dead letter, and acknowledged when that is 
   t.like(stage.settlements, [{ type: 'deadLettered', route: '#' }])
 })
 
+const notTaken: Outcome = { type: 'notTaken', error: new Error('it has ended'), route: '#' }
+
+test('what a receiver has not begun is no attempt, however often it is asked', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  for (let i = 0; i < 5; i++) {
+    await stage.end('a', { outcome: notTaken })
+    stage.clock.advance(200)
+    t.is(stage.run('a').attempt.number, 1)
+  }
+  await stage.end('a', { outcome: failed })
+  stage.clock.advance(100)
+  t.is(stage.run('a').attempt.number, 2)
+  await stage.end('a')
+  t.deepEqual(stage.acked, [1])
+  t.is(stage.counters.retried, 1)
+  t.deepEqual(buried, [])
+})
+
+test('what nobody begins is held no longer than a message may be', async (t) => {
+  const { stage, buried } = burying({ plan: plan({ holdMs: 500 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  for (let i = 0; i < 3; i++) {
+    await stage.end('a', { outcome: notTaken })
+    stage.clock.advance(200)
+  }
+  t.deepEqual(buried, [['a', 'held']])
+})
+
+test('at the end what nobody begins is left to the next process, or kept where nobody sends it again', async (t) => {
+  for (const [how, kept] of [
+    ['drop', []],
+    ['finish', [['a', 'failed']]],
+  ] as const) {
+    const { stage, buried } = burying()
+    stage.dispatcher.arrived(arrival(1, 'a'))
+    const drained = stage.dispatcher.drain(how)
+    await stage.end('a', { outcome: notTaken })
+    await drained
+    t.deepEqual<unknown, unknown>(buried, kept)
+    t.is(stage.acked.length, kept.length)
+  }
+})
+
+test('the waits of a message at one receiver after the other do not count for its time', async (t) => {
+  const { stage } = burying({ plan: plan({ timeoutMs: 100, holdMs: 10_000 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  const { attempt } = stage.run('a')
+  for (const waitMs of [300, 50]) {
+    attempt.isWaiting = true
+    stage.clock.advance(waitMs)
+    attempt.begins?.(waitMs)
+  }
+  stage.clock.advance(99)
+  t.false(attempt.signal.aborted)
+  stage.clock.advance(2)
+  t.true(attempt.signal.aborted)
+  await stage.end('a')
+})
+
 test('a retry runs the receiver that failed, and no other', async (t) => {
   const { stage } = burying({ receivers: 2 })
   stage.dispatcher.arrived(arrival(1, 'a'))

@@ -521,6 +521,86 @@ test('twenty messages that end their instance at each attempt are not the end of
   t.is(scene.crew.workers()[0]?.state, 'stopped')
 })
 
+const notTaken: Outcome = {
+  type: 'notTaken',
+  error: new MqttasgiError('ERR_STOPPED', 'it has ended'),
+  route: undefined,
+}
+
+test('what an instance has not begun waits for the next one, and its outcome is that of the next one', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const attempt = new PlainAttempt()
+  const leaving = new Deferred<Outcome>()
+  host.last.outcome = leaving.promise
+  const outcomes = [hand(scene.receiver, 'a', '', attempt), hand(scene.receiver, 'b')]
+  scene.clock.advance(40)
+  leaving.resolve(notTaken)
+  await settled()
+  t.true(attempt.isWaiting)
+  // Its end has not been told yet, and nothing more is given to it.
+  const late = hand(scene.receiver, 'c')
+  t.deepEqual(host.last.messages, ['a:', 'b:'])
+  await scene.fails(host)
+  scene.clock.advance(100)
+  for (const outcome of [...outcomes, late]) t.deepEqual(await outcome, { type: 'done', handled: true })
+  t.deepEqual(host.last.messages, ['a:', 'b:', 'c:'])
+  t.is(attempt.waitedMs, 140)
+})
+
+test('an instance that can say at once that it takes nothing more keeps no message from the next one', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  host.last.outcome = notTaken
+  const outcome = hand(scene.receiver, 'a')
+  await settled()
+  await scene.fails(host)
+  scene.clock.advance(100)
+  t.deepEqual(await outcome, { type: 'done', handled: true })
+})
+
+test('what comes back from an instance whose place is taken already is given to the new one', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const leaving = new Deferred<Outcome>()
+  host.last.outcome = leaving.promise
+  const outcome = hand(scene.receiver, 'a')
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  leaving.resolve(notTaken)
+  t.deepEqual(await outcome, { type: 'done', handled: true })
+  t.deepEqual(host.last.messages, ['a:'])
+})
+
+test('of a worker that is not started again what was not begun fails for good', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { restart: 'temporary' })
+  const leaving = new Deferred<Outcome>()
+  host.last.outcome = leaving.promise
+  const outcomes = [hand(scene.receiver, 'a')]
+  await scene.fails(host)
+  leaving.resolve(notTaken)
+  t.like(await outcomes[0], { type: 'failed', error: { code: 'ERR_WORKER_STOPPED' } })
+})
+
+test('what stood in the line of a thread that was lost has been no attempt', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const losing = new Deferred<Outcome>()
+  host.last.outcome = losing.promise
+  const [begun, stood, givenUp] = [new PlainAttempt(), new PlainAttempt(), new PlainAttempt()]
+  const outcomes = [begun, stood, givenUp].map((attempt, i) => hand(scene.receiver, `${i}`, '', attempt))
+  stood.isWaiting = givenUp.isWaiting = true
+  givenUp.controller.abort()
+  losing.resolve(lost)
+  t.is(await outcomes[0], lost)
+  t.is(await outcomes[2], lost)
+  await scene.fails(host)
+  scene.clock.advance(100)
+  t.deepEqual(await outcomes[1], { type: 'done', handled: true })
+})
+
 test('what ends because the server stops is not started again', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')
