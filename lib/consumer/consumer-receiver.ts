@@ -15,6 +15,7 @@ import { ConsumerChannels, type BoundChannelHandler } from './consumer-channels.
 import { ConsumerPlans } from './consumer-plans.ts'
 import { attachSession, ConsumerSession } from './consumer-session.ts'
 import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
+import { Farewell } from './farewell.ts'
 import { HeldSubscriptions } from './held-subscriptions.ts'
 import { Line } from './line.ts'
 
@@ -27,10 +28,10 @@ export class ConsumerReceiver implements HostedReceiver {
   readonly #session: ConsumerSession
   readonly #line = new Line()
   readonly #clock: Clock
+  readonly #farewell: Farewell
   readonly #ended = new Deferred<Error | undefined>()
   readonly #listeners = new Set<() => void>()
   readonly #stopListening: () => void
-  #hasEnded = false
   #everConnected = false
   // The one whose message is being handled.
   #attempt: Attempt | undefined = undefined
@@ -56,12 +57,21 @@ export class ConsumerReceiver implements HostedReceiver {
     const channels = new ConsumerChannels({
       layer: identity.channels,
       handlers: boundHandlers(consumer, statics.channelHandlers),
-      run: (handler, event) => this.#line.run(() => (this.#hasEnded ? undefined : handler(event))),
+      run: (handler, event) => this.#line.run(() => (this.#farewell.hasBegun ? undefined : handler(event))),
       log: identity.log,
       clock: this.#clock,
     })
     this.#session = new ConsumerSession({ identity, subscriptions, plans, channels })
     attachSession(consumer, this.#session)
+    this.#farewell = new Farewell({
+      id: this.id,
+      tell: async (reason) => {
+        if (this.#everConnected) await this.#guarded('disconnect', reason)
+      },
+      leaveGroups: () => channels.end(),
+      clock: this.#clock,
+      log: identity.log,
+    })
     this.#stopListening = plans.application.onInterests(() => this.#changed())
   }
 
@@ -123,33 +133,28 @@ export class ConsumerReceiver implements HostedReceiver {
       if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
       return
     }
-    // What does not heed that nobody waits for it must not keep the rest from its end.
-    await (this.#isStuck ? this.#leave(reason) : this.#line.open(() => this.#leave(reason)))
+    await this.#leave(reason)
   }
 
   /** It ends, and will take nothing more; without an error it has done its work. */
   async end(error?: Error): Promise<void> {
-    if (this.#hasEnded) return
+    if (this.#farewell.hasBegun) return
     if (error !== undefined) {
       this.#session.identity.log.error(`"${this.id}" has failed: ${error.message}`, { error })
     }
-    const farewell = this.#leave(error === undefined ? { type: 'stopped' } : { type: 'failed', error })
+    await this.#farewell.say(error === undefined ? { type: 'stopped' } : { type: 'failed', error })
     this.#ended.resolve(error)
-    await farewell
   }
 
   release(): void {
-    // A server that stops while there is no connection tells nobody.
-    if (this.#everConnected) void this.#line.run(() => this.#leave({ type: 'stopped' }))
-    else void this.#session.channels.end()
-    this.#session.client = unattachedClient
+    void this.#letGo()
     this.#stopListening()
     this.#session.plans.release()
     this.#listeners.clear()
   }
 
   async #connect(session: SessionInfo): Promise<void> {
-    if (this.#hasEnded) return
+    if (this.#farewell.hasBegun) return
     const { channels, subscriptions } = this.#session
     subscriptions.connected()
     try {
@@ -162,7 +167,7 @@ export class ConsumerReceiver implements HostedReceiver {
   }
 
   #handle(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
-    if (this.#hasEnded) return this.#notHere(plan)
+    if (this.#farewell.hasBegun) return this.#notHere(plan)
     const session = this.#session
     session.message = message
     this.#attempt = attempt
@@ -197,11 +202,16 @@ export class ConsumerReceiver implements HostedReceiver {
     return { type: 'notTaken', error, route: plan.routes[0] }
   }
 
-  async #leave(reason: DisconnectReason): Promise<void> {
-    if (this.#hasEnded) return
-    this.#hasEnded = true
-    if (this.#everConnected) await this.#guarded('disconnect', reason)
-    await this.#session.channels.end()
+  // What does not heed that nobody waits for it must not keep the rest from its end.
+  #leave(reason: DisconnectReason): Promise<void> | void {
+    const say = (): Promise<void> => this.#farewell.say(reason)
+    return this.#isStuck || this.#farewell.hasBegun ? say() : this.#line.open(say)
+  }
+
+  // Its last words go out before. A server that stops while there is no connection has told nobody.
+  async #letGo(): Promise<void> {
+    await this.#leave({ type: 'stopped' })
+    this.#session.client = unattachedClient
   }
 
   async #guarded(method: 'disconnect' | 'connectionLost', reason: DisconnectReason): Promise<void> {

@@ -53,6 +53,7 @@ export class ThreadSide {
   readonly #asking: Asking
   readonly #receiver: HostedReceiver
   readonly #attempts = new Map<number, RemoteAttempt>()
+  #hasEnded = false
 
   /** Says at once what it wants. `bytes`: what this thread has in memory beside its heap. Throws what the application throws. */
   constructor(line: Line<FromThread>, order: ThreadOrder, hostable: Hostable, bytes: () => number) {
@@ -75,9 +76,10 @@ export class ThreadSide {
     })
     this.#sayTable()
     this.#receiver.onInterests(() => this.#sayTable())
-    void this.#receiver.ended?.then((error) =>
-      line.post({ type: 'ended', error: error === undefined ? undefined : wireError(error) }),
-    )
+    void this.#receiver.ended?.then((error) => {
+      this.#hasEnded = true
+      line.post({ type: 'ended', error: error === undefined ? undefined : wireError(error) })
+    })
   }
 
   heard(order: ToThread): void {
@@ -133,7 +135,8 @@ export class ThreadSide {
     try {
       await tell()
     } finally {
-      this.#line.post({ type: 'told', call })
+      // Its end says it, once the thread is gone: else a worker that has failed at its first news would seem to run.
+      if (!this.#hasEnded) this.#line.post({ type: 'told', call })
     }
   }
 

@@ -5,6 +5,7 @@ import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import type { DeliveryOptions } from '../../lib/core/delivery-options.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
+import { silentLog } from '../../lib/core/log.ts'
 import { Reject } from '../../lib/core/outcomes.ts'
 import type { DisconnectReason, SessionInfo } from '../../lib/core/receiver.ts'
 import { Router } from '../../lib/core/router.ts'
@@ -14,7 +15,7 @@ import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { turns } from '../helpers/memory-server.ts'
-import { hand } from '../helpers/worker-place.ts'
+import { hand, recordingClient, session } from '../helpers/worker-place.ts'
 
 test('a consumer subscribes in connect, publishes from receive, and the message is acknowledged', async (t) => {
   class Echo extends MqttConsumer {
@@ -382,6 +383,75 @@ test('what stood in the line of a consumer that ends is given back as not begun'
   t.like(await stood, { type: 'notTaken', error: { code: 'ERR_STOPPED' } })
   t.like(await hand(receiver, 'b'), { type: 'notTaken' })
   receiver.release()
+})
+
+class Broken extends MqttConsumer {
+  override connect(): void {
+    throw new Error('no sensor')
+  }
+}
+
+test('a consumer that fails has its last words sent before anybody can take its place', async (t) => {
+  class Polite extends Broken {
+    override async disconnect({ type }: DisconnectReason): Promise<void> {
+      await this.publish('state', `off ${type}`)
+      await turns()
+      await this.publish('state', 'last')
+    }
+  }
+  const receiver = hosted(Polite)
+  const client = recordingClient()
+  void receiver.connected(client, session)
+  await receiver.ended
+  receiver.release()
+  t.deepEqual(
+    client.asked.map(([, , payload]) => payload),
+    ['off failed', 'last'],
+  )
+})
+
+test('whoever lets go of a consumer while it says its last words does not cut it off, but it has no others', async (t) => {
+  const gate = new Deferred()
+  const late = new Deferred<unknown>()
+  class Slow extends Broken {
+    override async disconnect(): Promise<void> {
+      await gate.promise
+      await this.publish('state', 'last')
+      setImmediate(() => void this.publish('state', 'too late').catch(late.resolve.bind(late)))
+    }
+  }
+  const receiver = hosted(Slow)
+  const client = recordingClient()
+  void receiver.connected(client, session)
+  await turns()
+  receiver.release()
+  gate.resolve()
+  t.like(await late.promise, { code: 'ERR_NOT_ATTACHED' })
+  t.is(client.asked.length, 1)
+})
+
+test('a farewell that does not end is waited for only so long', async (t) => {
+  class Endless extends Broken {
+    override disconnect(): Promise<void> {
+      return new Promise(() => {})
+    }
+  }
+  const clock = new FakeClock()
+  const warnings: string[] = []
+  const receiver = hosted(Endless, { clock, log: { ...silentLog, warn: (line) => warnings.push(line) } })
+  let hasEnded = false
+  void receiver.ended?.then(() => (hasEnded = true))
+  void receiver.connected(recordingClient(), session)
+  await turns()
+  clock.advance(4_999)
+  await turns()
+  t.false(hasEnded)
+  clock.advance(1)
+  await turns()
+  t.true(hasEnded)
+  t.deepEqual(warnings, ['disconnect() of "application" has not ended within 5 s, and is not waited for.'])
+  receiver.release()
+  t.is(clock.timers, 0)
 })
 
 test('before it runs nothing can be asked of a consumer', async (t) => {

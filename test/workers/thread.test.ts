@@ -1,13 +1,17 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Outcome } from '../../lib/core/receiver.ts'
+import { masterScope } from '../../lib/core/scope.ts'
+import { asHostable } from '../../lib/consumer/hostable.ts'
+import { MqttConsumer } from '../../lib/consumer/consumer.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
+import { ThreadSide } from '../../lib/workers/thread-side.ts'
 import type { Incarnation } from '../../lib/workers/host.ts'
 import type { PulseTimes } from '../../lib/workers/pulse.ts'
 import { InMemoryChannelLayer } from '../../lib/channels/memory.ts'
 import { Asking } from '../../lib/workers/asking.ts'
 import { wireError } from '../../lib/workers/wire-error.ts'
-import type { FromThread } from '../../lib/workers/wire.ts'
-import { FakeClock } from '../helpers/fake-clock.ts'
+import type { FromThread, ThreadOrder } from '../../lib/workers/wire.ts'
+import { FakeClock, settled } from '../helpers/fake-clock.ts'
 import { hand, PlainAttempt, session } from '../helpers/worker-place.ts'
 import { threadHost, threadStage } from '../helpers/thread-stage.ts'
 
@@ -338,6 +342,30 @@ test.serial(
     t.is(channels.counters.full, 0)
   },
 )
+
+test.serial('a consumer that fails in a thread has its last words sent before the thread ends', async (t) => {
+  const { client, thread } = await threadStage(t, { application: `${programs}applications.ts#Leaving` })
+  t.like(await thread.ended, { message: 'no sensor' })
+  t.deepEqual(
+    client.asked.map(([, , payload]) => payload),
+    ['off', 'last'],
+  )
+})
+
+test('of a consumer that fails at its first connection a thread says its end, and not that it is done with it', async (t) => {
+  const posted: string[] = []
+  class Broken extends MqttConsumer {
+    override connect(): void {
+      throw new Error('no sensor')
+    }
+  }
+  const line = { post: ({ type }: FromThread) => void posted.push(type) }
+  const order = { id: 'one', application: '', mount: '', scope: masterScope } as ThreadOrder
+  const side = new ThreadSide(line, order, asHostable(Broken, 'It'), () => 0)
+  side.heard({ type: 'connected', call: 1, session })
+  await settled()
+  t.deepEqual(posted, ['table', 'log', 'ended'])
+})
 
 test.serial('an event that a thread has asked for and takes back is not lost', async (t) => {
   const posted: FromThread[] = []

@@ -1,5 +1,5 @@
 // Applications that tests run in threads: one that works, and several that end badly.
-import { mqttasgi, Drop, Reject, Retry, Router, type Application } from '../../../lib/index.ts'
+import { mqttasgi, Drop, MqttConsumer, Reject, Retry, Router, type Application } from '../../../lib/index.ts'
 
 class Hopeless extends Error {}
 
@@ -82,3 +82,13 @@ keyed.topic('a/+b', { key: (ctx) => ctx.params.b }, () => {})
 
 export const router: Router<{ floor: string }> = Router<{ floor: string }>()
 router.topic('temp/+room', async (ctx) => void (await ctx.publish('seen', { ...ctx.params })))
+
+export class Leaving extends MqttConsumer {
+  override connect(): void {
+    throw new Error('no sensor')
+  }
+  override async disconnect(): Promise<void> {
+    await this.publish('state', 'off')
+    await this.publish('state', 'last')
+  }
+}

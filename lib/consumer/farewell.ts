@@ -1,0 +1,49 @@
+// The end of a consumer: it is told once and leaves its groups, and what of that takes too long is not waited for.
+import type { Clock } from '../core/clock.ts'
+import { Deadline } from '../core/deadline.ts'
+import { Deferred } from '../core/deferred.ts'
+import type { Logger } from '../core/log.ts'
+import type { DisconnectReason } from '../core/receiver.ts'
+
+/** How long it may take, in milliseconds: whoever takes the consumer's place waits for it. */
+export const FAREWELL_MS = 5_000
+
+/** What it works with. Neither of the two may reject. */
+export interface FarewellParts {
+  readonly id: string
+  readonly tell: (reason: DisconnectReason) => Promise<void>
+  readonly leaveGroups: () => Promise<void>
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+export class Farewell {
+  readonly #parts: FarewellParts
+  #over: Deferred | undefined = undefined
+
+  constructor(parts: FarewellParts) {
+    this.#parts = parts
+  }
+
+  /** From then on nothing is begun any more. */
+  get hasBegun(): boolean {
+    return this.#over !== undefined
+  }
+
+  /** Says it, the first time it is called; resolves when it is over. Never rejects. */
+  say(reason: DisconnectReason): Promise<void> {
+    if (this.#over === undefined) {
+      const over = (this.#over = new Deferred())
+      void this.#say(reason).then(() => over.resolve())
+    }
+    return this.#over.promise
+  }
+
+  async #say(reason: DisconnectReason): Promise<void> {
+    const { clock, id, leaveGroups, log, tell } = this.#parts
+    const deadline = new Deadline(clock, FAREWELL_MS)
+    await deadline.within(Promise.all([tell(reason), leaveGroups()]))
+    if (!deadline.isOver) return
+    log.warn(`disconnect() of "${id}" has not ended within ${FAREWELL_MS / 1_000} s, and is not waited for.`)
+  }
+}
