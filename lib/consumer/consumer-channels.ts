@@ -1,6 +1,6 @@
 // The channel of one consumer: its name, the groups it is in, and the events that come.
 import { ChannelGroups } from '../core/channel-groups.ts'
-import { ChannelIntake, type ChannelIntakeCounters } from '../core/channel-intake.ts'
+import { channelHandlers, ChannelIntake, type ChannelIntakeCounters } from '../core/channel-intake.ts'
 import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError } from '../core/errors.ts'
@@ -25,6 +25,7 @@ export class ConsumerChannels {
   #channel: string | undefined = undefined
   #groups: ChannelGroups | undefined = undefined
   #intake: ChannelIntake<BoundChannelHandler> | undefined = undefined
+  #ending: Promise<void> | undefined = undefined
   #isOver = false
 
   constructor(parts: ConsumerChannelsParts) {
@@ -71,7 +72,12 @@ export class ConsumerChannels {
   }
 
   /** Receives nothing more, and leaves all groups. */
-  async end(): Promise<void> {
+  end(): Promise<void> {
+    this.#ending ??= this.#end()
+    return this.#ending
+  }
+
+  async #end(): Promise<void> {
     this.#isOver = true
     this.#intake?.stop()
     await this.#groups?.leave()
@@ -96,4 +102,23 @@ export class ConsumerChannels {
     else this.#intake.start()
     return groups
   }
+}
+
+/** Throws `ERR_HANDLER_INVALID` for what is no handler. */
+export function boundHandlers(
+  consumer: object,
+  table: Readonly<Record<string, unknown>>,
+): ReadonlyMap<string, BoundChannelHandler> {
+  const handlers = new Map<string, BoundChannelHandler>()
+  for (const [type, named] of channelHandlers(table)) {
+    const handler: unknown = typeof named === 'string' ? Reflect.get(consumer, named) : named
+    if (typeof handler !== 'function') {
+      throw new MqttasgiError(
+        'ERR_HANDLER_INVALID',
+        `channelHandlers of ${consumer.constructor.name}: "${type}" is expected to name a method or to be a function, and ${typeof named === 'string' ? `there is no method "${named}"` : `is a value of type ${typeof named}`}.`,
+      )
+    }
+    handlers.set(type, (event: ChannelEvent): unknown => Reflect.apply(handler, consumer, [event]))
+  }
+  return handlers
 }

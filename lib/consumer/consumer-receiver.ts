@@ -1,22 +1,24 @@
 // A consumer as the server sees it: everything that happens to it goes through its line.
-import { channelHandlers } from '../core/channel-intake.ts'
 import type { ChannelEvent } from '../core/channel-layer.ts'
 import type { ChainPlan } from '../core/chain-plan.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
+import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
+import { inLog } from '../core/log.ts'
 import type { Message } from '../core/message.ts'
 import type { Attempt, Client, DisconnectReason, Interest, Outcome, SessionInfo } from '../core/receiver.ts'
 import type { FlatRoute } from '../core/router.ts'
 import { unattachedClient } from '../core/unattached-client.ts'
-import { ConsumerChannels, type BoundChannelHandler } from './consumer-channels.ts'
+import { boundHandlers, ConsumerChannels, type BoundChannelHandler } from './consumer-channels.ts'
 import { ConsumerPlans } from './consumer-plans.ts'
 import { attachSession, ConsumerSession } from './consumer-session.ts'
 import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
-import { Farewell } from './farewell.ts'
+import { FAREWELL_MS, Farewell } from './farewell.ts'
 import { HeldSubscriptions } from './held-subscriptions.ts'
+import { limitOf, LineLimit } from './line-limit.ts'
 import { Line } from './line.ts'
 
 /** What of a consumer's class counts besides the object itself. */
@@ -27,12 +29,15 @@ export class ConsumerReceiver implements HostedReceiver {
   readonly #consumer: MqttConsumer<object>
   readonly #session: ConsumerSession
   readonly #line = new Line()
+  readonly #limit: LineLimit
   readonly #clock: Clock
   readonly #farewell: Farewell
   readonly #ended = new Deferred<Error | undefined>()
   readonly #listeners = new Set<() => void>()
   readonly #stopListening: () => void
   #everConnected = false
+  #dismissal: DisconnectReason | undefined = undefined
+  #ending: Promise<void> | undefined = undefined
   // The one whose message is being handled.
   #attempt: Attempt | undefined = undefined
 
@@ -41,6 +46,12 @@ export class ConsumerReceiver implements HostedReceiver {
     this.id = identity.id
     this.#consumer = consumer
     this.#clock = identity.clock
+    this.#limit = new LineLimit({
+      id: this.id,
+      clock: this.#clock,
+      ms: limitOf(statics.options),
+      over: (error) => void this.end(error),
+    })
     const subscriptions = new HeldSubscriptions({
       mount: identity.mount,
       client: () => this.#session.client,
@@ -57,7 +68,7 @@ export class ConsumerReceiver implements HostedReceiver {
     const channels = new ConsumerChannels({
       layer: identity.channels,
       handlers: boundHandlers(consumer, statics.channelHandlers),
-      run: (handler, event) => this.#line.run(() => (this.#farewell.hasBegun ? undefined : handler(event))),
+      run: (handler, event) => this.#line.run(() => this.#heard(handler, event)),
       log: identity.log,
       clock: this.#clock,
     })
@@ -125,24 +136,29 @@ export class ConsumerReceiver implements HostedReceiver {
     this.#everConnected = true
     this.#session.client = client
     this.#session.plans.application.useClient(client)
+    this.#limit.count()
     await this.#line.open(() => this.#connect(session))
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
-    if (reason.type === 'lost') {
-      if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
-      return
-    }
-    await this.#leave(reason)
+    if (reason.type !== 'lost') return this.#leave(reason)
+    this.#limit.pause()
+    if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
   }
 
   /** It ends, and will take nothing more; without an error it has done its work. */
-  async end(error?: Error): Promise<void> {
+  end(error?: Error): Promise<void> {
+    this.#ending ??= this.#end(error)
+    return this.#ending
+  }
+
+  async #end(error: Error | undefined): Promise<void> {
     if (this.#farewell.hasBegun) return
     if (error !== undefined) {
       this.#session.identity.log.error(`"${this.id}" has failed: ${error.message}`, { error })
     }
     await this.#farewell.say(error === undefined ? { type: 'stopped' } : { type: 'failed', error })
+    this.#line.letGo()
     this.#ended.resolve(error)
   }
 
@@ -158,12 +174,19 @@ export class ConsumerReceiver implements HostedReceiver {
     const { channels, subscriptions } = this.#session
     subscriptions.connected()
     try {
-      await channels.begin()
-      await this.#consumer.connect(session)
+      await this.#limit.run('connect()', async () => {
+        await channels.begin()
+        await this.#consumer.connect(session)
+      })
     } catch (thrown) {
       return this.end(toError(thrown))
     }
     void subscriptions.confirm()
+  }
+
+  #heard(handler: BoundChannelHandler, event: ChannelEvent): unknown {
+    if (this.#farewell.hasBegun) return undefined
+    return this.#limit.run(`The handler of the channel event "${inLog(event.type)}"`, () => handler(event))
   }
 
   #handle(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
@@ -203,20 +226,31 @@ export class ConsumerReceiver implements HostedReceiver {
   }
 
   // What does not heed that nobody waits for it must not keep the rest from its end.
-  #leave(reason: DisconnectReason): Promise<void> | void {
+  async #leave(reason: DisconnectReason): Promise<void> {
+    this.#dismissal ??= reason
+    // Events come until then only: a handler that does not end must not keep it in its groups.
+    void this.#session.channels.end()
     const say = (): Promise<void> => this.#farewell.say(reason)
-    return this.#isStuck || this.#farewell.hasBegun ? say() : this.#line.open(say)
+    await (this.#isStuck || this.#farewell.hasBegun ? say() : this.#line.open(say))
   }
 
-  // Its last words go out before. A server that stops while there is no connection has told nobody.
+  // Its last words go out before. Who has been told already, and has not had its turn, does not get one any more.
   async #letGo(): Promise<void> {
-    await this.#leave({ type: 'stopped' })
+    const reason = this.#dismissal ?? { type: 'stopped' }
+    // A server that stops while there is no connection has told nobody.
+    if (this.#dismissal === undefined && !this.#farewell.hasBegun) {
+      await new Deadline(this.#clock, FAREWELL_MS).within(this.#leave(reason))
+    }
+    await this.#farewell.say(reason)
+    this.#line.letGo()
     this.#session.client = unattachedClient
   }
 
   async #guarded(method: 'disconnect' | 'connectionLost', reason: DisconnectReason): Promise<void> {
     try {
-      await this.#consumer[method](reason)
+      // The farewell has a time of its own.
+      const call = async (): Promise<unknown> => this.#consumer[method](reason)
+      await (method === 'disconnect' ? call() : this.#limit.run('connectionLost()', call))
     } catch (thrown) {
       const error = toError(thrown)
       this.#session.identity.log.error(`${method}() of "${this.id}" failed: ${error.message}`, { error })
@@ -239,22 +273,4 @@ function receiveOf(consumer: MqttConsumer<object>): (ctx: Context) => unknown {
     // Params are made of the topic: the compiler only does not know their names.
     return consumer.receive(ctx as ConsumerMessage)
   }
-}
-
-function boundHandlers(
-  consumer: MqttConsumer<object>,
-  table: Readonly<Record<string, unknown>>,
-): ReadonlyMap<string, BoundChannelHandler> {
-  const handlers = new Map<string, BoundChannelHandler>()
-  for (const [type, named] of channelHandlers(table)) {
-    const handler: unknown = typeof named === 'string' ? Reflect.get(consumer, named) : named
-    if (typeof handler !== 'function') {
-      throw new MqttasgiError(
-        'ERR_HANDLER_INVALID',
-        `channelHandlers of ${consumer.constructor.name}: "${type}" is expected to name a method or to be a function, and ${typeof named === 'string' ? `there is no method "${named}"` : `is a value of type ${typeof named}`}.`,
-      )
-    }
-    handlers.set(type, (event: ChannelEvent): unknown => Reflect.apply(handler, consumer, [event]))
-  }
-  return handlers
 }

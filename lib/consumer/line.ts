@@ -4,10 +4,11 @@ export class Line {
   readonly #waiting: (() => void)[] = []
   #isOpen = false
   #isBusy = false
+  #isLetGo = false
 
   /** What comes now runs at once. */
   get isFree(): boolean {
-    return this.#isOpen && !this.#isBusy
+    return this.#isLetGo || (this.#isOpen && !this.#isBusy)
   }
 
   /** Runs `work` when its turn comes: at once where nothing runs. */
@@ -36,6 +37,12 @@ export class Line {
     return this.run(work)
   }
 
+  /** Nothing waits any longer for what runs: to be called when all that waits only hears that it is over. */
+  letGo(): void {
+    this.#isLetGo = true
+    this.#drain()
+  }
+
   #start<T>(work: () => T | Promise<T>): T | Promise<T> {
     this.#isBusy = true
     let result: T | Promise<T>
@@ -57,7 +64,7 @@ export class Line {
 
   // A loop: what does not have to be waited for must not pile up on the stack.
   #drain(): void {
-    while (!this.#isBusy) {
+    while (this.#isLetGo || !this.#isBusy) {
       const next = this.#waiting.shift()
       if (next === undefined) return
       next()

@@ -63,6 +63,20 @@ test('a hundred thousand that wait for nothing do not pile up on the stack', asy
   t.is(ran, 100_000)
 })
 
+test('what is let go of holds up nothing any more, neither what waits nor what comes', async (t) => {
+  const line = new Line()
+  const order: string[] = []
+  void line.open(() => new Promise(() => {}))
+  void line.run(() => order.push('waited'))
+  void line.run(async () => {
+    order.push('waited too')
+    await new Promise(() => {})
+  })
+  line.letGo()
+  t.is(await line.run(() => order.push('came')), 3)
+  t.deepEqual(order, ['waited', 'waited too', 'came'])
+})
+
 test('what is asked for within the line waits for its turn', async (t) => {
   const line = new Line()
   void line.open(() => {})
