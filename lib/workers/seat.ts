@@ -13,6 +13,7 @@ import type {
   RunningChain,
   SessionInfo,
 } from '../core/receiver.ts'
+import { HeldFilters } from './held-filters.ts'
 
 /** A connection as an instance that is started while it is up has to know it. */
 export interface Connection {
@@ -48,6 +49,17 @@ class Waiting implements RunningChain {
   }
 }
 
+/** What a seat works with. */
+export interface SeatParts {
+  readonly now: () => number
+  /** What is wanted here has changed. */
+  readonly changed: () => void
+  /** What instances get to see of a message. */
+  readonly seenAs: (message: Message) => Message
+  /** At another seat somebody has subscribed to it. */
+  readonly isHeldElsewhere: (seat: Seat, filter: string) => boolean
+}
+
 export class Seat {
   readonly #now: () => number
   readonly #changed: () => void
@@ -58,17 +70,18 @@ export class Seat {
   // What was in hand when an instance was lost: one of them may have ended it, so each runs alone.
   readonly #suspects = new WeakSet<Message>()
   readonly #seenAs: (message: Message) => Message
+  readonly #held: HeldFilters
   #isAlone = false
   #current: Receiver | undefined = undefined
   #last: Receiver | undefined = undefined
   #stopListening: () => void = () => {}
   #refusal: Refusal | undefined = undefined
 
-  /** `seenAs`: what instances get to see of a message. */
-  constructor(now: () => number, changed: () => void, seenAs: (message: Message) => Message) {
+  constructor({ changed, isHeldElsewhere, now, seenAs }: SeatParts) {
     this.#now = now
     this.#changed = changed
     this.#seenAs = seenAs
+    this.#held = new HeldFilters((filter) => isHeldElsewhere(this, filter))
   }
 
   /** Somebody sits here. */
@@ -103,7 +116,8 @@ export class Seat {
     this.#last = receiver
     this.#stopListening = receiver.onInterests(this.#changed)
     this.#changed()
-    if (connection !== undefined) void receiver.connected(connection.client, connection.session)
+    this.#held.next()
+    if (connection !== undefined) void this.connected(connection)
     this.#pump()
   }
 
@@ -122,7 +136,15 @@ export class Seat {
   }
 
   async connected({ client, session }: Connection): Promise<void> {
-    await this.#current?.connected(client, session)
+    const receiver = this.#current
+    await receiver?.connected(this.#held.noting(client), session)
+    // One that has failed at it has not said all that it wants.
+    if (receiver !== undefined && this.#current === receiver) void this.#held.giveUpLeft(client)
+  }
+
+  /** Whoever sits here, or has sat here last, has subscribed to it by hand. */
+  holds(filter: string): boolean {
+    return this.#held.has(filter)
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {

@@ -40,11 +40,12 @@ export class WorkerReceiver implements Receiver {
     this.id = id
     this.#group = share === undefined ? undefined : new WorkerGroup(id, share)
     const seat = (): Seat =>
-      new Seat(
+      new Seat({
         now,
-        () => this.#changed(),
-        (message) => this.#group?.own(message) ?? message,
-      )
+        changed: () => this.#changed(),
+        seenAs: (message) => this.#group?.own(message) ?? message,
+        isHeldElsewhere: (one, filter) => this.seats.some((other) => other !== one && other.holds(filter)),
+      })
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
   }
 

@@ -119,6 +119,9 @@ export class StagedIncarnation implements Incarnation, Receiver {
   readonly #wishes = new Map<string, Partial<Interest>>()
   outcome: Outcome | Promise<Outcome> = { type: 'done', handled: true }
   isClosed = false
+  client: Client | undefined = undefined
+  /** Subscribed to by hand, at each connection. */
+  wants: readonly string[] = []
   readonly #plan: Plan
   readonly #listeners = new Set<() => void>()
 
@@ -173,8 +176,10 @@ export class StagedIncarnation implements Incarnation, Receiver {
     return this.outcome
   }
 
-  async connected(): Promise<void> {
+  async connected(client: Client): Promise<void> {
+    this.client = client
     this.told.push('connected')
+    for (const filter of this.wants) await client.subscribe(filter)
   }
 
   async disconnected(): Promise<void> {
@@ -187,6 +192,7 @@ export class StagedHost implements WorkerHost {
   readonly started: StagedIncarnation[] = []
   readonly #plan: Partial<Plan>
   fault: Error | undefined = undefined
+  wants: readonly string[] = []
 
   constructor(plan: Partial<Plan> = {}) {
     this.#plan = plan
@@ -199,6 +205,7 @@ export class StagedHost implements WorkerHost {
   async start(): Promise<Incarnation> {
     if (this.fault !== undefined) throw this.fault
     const one = new StagedIncarnation(this.#plan)
+    one.wants = this.wants
     this.started.push(one)
     return one
   }

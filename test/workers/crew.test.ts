@@ -601,6 +601,34 @@ test('what stood in the line of a thread that was lost has been no attempt', asy
   t.deepEqual(await outcomes[1], { type: 'done', handled: true })
 })
 
+test('what an instance had subscribed to by hand, and the next one does not want, is given up', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  const { asked } = scene.place.client
+  for (const filter of ['reply/1', 'both']) await host.last.client?.subscribe(filter)
+  await scene.fails(host)
+  host.wants = ['both', 'reply/2']
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(
+    asked.map(([what, filter]) => `${String(what)} ${String(filter)}`),
+    ['subscribe reply/1', 'subscribe both', 'subscribe both', 'subscribe reply/2', 'unsubscribe reply/1'],
+  )
+})
+
+test('what another instance has subscribed to as well stays', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { instances: 2 })
+  for (const one of host.started) await one.client?.subscribe('all')
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(
+    scene.place.client.asked.map(([what]) => what),
+    ['subscribe', 'subscribe'],
+  )
+})
+
 test('what ends because the server stops is not started again', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')
