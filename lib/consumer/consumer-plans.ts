@@ -34,7 +34,8 @@ export class ConsumerPlans {
   readonly #mount: string
   // A pattern that is registered again goes to its newest handler.
   readonly #handlers = new Map<string, Handler>()
-  readonly #rest = new WeakMap<ChainPlan, Map<string, ChainPlan>>()
+  // By the subscribed pattern, and for each by the middleware around it.
+  readonly #rest = new Map<string, WeakMap<ChainPlan, ChainPlan>>()
   readonly #inLine = new WeakMap<ChainPlan, ChainPlan>()
 
   constructor(parts: ConsumerPlansParts) {
@@ -62,6 +63,16 @@ export class ConsumerPlans {
   plan(message: Message): ChainPlan {
     const routed = this.application.plan(message)
     return this.#lined(routed.routes.length > 0 ? routed : this.#restOf(message))
+  }
+
+  /** How many patterns of subscriptions plans are kept for. */
+  get kept(): number {
+    return this.#rest.size
+  }
+
+  /** No message comes through this pattern any more. */
+  forget(text: string): void {
+    this.#rest.delete(text)
   }
 
   /** All routes, and those that the subscriptions are. */
@@ -109,10 +120,10 @@ export class ConsumerPlans {
     // Of a message without a group all middleware is known.
     const around = this.application.plan({ dup, payload, properties, qos, retain, topic })
     const text = this.#parts.patternOf(topic) ?? this.#mount
-    let known = this.#rest.get(around)
-    if (known === undefined) this.#rest.set(around, (known = new Map<string, ChainPlan>()))
-    let plan = known.get(text)
-    if (plan === undefined) known.set(text, (plan = this.#restPlan(around, text)))
+    let known = this.#rest.get(text)
+    if (known === undefined) this.#rest.set(text, (known = new WeakMap<ChainPlan, ChainPlan>()))
+    let plan = known.get(around)
+    if (plan === undefined) known.set(around, (plan = this.#restPlan(around, text)))
     return plan
   }
 

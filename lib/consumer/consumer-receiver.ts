@@ -57,6 +57,7 @@ export class ConsumerReceiver implements HostedReceiver {
       client: () => this.#session.client,
       log: identity.log,
       changed: () => this.#changed(),
+      gone: (text) => this.#session.plans.forget(text),
     })
     const plans = new ConsumerPlans({
       identity,

@@ -31,6 +31,8 @@ export interface HeldSubscriptionsParts {
   readonly log: Logger
   /** Which patterns there are has changed. */
   readonly changed: () => void
+  /** This pattern is not subscribed to any more. */
+  readonly gone: (pattern: string) => void
 }
 
 export class HeldSubscriptions {
@@ -133,7 +135,12 @@ export class HeldSubscriptions {
   }
 
   #delete(text: string): void {
-    if (this.#held.delete(text)) this.#changed()
+    const held = this.#held.get(text)
+    if (held === undefined) return
+    this.#held.delete(text)
+    this.#changed()
+    // It may be there a second time, in a group.
+    if (!this.all.some((one) => one.pattern === held.pattern)) this.#parts.gone(held.pattern)
   }
 
   #changed(): void {

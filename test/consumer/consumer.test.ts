@@ -1,6 +1,7 @@
 // A consumer on a server: its hooks, its abilities, and what becomes of its messages.
 import test from 'ava'
 import { MqttConsumer, type ConsumerMessage } from '../../lib/consumer/consumer.ts'
+import { sessionOf } from '../../lib/consumer/consumer-session.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import type { DeliveryOptions } from '../../lib/core/delivery-options.ts'
@@ -452,6 +453,26 @@ test('a farewell that does not end is waited for only so long', async (t) => {
   t.deepEqual(warnings, ['disconnect() of "application" has not ended within 5 s, and is not waited for.'])
   receiver.release()
   t.is(clock.timers, 0)
+})
+
+test('of a pattern that is not subscribed to any more nothing is kept', async (t) => {
+  let made: MqttConsumer | undefined
+  class Asking extends MqttConsumer {
+    override async connect(): Promise<void> {
+      made = await Promise.resolve(this)
+    }
+  }
+  const { transport } = await startConsumerServer(t, Asking)
+  await turns()
+  const { plans } = sessionOf(made!)
+  for (let i = 0; i < 20; i++) {
+    await made!.subscribe(`reply/${i}`)
+    transport.deliver(`reply/${i}`)
+    await turns()
+    t.is(plans.kept, 1)
+    await made!.unsubscribe(`reply/${i}`)
+  }
+  t.is(plans.kept, 0)
 })
 
 test('before it runs nothing can be asked of a consumer', async (t) => {
