@@ -129,7 +129,8 @@ export class ConsumerReceiver implements HostedReceiver {
         return { type: 'failed', error: toError(attempt.signal.reason), route: plan.routes[0] }
       attempt.chain = undefined
       begin(attempt, this.#clock.now() - since)
-      return this.#handle(message, plan, attempt)
+      // What it has waited for may have been connect(), which says what there is.
+      return this.#handle(message, this.plan(message), attempt)
     })
   }
 

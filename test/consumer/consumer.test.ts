@@ -475,6 +475,30 @@ test('of a pattern that is not subscribed to any more nothing is kept', async (t
   t.is(plans.kept, 0)
 })
 
+test('a message that waits for connect() runs by what connect() has registered', async (t) => {
+  const gate = new Deferred()
+  const seen: unknown[] = []
+  class Late extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await gate.promise
+      await this.subscribe('meters/+meter')
+      this.topic('doors/+door', ({ params, route }) => seen.push(route, { ...params }))
+    }
+    override receive({ params, route }: ConsumerMessage): void {
+      seen.push(route, { ...params })
+      throw new Reject('never')
+    }
+  }
+  const receiver = hosted(Late)
+  void receiver.connected(recordingClient(), session)
+  const outcomes = [hand(receiver, 'meters/7'), hand(receiver, 'doors/front')]
+  gate.resolve()
+  t.like(await outcomes[0], { type: 'rejected', route: 'meters/+meter' })
+  t.like(await outcomes[1], { type: 'done' })
+  t.deepEqual(seen, ['meters/+meter', { meter: '7' }, 'doors/+door', { door: 'front' }])
+  receiver.release()
+})
+
 test('before it runs nothing can be asked of a consumer', async (t) => {
   class Plain extends MqttConsumer {}
   const consumer = new Plain()
