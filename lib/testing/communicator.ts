@@ -100,7 +100,7 @@ export class MqttCommunicator {
       clock,
     })
     this.ended = this.#receiver.ended ?? new Promise(() => {})
-    void this.ended.then((error) => error !== undefined && this.#outputs.fail(error))
+    void this.#leaveAtItsEnd()
     this.#server = serverOf(this.#watched(options.attempts ?? 1), this.transport, clock, log)
     void this.#server.closed.then(() => this.#receiver.release())
   }
@@ -120,14 +120,17 @@ export class MqttCommunicator {
    * without any. Rejects with what `connect()` throws, and with `ERR_COMMUNICATOR_TIMEOUT`.
    */
   async connect(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput | undefined> {
-    const started = this.start().catch((error: unknown) => this.#outputs.fail(toError(error)))
+    const started = this.#started().catch((error: unknown) => this.#outputs.fail(toError(error)))
     return this.#outputs.next('connect()', timeoutMs, started)
   }
 
-  /** Connects, and resolves when `connect()` of the consumer has ended; what it asks for is kept. */
+  /**
+   * Connects, and resolves when `connect()` of the consumer has ended; what it asks for is kept. Rejects with what
+   * `connect()` throws.
+   */
   async start(): Promise<void> {
-    await this.#server.start()
-    await this.#connected.promise
+    const error = await this.#started()
+    if (error !== undefined) throw error
   }
 
   /**
@@ -198,6 +201,23 @@ export class MqttCommunicator {
 
   async [Symbol.asyncDispose](): Promise<void> {
     await this.disconnect()
+  }
+
+  /** With what the consumer has failed with, when that comes first. */
+  #started(): Promise<Error | undefined> {
+    return Promise.race([this.#ready(), this.ended])
+  }
+
+  async #ready(): Promise<undefined> {
+    await this.#server.start()
+    await this.#connected.promise
+  }
+
+  // As a server whose application has ended: it ends, and its workers with it.
+  async #leaveAtItsEnd(): Promise<void> {
+    const error = await this.ended
+    if (error !== undefined) this.#outputs.fail(error)
+    await Promise.allSettled([this.#workforce.stop(TIMEOUT_MS), this.#server.stop()])
   }
 
   #worker(

@@ -1,6 +1,6 @@
 // Spawn and kill in a test: each worker has a communicator of its own, on the same broker and channel layer.
 import { Deferred } from '../core/deferred.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import type {
   KillOptions,
   WorkerApplication,
@@ -10,6 +10,7 @@ import type {
   WorkerOptions,
   Workforce,
 } from '../core/workforce.ts'
+import { startFailure } from '../workers/in-process.ts'
 
 /** What a communicator is to whoever has spawned its consumer. */
 export interface Spawned {
@@ -20,9 +21,12 @@ export interface Spawned {
 }
 
 interface Worker<C> {
+  readonly id: string
   readonly communicator: C
   readonly ended: Deferred<WorkerEnd>
 }
+
+const LEAVE_MS = 1_000
 
 type Make<C> = (id: string, application: WorkerApplication, how: Pick<WorkerOptions, 'params' | 'mount'>) => C
 
@@ -48,34 +52,29 @@ export class TestWorkforce<C extends Spawned> implements Workforce {
     if (id === this.#master || this.#workers.has(id)) {
       throw new MqttasgiError('ERR_RECEIVER_DUPLICATE', `There is a receiver with the id "${id}" already.`)
     }
-    const communicator = this.#make(id, application, {
-      ...(mount === undefined ? {} : { mount }),
-      ...(params === undefined ? {} : { params }),
-    })
-    const worker: Worker<C> = { communicator, ended: new Deferred<WorkerEnd>() }
-    this.#workers.set(id, worker)
-    void communicator.ended.then((error) =>
-      this.#over(id, error === undefined ? { type: 'finished' } : { type: 'failed', error }),
-    )
+    let worker: Worker<C> | undefined
     try {
-      await communicator.start()
-    } catch (cause) {
-      const error = toError(cause)
-      this.#over(id, { type: 'failed', error })
-      throw new MqttasgiError('ERR_WORKER_START', `Worker "${id}" could not be started: ${error.message}`, {
-        cause,
+      worker = this.#made(id, application, {
+        ...(mount === undefined ? {} : { mount }),
+        ...(params === undefined ? {} : { params }),
       })
+      const { communicator, ended } = worker
+      await Promise.race([communicator.start(), endsEarly(communicator)])
+      return { id, ended: ended.promise }
+    } catch (cause) {
+      const error = startFailure({ id, mount: mount ?? '' }, cause)
+      if (worker !== undefined) await this.#leave(worker, { type: 'failed', error })
+      throw error
     }
-    return { id, ended: worker.ended.promise }
   }
 
   async kill(id: string, _options?: KillOptions): Promise<void> {
     if (id === this.#master) {
       throw new MqttasgiError('ERR_WORKER_MASTER', `"${id}" is the application itself. Stop it instead.`)
     }
-    const { communicator } = this.#known(id)
-    await communicator.kill()
-    this.#over(id, { type: 'killed' })
+    const worker = this.#known(id)
+    await worker.communicator.kill()
+    this.#over(worker, { type: 'killed' })
   }
 
   workers(): readonly WorkerInfo[] {
@@ -83,9 +82,9 @@ export class TestWorkforce<C extends Spawned> implements Workforce {
   }
 
   async stop(timeoutMs: number): Promise<void> {
-    for (const [id, { communicator }] of this.#workers) {
-      await communicator.disconnect(timeoutMs)
-      this.#over(id, { type: 'stopped' })
+    for (const worker of this.#workers.values()) {
+      await worker.communicator.disconnect(timeoutMs)
+      this.#over(worker, { type: 'stopped' })
     }
   }
 
@@ -95,8 +94,29 @@ export class TestWorkforce<C extends Spawned> implements Workforce {
     throw new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker with the id "${id}".`)
   }
 
-  #over(id: string, end: WorkerEnd): void {
-    this.#workers.get(id)?.ended.resolve(end)
-    this.#workers.delete(id)
+  #made(...[id, application, how]: Parameters<Make<C>>): Worker<C> {
+    const communicator = this.#make(id, application, how)
+    const worker: Worker<C> = { id, communicator, ended: new Deferred<WorkerEnd>() }
+    this.#workers.set(id, worker)
+    void communicator.ended.then((error) =>
+      this.#leave(worker, error === undefined ? { type: 'finished' } : { type: 'failed', error }),
+    )
+    return worker
   }
+
+  // Whoever hears of its end is to find nothing of it on the broker any more.
+  async #leave(worker: Worker<C>, end: WorkerEnd): Promise<void> {
+    // What does not heed that it is to end is not waited for any longer.
+    await worker.communicator.disconnect(LEAVE_MS).catch(() => {})
+    this.#over(worker, end)
+  }
+
+  #over(worker: Worker<C>, end: WorkerEnd): void {
+    worker.ended.resolve(end)
+    if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id)
+  }
+}
+
+async function endsEarly({ ended }: Spawned): Promise<never> {
+  throw (await ended) ?? new Error('It ended before it was ready.')
 }
