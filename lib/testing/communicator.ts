@@ -17,7 +17,7 @@ import { systemClock } from '../system-clock.ts'
 import { MemoryBroker } from './memory-broker.ts'
 import type { MemoryDelivery } from './memory-arrival.ts'
 import type { MemoryPublication, MemoryTransport } from './memory-transport.ts'
-import { Outputs, withinMs, type CommunicatorOutput } from './outputs.ts'
+import { nextTurn, Outputs, withinMs, type CommunicatorOutput } from './outputs.ts'
 import { recordedClient, recordedWorkforce } from './recorded-client.ts'
 import { TestWorkforce } from './test-workforce.ts'
 import { withAttempts } from './with-attempts.ts'
@@ -120,8 +120,7 @@ export class MqttCommunicator {
    * without any. Rejects with what `connect()` throws, and with `ERR_COMMUNICATOR_TIMEOUT`.
    */
   async connect(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput | undefined> {
-    const started = this.#started().catch((error: unknown) => this.#outputs.fail(toError(error)))
-    return this.#outputs.next('connect()', timeoutMs, started)
+    return this.#outputs.next('connect()', timeoutMs, this.#tried())
   }
 
   /**
@@ -143,13 +142,11 @@ export class MqttCommunicator {
   }
 
   /**
-   * The next thing the consumer asks for. Rejects with what it failed with, in its place in the order, and with
-   * `ERR_COMMUNICATOR_TIMEOUT`.
+   * The next thing the consumer asks for; several calls at once get one each, in their order. Rejects with what it failed
+   * with, in its place in the order, and with `ERR_COMMUNICATOR_TIMEOUT`.
    */
-  async receiveFrom(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput> {
-    const output = await this.#outputs.next('receiveFrom()', timeoutMs)
-    // Nothing ends the waiting but an output, an error, or the time.
-    return output!
+  receiveFrom(timeoutMs: number = TIMEOUT_MS): Promise<CommunicatorOutput> {
+    return this.#outputs.next('receiveFrom()', timeoutMs)
   }
 
   /** Whether the consumer asks for nothing within this time, and has not failed; what it asks for is kept. */
@@ -206,6 +203,15 @@ export class MqttCommunicator {
   /** With what the consumer has failed with, when that comes first. */
   #started(): Promise<Error | undefined> {
     return Promise.race([this.#ready(), this.ended])
+  }
+
+  // What it fails with is one of the outputs.
+  async #tried(): Promise<undefined> {
+    try {
+      await this.#started()
+    } catch (error) {
+      this.#outputs.fail(toError(error))
+    }
   }
 
   async #ready(): Promise<undefined> {
@@ -308,8 +314,4 @@ function serverOf(receiver: Receiver, transport: MemoryTransport, clock: Clock, 
 function atOnce(callback: () => void): () => void {
   const immediate = setImmediate(callback)
   return () => clearImmediate(immediate)
-}
-
-function nextTurn(): Promise<void> {
-  return new Promise((resolve) => setImmediate(resolve))
 }

@@ -1,4 +1,5 @@
 // What a consumer under test has asked for, in order, for a test that waits for it.
+import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { PublishProperties, QoS, SubscribeOptions } from '../core/message.ts'
 import { withinTime } from '../time-limit.ts'
@@ -29,7 +30,8 @@ type Item = { readonly output: CommunicatorOutput } | { readonly error: Error }
 
 export class Outputs {
   readonly #items: Item[] = []
-  #wake: () => void = () => {}
+  // First come, first served. One that waits no longer is not among them, or it would swallow an output.
+  readonly #waiting = new Set<Deferred<CommunicatorOutput>>()
 
   get isEmpty(): boolean {
     return this.#items.length === 0
@@ -45,34 +47,49 @@ export class Outputs {
 
   /**
    * The next output; rejects with what the consumer failed with, in its place, and with `ERR_COMMUNICATOR_TIMEOUT`.
-   * Resolves with undefined when `over` does before anything came.
+   * Resolves with what `over` does, when that comes first.
    */
-  async next(
-    what: string,
-    timeoutMs: number,
-    over?: Promise<unknown>,
-  ): Promise<CommunicatorOutput | undefined> {
-    if (this.isEmpty) await this.#something(what, timeoutMs, over)
-    const item = this.#items.shift()
-    if (item !== undefined && 'error' in item) throw item.error
-    return item?.output
+  async next<T = never>(what: string, timeoutMs: number, over?: Promise<T>): Promise<CommunicatorOutput | T> {
+    const waiting = new Deferred<CommunicatorOutput>()
+    this.#waiting.add(waiting)
+    this.#serve()
+    const leave = <R>(reason: R): R => {
+      this.#waiting.delete(waiting)
+      return reason
+    }
+    const work = over === undefined ? waiting.promise : Promise.race([waiting.promise, over.then(leave)])
+    const came = await withinTime(timeoutMs, work, () => leave(tooLate(what, timeoutMs)))
+    // What was asked for has its answer then: a test goes on to publish to what was subscribed.
+    await nextTurn()
+    return came
   }
 
   #add(item: Item): void {
     this.#items.push(item)
-    this.#wake()
+    this.#serve()
   }
 
-  async #something(what: string, timeoutMs: number, over: Promise<unknown> | undefined): Promise<void> {
-    const came = new Promise<void>((resolve) => {
-      this.#wake = resolve
-    })
-    await withinMs(timeoutMs, what, over === undefined ? came : Promise.race([came, over]))
+  #serve(): void {
+    const [item] = this.#items
+    const [waiting] = this.#waiting
+    if (item === undefined || waiting === undefined) return
+    this.#items.shift()
+    this.#waiting.delete(waiting)
+    if ('error' in item) waiting.reject(item.error)
+    else waiting.resolve(item.output)
   }
 }
 
 /** Rejects with `ERR_COMMUNICATOR_TIMEOUT` when it takes longer, by the clock on the wall. */
 export function withinMs<T>(timeoutMs: number, what: string, work: Promise<T>): Promise<T> {
+  return withinTime(timeoutMs, work, () => tooLate(what, timeoutMs))
+}
+
+function tooLate(what: string, timeoutMs: number): MqttasgiError {
   const message = `${what} took longer than ${timeoutMs} ms. The consumer goes on; ask again, or give more time.`
-  return withinTime(timeoutMs, work, () => new MqttasgiError('ERR_COMMUNICATOR_TIMEOUT', message))
+  return new MqttasgiError('ERR_COMMUNICATOR_TIMEOUT', message)
+}
+
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve))
 }

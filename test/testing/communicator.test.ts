@@ -343,3 +343,25 @@ test('an application and a raw application can be talked to as well', async (t) 
     await communicator.disconnect()
   }
 })
+
+test('several calls of receiveFrom() at once get one output each, in their order', async (t) => {
+  class Twice extends MqttConsumer {
+    override async receive(message: ConsumerMessage): Promise<void> {
+      await this.publish('first', message.payload)
+      await this.publish('second', message.payload)
+    }
+  }
+  const communicator = new MqttCommunicator(Twice)
+  await communicator.connect()
+  // The one whose time was up takes nothing from those behind it.
+  const late = communicator.receiveFrom(1)
+  const both = [communicator.receiveFrom(), communicator.receiveFrom()]
+  await t.throwsAsync(late, { code: 'ERR_COMMUNICATOR_TIMEOUT' })
+  await communicator.publish('a', '')
+  const outputs = await Promise.all(both)
+  t.deepEqual(
+    outputs.map((output) => output.type === 'mqtt.pub' && output.mqtt.topic),
+    ['first', 'second'],
+  )
+  await communicator.disconnect()
+})
