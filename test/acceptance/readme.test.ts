@@ -121,6 +121,24 @@ for (const block of programs.filter(({ isRun }) => isRun)) {
   })
 }
 
+// The embedded broker acknowledges before it hands on: who stops right after publish() has not heard it yet.
+for (const page of ['README.md', 'docs/server.md']) {
+  test.serial(`${page}: the program that publishes to itself prints what it hears`, async (t) => {
+    const block = programsOf(page).find(({ code }) => code.includes(`publish('greetings/Ada', 'hello'`))!
+    const place = join(folder, 'heard', folderName(block))
+    write(place, new Map([[block.fileName, runnable(moduleOf(block))]]))
+    const { log } = console
+    const lines: unknown[] = []
+    console.log = (line) => lines.push(line)
+    try {
+      await import(join(place, block.fileName))
+    } finally {
+      console.log = log
+    }
+    t.true(lines.includes('Ada says hello'))
+  })
+}
+
 /** The same with this copy of the package, and with a broker that is there. */
 function runnable(code: string): string {
   return code
