@@ -1,7 +1,15 @@
 // The public face of the package: what each entry exports, by name, and what is packed.
 import test from 'ava'
-import { execFileSync } from 'node:child_process'
-import { existsSync, readFileSync } from 'node:fs'
+import { execFileSync, spawnSync } from 'node:child_process'
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs'
 import { join } from 'node:path'
 
 const root = join(import.meta.dirname, '..')
@@ -225,6 +233,36 @@ test('every entry and the command have a source, and no entry is missing here', 
   const built = [...Object.keys(face).map(entrySource), ...Object.values(manifest.bin).map(sourceOf)]
   for (const file of built) t.true(existsSync(join(root, file)), file)
 })
+
+test('the types of every entry bring those of Node along, where a project names none', (t) => {
+  mkdirSync(join(root, 'build'), { recursive: true })
+  const project = mkdtempSync(join(root, 'build/project-'))
+  t.teardown(() => rmSync(project, { recursive: true }))
+  const installed = join(project, 'node_modules/mqttasgi')
+  t.is(
+    compile(root, '-p', 'tsconfig.build.json', '--emitDeclarationOnly', '--outDir', join(installed, 'dist')),
+    '',
+  )
+  // Else its name would be that of the package around it.
+  writeFileSync(join(project, 'package.json'), '{}')
+  copyFileSync(join(root, 'package.json'), join(installed, 'package.json'))
+  const compilerOptions = { module: 'nodenext', strict: true, noEmit: true }
+  const files = Object.keys(face).map((entry, at) => {
+    const program = `import * as entry from 'mqttasgi${entry.slice(1)}'\nvoid entry\n`
+    writeFileSync(join(project, `${at}.mts`), program)
+    return `${at}.mts`
+  })
+  for (const file of files) {
+    writeFileSync(join(project, 'tsconfig.json'), JSON.stringify({ compilerOptions, files: [file] }))
+    t.is(compile(project), '')
+  }
+})
+
+/** What the compiler has to say. */
+function compile(cwd: string, ...args: readonly string[]): string {
+  const { stdout } = spawnSync(join(root, 'node_modules/.bin/tsc'), args, { cwd, encoding: 'utf8' })
+  return stdout
+}
 
 test('the package holds what is built, what it is built from, and its papers', (t) => {
   // Without its scripts, or packing would build.

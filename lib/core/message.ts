@@ -1,4 +1,6 @@
 // What travels: messages that arrive, and what may be given to publish.
+// Whoever imports an entry comes by here, and needs the types of Node, which TypeScript 6 and newer take only when told.
+/// <reference types="node" preserve="true" />
 
 /** Quality of service [MQTT-4.3]. */
 export type QoS = 0 | 1 | 2
