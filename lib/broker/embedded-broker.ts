@@ -80,7 +80,7 @@ export async function startBrokerWith(
 }
 
 // The exact version is part of the command because MQTT 5 is in this one only, and no dist-tag leads to it.
-const install = 'npm install aedes@2.0.0-beta.1'
+const install = 'npm install --save-exact aedes@2.0.0-beta.1'
 
 const settings: AedesOptions = {
   // A client that stops reading stalls all others until then; the default is a minute.

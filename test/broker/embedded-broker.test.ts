@@ -205,7 +205,7 @@ test('without aedes the error prints the command that installs it', async (t) =>
     startBrokerWith(() => Promise.reject(missing), {}),
     { code: 'ERR_PEER_MISSING' },
   )
-  t.regex(error?.message ?? '', /npm install aedes@2\.0\.0-beta\.1$/)
+  t.regex(error?.message ?? '', /npm install --save-exact aedes@2\.0\.0-beta\.1$/)
   t.is(error?.cause, missing)
 })
 
