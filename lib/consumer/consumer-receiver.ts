@@ -25,6 +25,7 @@ import { Line } from './line.ts'
 export type ConsumerStatics = Pick<ConsumerClass, 'options' | 'routes' | 'channelHandlers'>
 
 export class ConsumerReceiver implements HostedReceiver {
+  readonly asksWhenConnected = true
   readonly id: string
   readonly #consumer: MqttConsumer<object>
   readonly #session: ConsumerSession
@@ -183,6 +184,8 @@ export class ConsumerReceiver implements HostedReceiver {
     } catch (thrown) {
       return this.end(toError(thrown))
     }
+    // One that has ended at it is not to be taken for one that is there.
+    if (this.#ending !== undefined) return this.#ending
     void subscriptions.confirm()
   }
 

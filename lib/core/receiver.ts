@@ -160,6 +160,8 @@ export interface Client {
 export interface Receiver<P extends Plan = Plan> {
   /** Unique on one server. */
   readonly id: string
+  /** What it wants is known when it is done with its first connection: a server has not started before. */
+  readonly asksWhenConnected?: boolean
   /** The filters this receiver wants now. */
   interests(): readonly Interest[]
   /** Calls `listener` whenever `interests()` has changed; returns its undo. */

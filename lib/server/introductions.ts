@@ -32,14 +32,19 @@ export class Introductions {
     this.#parts = parts
   }
 
-  /** Resolves when all receivers of a connection are done with it, and have been granted or refused what they asked for. */
+  /**
+   * Resolves when all receivers that ask for something when they are connected are done with a connection, and have been
+   * granted or refused it.
+   */
   get made(): Promise<void> {
     return this.#made.promise
   }
 
-  /** The ids of those that are not done with the connection of now. */
-  get connecting(): readonly string[] {
-    return [...this.#connecting].map(({ receiver }) => receiver.id)
+  /** The ids of those that this waits for. */
+  get asking(): readonly string[] {
+    return [...this.#connecting].flatMap(({ receiver }) =>
+      receiver.asksWhenConnected === true ? receiver.id : [],
+    )
   }
 
   connected(session: SessionInfo): void {
@@ -58,7 +63,8 @@ export class Introductions {
           (error: unknown) => waiting.reject(error),
         )
     }
-    if (this.#connecting.size === 0) this.#areMade()
+    if (this.#connecting.size === 0) this.#parts.expect(false)
+    if (this.asking.length === 0) this.#made.resolve()
   }
 
   /** The connection has ended: what its receivers still do about it counts no more. Never rejects. */
@@ -103,23 +109,20 @@ export class Introductions {
     try {
       await slot.receiver.connected(this.#parts.clientOf(slot), session)
     } finally {
-      if (connection === this.#connection && this.#connecting.delete(slot) && this.#connecting.size === 0)
-        void this.#allDone(connection)
+      if (connection === this.#connection && this.#connecting.delete(slot)) void this.#oneDone(connection)
     }
   }
 
-  async #allDone(connection: number): Promise<void> {
+  async #oneDone(connection: number): Promise<void> {
+    if (this.asking.length > 0) return
     try {
       await this.#parts.answered()
     } catch {
       // Whoever asked for it is told.
     }
-    if (connection === this.#connection && this.#connecting.size === 0) this.#areMade()
-  }
-
-  #areMade(): void {
-    this.#parts.expect(false)
+    if (connection !== this.#connection || this.asking.length > 0) return
     this.#made.resolve()
+    if (this.#connecting.size === 0) this.#parts.expect(false)
   }
 
   #failed({ receiver }: Slot, thrown: unknown): void {

@@ -152,8 +152,8 @@ export class Server implements Client, ReceiverHost {
   }
 
   /**
-   * Connects, subscribes, and resolves when messages can come: also those that receivers ask for when they hear of the
-   * connection. Rejects with the coded error that made it give up; the server is closed then.
+   * Connects, subscribes, and resolves when messages can come: also those that consumers ask for in their first
+   * `connect()`. Rejects with the coded error that made it give up; the server is closed then.
    */
   async start(): Promise<void> {
     if (this.#state !== 'idle') return this.ready()
@@ -185,7 +185,7 @@ export class Server implements Client, ReceiverHost {
     await deadline.within(Promise.race([this.#introductions.made, this.closed]))
     if (this.#error !== undefined) throw (await this.closed).error ?? this.#error
     if (!deadline.isOver) return
-    const names = this.#introductions.connecting.map((id) => `"${id}"`).join(', ')
+    const names = this.#introductions.asking.map((id) => `"${id}"`).join(', ')
     this.#parts.log.warn(
       `${names} has not been done with the news of its connection for ${CONNECT_PATIENCE_MS / 1_000} s: the server has started, and waits no longer.`,
     )

@@ -23,6 +23,9 @@ export class Charge {
 /** `P` are the places where messages are in hand. */
 export class Blame<P extends object> {
   readonly #inHand = new WeakMap<P, Map<Message, Attempt>>()
+  // What failed last there, with nothing that has turned out well since: its end is told before the one of whoever it has
+  // brought down, who still has to say farewell.
+  readonly #failedLast = new WeakMap<P, Message>()
   readonly #charges = new WeakMap<Message, Charge[]>()
 
   /** A message has been given to this place. Gives back its outcome. */
@@ -30,23 +33,30 @@ export class Blame<P extends object> {
     const inHand = this.#at(place)
     inHand.set(message, attempt)
     return outcome.then((one) => {
-      if (inHand.get(message) === attempt) inHand.delete(message)
-      this.ended(message, one)
+      if (inHand.get(message) === attempt) {
+        inHand.delete(message)
+        if (hasFailed(one)) this.#failedLast.set(place, message)
+      }
+      this.ended(place, message, one)
       return one
     })
   }
 
   /** An attempt has ended. What ends well has not brought its worker down, or not for itself. */
-  ended(message: Message, { type }: Outcome): void {
-    if (type === 'failed' || type === 'retry') return
+  ended(place: P, message: Message, outcome: Outcome): void {
+    if (hasFailed(outcome)) return
+    this.#failedLast.delete(place)
     for (const charge of this.#charges.get(message) ?? []) charge.acquit()
     this.#charges.delete(message)
   }
 
-  /** Whoever was at this place has failed. Undefined when it was at nothing, so that nothing is to blame but itself. */
+  /** Whoever was at this place has failed. Undefined when no message can be to blame, so that nothing is to blame but itself. */
   charge(place: P): Charge | undefined {
     const inHand = this.#at(place)
     const begun = [...inHand].flatMap(([message, { isWaiting }]) => (isWaiting === true ? [] : [message]))
+    const last = this.#failedLast.get(place)
+    this.#failedLast.delete(place)
+    if (begun.length === 0 && last !== undefined) begun.push(last)
     if (begun.length === 0) return undefined
     const charge = new Charge(begun.length)
     for (const message of begun) {
@@ -63,4 +73,8 @@ export class Blame<P extends object> {
     if (inHand === undefined) this.#inHand.set(place, (inHand = new Map<Message, Attempt>()))
     return inHand
   }
+}
+
+function hasFailed({ type }: Outcome): boolean {
+  return type === 'failed' || type === 'retry' || type === 'notTaken'
 }

@@ -84,6 +84,11 @@ export class Seat {
     this.#held = new HeldFilters((filter) => isHeldElsewhere(this, filter))
   }
 
+  /** Whoever sits here asks for something when it is connected. */
+  get asksWhenConnected(): boolean {
+    return this.#current?.asksWhenConnected === true
+  }
+
   /** Somebody sits here. */
   get isTaken(): boolean {
     return this.#current !== undefined

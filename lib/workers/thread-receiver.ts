@@ -25,6 +25,8 @@ interface InHand {
 }
 
 export class ThreadReceiver implements Receiver<ChainPlan> {
+  // What the other side is made of is not known here.
+  readonly asksWhenConnected = true
   readonly id: string
   /** Whom the thread asks the broker through. */
   client: Client = unattachedClient

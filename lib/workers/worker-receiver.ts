@@ -49,6 +49,10 @@ export class WorkerReceiver implements Receiver {
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
   }
 
+  get asksWhenConnected(): boolean {
+    return this.seats.some((seat) => seat.asksWhenConnected)
+  }
+
   /** The connection that is up, for an instance that comes late. */
   get connection(): Connection | undefined {
     return this.#connection
@@ -78,7 +82,7 @@ export class WorkerReceiver implements Receiver {
     const seat = this.#seatOf(message, plan)
     const outcome = seat.receive(message, plan, attempt)
     if (outcome instanceof Promise) return this.#blame.watch(seat, message, attempt, outcome)
-    this.#blame.ended(message, outcome)
+    this.#blame.ended(seat, message, outcome)
     return outcome
   }
 

@@ -73,7 +73,7 @@ test('a failure is charged to all in hand, until each of them has turned out wel
   await scene.end(poison, { type: 'failed', error: new Error('no'), route: undefined })
   t.true(first.holds)
   t.true(second.holds)
-  scene.blame.ended(poison, { type: 'dropped', error: new Error('no'), route: undefined })
+  scene.blame.ended(scene.place, poison, { type: 'dropped', error: new Error('no'), route: undefined })
   t.false(first.holds)
   t.false(second.holds)
 })
@@ -94,6 +94,17 @@ test('messages that end their thread become dead letters, and not the end of the
   t.not(worker?.state, 'stopped')
   t.true(worker!.restarts > 5)
   t.true(server.health.ready)
+})
+
+test('a failure behind a message that has failed is charged to it, once, unless another has turned out well since', async (t) => {
+  const scene = new Scene()
+  await scene.end(message('a'), lost)
+  const charge = scene.blame.charge(scene.place)
+  t.true(charge?.holds)
+  t.is(scene.blame.charge(scene.place), undefined)
+  await scene.end(message('a'), lost)
+  await scene.end(message('b'), done)
+  t.is(scene.blame.charge(scene.place), undefined)
 })
 
 test('messages that an application in this thread fails of are to blame as well', async (t) => {
