@@ -55,6 +55,7 @@ export { errorCodes, MqttasgiError, type ErrorCode, type ErrorEntry } from './co
 export { type JsonLimits } from './core/json-guard.ts'
 export { type Logger, type LogFields } from './core/log.ts'
 export {
+  type Message,
   type MessageProperties,
   type Payload,
   type PublishOptions,
@@ -67,11 +68,21 @@ export {
 export { Drop, Reject, Retry, type RejectDetails, type RetryRequest } from './core/outcomes.ts'
 export { pattern, type Pattern, type TopicParams } from './core/pattern.ts'
 export {
+  type Attempt,
   type Client,
+  type ConcurrencyLimit,
   type DisconnectReason,
+  type FailurePolicy,
+  type Interest,
   type Order,
+  type Outcome,
   type Overflow,
+  type Plan,
+  type Receiver,
+  type RetryPolicy,
+  type RunningChain,
   type SessionInfo,
+  type SheddingPolicy,
 } from './core/receiver.ts'
 export { type RouteOptions } from './core/route.ts'
 export { Router, type Mountable, type Usable } from './core/router.ts'

@@ -64,6 +64,7 @@ export async function serve(
   app: Application | Router | ConsumerClass | RawApplication,
   options: ServeOptions = {},
 ): Promise<Server> {
+  refuseNoOptions(options)
   const { log, transport, ...input } = options
   const settings = resolveOptions(input)
   const server = await createServer(app, settings, {
@@ -73,6 +74,19 @@ export async function serve(
   })
   await server.start()
   return server
+}
+
+// As a program in JavaScript may give them.
+function refuseNoOptions(options: unknown): void {
+  if (typeof options !== 'object' || options === null) {
+    const what = `serve() got ${options === null ? 'null' : typeof options} as options`
+    throw new MqttasgiError('ERR_CONFIG_VALUE', `${what}, expected an object such as { broker: { url } }.`)
+  }
+  if (!('application' in options)) return
+  throw new MqttasgiError(
+    'ERR_CONFIG_KEY',
+    'serve() has no option "application": the application is its first argument.',
+  )
 }
 
 /** What a server is put together with besides its settings. */

@@ -109,3 +109,13 @@ test('where what older processes have left in the session can not be read that i
   t.is(warnings.filter((line) => line.startsWith('Which filters an older process has left')).length, 1)
   await second.stop()
 })
+
+test('options that a program can not mean are refused', async (t) => {
+  const wrong = [
+    [null, 'ERR_CONFIG_VALUE', /serve\(\) got null as options/],
+    ['mqtt://localhost', 'ERR_CONFIG_VALUE', /serve\(\) got string as options/],
+    [{ application: './app.ts' }, 'ERR_CONFIG_KEY', /its first argument/],
+  ] as const
+  for (const [options, code, message] of wrong)
+    await t.throwsAsync(serve(mqttasgi(), options as object), { code, message })
+})

@@ -36,7 +36,7 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
-  checkKeysUnder(prefix: string): void
+  checkOptionsUnder(prefix: string): void
   /** Says that a server runs it; returns the undo. */
   attach(attachment: { ready(): Promise<void> }): () => void
   mountedIn(mount: { prefix: string; prefixes(): readonly string[]; changed(): void }): () => void
@@ -66,7 +66,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   constructor(source: ChainSource, identity: ReceiverIdentity) {
     source.checkUnder(identity.mount)
-    source.checkKeysUnder(identity.mount)
+    source.checkOptionsUnder(identity.mount)
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source

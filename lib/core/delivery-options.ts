@@ -160,8 +160,11 @@ function checkWait(
       `overflow 'block' does not go together with ${name}: it drops what comes between.`,
     )
   }
-  if (value < holdMs) return
-  throw routeOption(where, `${name} is ${value}, and holdMs ${holdMs}: expected less. Raise holdMs too.`)
+  if (value >= holdMs) throw tooLong(where, name, value, holdMs)
+}
+
+function tooLong(where: string, name: string, value: number, holdMs: number): MqttasgiError {
+  return routeOption(where, `${name} is ${value}, and holdMs ${holdMs}: expected less. Raise holdMs too.`)
 }
 
 /** Checks names and values against rules; unknown names are refused. Throws `ERR_ROUTE_OPTION`. */
@@ -179,14 +182,26 @@ export function checkByRules(where: string, options: object, rules: Readonly<Rec
 
 /** The options of something inside with what it leaves out taken from what is around it. */
 export function inheritDelivery(outer: DeliveryOptions, inner: DeliveryOptions): DeliveryOptions {
-  const merged = { ...outer, ...defined(inner) }
-  // Each says how order is kept, so the inner one replaces what the outer one says with the other.
-  if (inner.key !== undefined) return { ...merged, order: 'key', ...retryOf(outer, inner) }
-  if (inner.order !== undefined && inner.order !== 'key') {
-    const { key: _, ...unkeyed } = merged
-    return { ...unkeyed, ...retryOf(outer, inner) }
-  }
-  return { ...merged, ...retryOf(outer, inner) }
+  const left = withoutWait(withoutKey(outer, inner), inner)
+  const order = inner.key === undefined ? {} : { order: 'key' as const }
+  return { ...left, ...defined(inner), ...order, ...retryOf(outer, inner) }
+}
+
+// Each says how order is kept, so the inner one replaces what the outer one says with the other.
+function withoutKey(outer: DeliveryOptions, { order }: DeliveryOptions): DeliveryOptions {
+  if (order === undefined || order === 'key') return outer
+  const { key: _, ...rest } = outer
+  return rest
+}
+
+// The same with what becomes of messages that come too fast: what may not be said together does not stay from outside.
+function withoutWait(outer: DeliveryOptions, inner: DeliveryOptions): DeliveryOptions {
+  const waits = inner.throttleMs !== undefined || inner.debounceMs !== undefined
+  const blocks = inner.overflow === 'block'
+  if (!waits && !blocks) return outer
+  const { debounceMs: _, maxWaiting, overflow, throttleMs: __, ...rest } = outer
+  if (blocks || overflow === undefined || overflow === 'block') return rest
+  return { ...rest, overflow, ...(maxWaiting === undefined ? {} : { maxWaiting }) }
 }
 
 /** The options of a route with every default in place; `own` are those of the route itself. */
@@ -206,6 +221,16 @@ export function resolveDelivery(options: DeliveryOptions, own: DeliveryOptions):
     maxWaiting: options.maxWaiting ?? defaultMaxWaiting,
     throttleMs,
     debounceMs,
+  }
+}
+
+/**
+ * Checks what only shows once all that is around a route is known. `where` begins the message. Throws
+ * `ERR_ROUTE_OPTION`.
+ */
+export function checkResolved(where: string, { debounceMs, holdMs, throttleMs }: ResolvedDelivery): void {
+  for (const [name, value] of Object.entries({ throttleMs, debounceMs })) {
+    if (value >= holdMs) throw tooLong(where, name, value, holdMs)
   }
 }
 

@@ -22,6 +22,11 @@ const propertyNames: Record<keyof PublishProperties, true> = {
 export function checkPublishOptions(topic: string, options: PublishOptions): void {
   refuseUnknown(topic, 'option', options, optionNames)
   if (options.properties !== undefined) refuseUnknown(topic, 'property', options.properties, propertyNames)
+  const retain: unknown = options.retain ?? false
+  if (typeof retain !== 'boolean') {
+    const message = `"${topic}" was not published: retain must be true or false, not ${String(retain)}.`
+    throw new MqttasgiError('ERR_PUBLISH_INVALID', message, { topic })
+  }
   const until: unknown = options.until ?? 'answered'
   if (until === 'answered' || until === 'stored') return
   const message = `"${topic}" was not published: until must be answered or stored, not ${String(until)}.`

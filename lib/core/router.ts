@@ -2,6 +2,7 @@
 import type { ErrorHandler, Handler } from './context.ts'
 import {
   checkDeliveryOptions,
+  checkResolved,
   inheritDelivery,
   noSuchKey,
   resolveDelivery,
@@ -170,6 +171,7 @@ export class RouterNode implements Router, Owner {
     const options = resolveRouteOptions(text, hasOptions ? (args[0] as RouteOptions) : {}, share)
     this.#check([], [inner])
     for (const outer of this.prefixes()) checkKey(joinPatterns(outer, inner), options.delivery)
+    checkResolved(`Route "${text}": `, deliveryOf(this.#options, options))
     warnOfLeadingSlash(inner)
     this.#entries.push({ type: 'topic', text: inner, options, handlers: handlers as Handler[] })
     this.changed()
@@ -233,9 +235,12 @@ export class RouterNode implements Router, Owner {
     return below
   }
 
-  /** Throws when a route below has a key that its pattern under `prefix` does not have. */
-  checkKeysUnder(prefix: string): void {
-    for (const { pattern: text, delivery } of this.routes(prefix)) checkKey(text, delivery)
+  /** Throws when a route below has options that do not fit together with its pattern under `prefix`, or what is around it. */
+  checkOptionsUnder(prefix: string): void {
+    for (const { pattern: text, delivery } of this.routes(prefix)) {
+      checkKey(text, delivery)
+      checkResolved(`Route "${text}": `, delivery)
+    }
   }
 
   /** Every prefix this router stands under; none as long as it is not mounted in an application. */

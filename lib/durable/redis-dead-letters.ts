@@ -1,7 +1,7 @@
 // Dead letters in Redis; it is connected to when the first letter is to be kept.
 import type { DeadLetter, DeadLetterArchive } from '../core/dead-letter.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
-import { openRedis, type Redis } from '../redis/open.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import { openRedis, type Redis, redisFailure } from '../redis/open.ts'
 import { encodeLetter, letterOrError } from './letter-bytes.ts'
 import { evicts, scripts } from './redis-rules.ts'
 
@@ -143,9 +143,8 @@ export class RedisDeadLetters implements DeadLetterArchive {
     )
   }
 
-  // Its own error carries the command with all arguments: the password, or the letter.
   #failure(thrown: unknown): MqttasgiError {
-    const cause = new Error(toError(thrown).message)
+    const cause = redisFailure(thrown, this.#client)
     const message = `Redis at ${this.#options.address} has not confirmed it: ${cause.message.replace(/\.$/, '')}.`
     return new MqttasgiError('ERR_DEAD_LETTER_REDIS', message, { cause })
   }

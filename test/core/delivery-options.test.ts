@@ -4,6 +4,7 @@ import {
   inheritDelivery,
   resolveDelivery,
   type DeliveryOptions,
+  type ResolvedDelivery,
 } from '../../lib/core/delivery-options.ts'
 import { asApplication } from '../../lib/core/application.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
@@ -97,6 +98,23 @@ for (const [options, words] of wrong) {
     t.regex(t.throws(() => mqttasgi(options))?.message ?? '', /^mqttasgi\(\): /)
   })
 }
+
+test('what may not be said together in one place does not stay from outside, and what is too long together is refused', (t) => {
+  const deliveryOf = (outer: DeliveryOptions, inner: DeliveryOptions): ResolvedDelivery =>
+    resolveDelivery(inheritDelivery(outer, inner), inner)
+  t.like(deliveryOf({ overflow: 'block' }, { throttleMs: 100 }), { overflow: 'latest', throttleMs: 100 })
+  t.like(deliveryOf({ throttleMs: 100 }, { debounceMs: 200 }), { throttleMs: 0, debounceMs: 200 })
+  t.like(deliveryOf({ debounceMs: 100 }, { throttleMs: 200 }), { throttleMs: 200, debounceMs: 0 })
+  t.like(deliveryOf({ throttleMs: 100 }, { overflow: 'block' }), { overflow: 'block', throttleMs: 0 })
+  const few = { overflow: 'drop-oldest', maxWaiting: 5 } as const
+  t.like(deliveryOf(few, { throttleMs: 100 }), { ...few, throttleMs: 100 })
+  t.like(deliveryOf({ ...few, throttleMs: 9 }, { holdMs: 100 }), { ...few, throttleMs: 9, holdMs: 100 })
+  const expected = { code: 'ERR_ROUTE_OPTION', message: /throttleMs is 50000, and holdMs 1000/ }
+  t.throws(() => mqttasgi({ throttleMs: 50_000 }).topic('a', { holdMs: 1_000 }, () => {}), expected)
+  const router = Router().topic('a', { holdMs: 1_000 }, () => {})
+  const app = mqttasgi({ throttleMs: 50_000 }).use(router)
+  t.throws(() => asApplication(app, 'app').receiver(), expected)
+})
 
 test('a key may be the name of a parameter, and is then what stands at its place in the topic', (t) => {
   const app = mqttasgi()

@@ -40,3 +40,10 @@ test('what is waited for is the answer or the disk', (t) => {
     message: /until must be answered or stored, not sent/,
   })
 })
+
+test('whether it is retained is true or false', (t) => {
+  t.throws(() => checkPublishOptions('a', { retain: 'no' as unknown as boolean }), {
+    code: 'ERR_PUBLISH_INVALID',
+    message: /retain must be true or false, not no/,
+  })
+})
