@@ -166,6 +166,8 @@ export class ConsumerReceiver implements HostedReceiver {
   }
 
   release(): void {
+    // Whatever still runs is waited for no longer, and keeps no process up.
+    this.#limit.pause()
     void this.#letGo()
     this.#stopListening()
     this.#session.plans.release()

@@ -70,7 +70,8 @@ test('a connect that does not end is waited for ten seconds, and named', async (
   const clock = new FakeClock()
   const lines: string[] = []
   const log = { ...silentLog, warn: (line: string) => void lines.push(line) }
-  const starting = startConsumerServer(t, Endless, {}, { clock, log })
+  const own = new FakeClock()
+  const starting = startConsumerServer(t, Endless, { clock: own }, { clock, log })
   await turns()
   clock.advance(9_999)
   await turns()
@@ -84,6 +85,8 @@ test('a connect that does not end is waited for ten seconds, and named', async (
     clock.advance(1_000)
   }
   await stopping
+  await turns()
+  t.is(own.timers, 0)
 })
 
 test('messages wait behind connect, also those that came before it', async (t) => {
