@@ -87,6 +87,7 @@ export class Dispatcher {
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
       abandoned: ({ delivery }) => this.#abandoned(delivery),
+      dropped: ({ delivery }) => this.#dropped(delivery),
       over: () => {
         this.#pump()
         this.#wake()
@@ -246,7 +247,10 @@ export class Dispatcher {
     this.#draining = waiting
     if (waiting === 'drop') {
       const upToBegun = this.#acks.upToLast(({ begun, settled }) => begun || settled)
-      const isNeeded = (delivery: Delivery): boolean => delivery.isOurs || upToBegun.has(delivery)
+      // Of QoS 0 nothing comes again: what was begun at one receiver is run at all.
+      const isOnce = ({ arrival, begun }: Delivery): boolean => arrival.qos === 0 && begun
+      const isNeeded = (delivery: Delivery): boolean =>
+        delivery.isOurs || upToBegun.has(delivery) || isOnce(delivery)
       const isOver = (delivery: Delivery): boolean => !isNeeded(delivery)
       this.#backlog.takeOut(isOver)
       this.#entrance.takeOut(isOver)
@@ -422,12 +426,19 @@ export class Dispatcher {
     this.#doneAtOne(delivery)
   }
 
+  #dropped(delivery: Delivery): void {
+    delivery.isAbandoned = true
+    this.#doneAtOne(delivery)
+  }
+
   #doneAtOne(delivery: Delivery): void {
     if (--delivery.remaining > 0) return
     if (!delivery.isAbandoned) return this.#settled(delivery)
-    // What comes again takes no place from what is ours.
+    // What comes again takes no place from what is ours, and keeps nothing of it waiting.
     if (delivery.inWindow) this.#work--
     this.#leaveWindow(delivery)
+    this.#entrance.ended(delivery)
+    this.#pump()
   }
 
   #again({ delivery, number, slot }: Job, error: Error, afterMs: number): void {

@@ -31,9 +31,14 @@ export class Fifo<T> {
     return item
   }
 
-  /** Takes out the items of which this is so; the others stay in their order. */
-  drop(isOver: (item: T) => boolean): void {
-    for (const item of this.clear()) if (!isOver(item)) this.push(item)
+  /** Takes out, and gives, the items of which this is so; the others stay in their order. */
+  drop(isOver: (item: T) => boolean): T[] {
+    const out: T[] = []
+    for (const item of this.clear()) {
+      if (isOver(item)) out.push(item)
+      else this.push(item)
+    }
+    return out
   }
 
   /** What is in the queue, in order. */

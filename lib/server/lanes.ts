@@ -51,14 +51,14 @@ export class Lanes<J> {
     return next
   }
 
-  /** Drops those of this key that wait, of which this is so. */
-  dropBehind(key: string, isOver: (job: J) => boolean): void {
-    this.#find(key)?.waiting?.drop(isOver)
+  /** Drops, and gives, those of this key that wait, of which this is so. */
+  dropBehind(key: string, isOver: (job: J) => boolean): J[] {
+    return this.#find(key)?.waiting?.drop(isOver) ?? []
   }
 
-  /** Drops the waiting jobs of which this is so; the running ones go on. */
-  dropWaiting(isOver: (job: J) => boolean): void {
-    for (const { waiting } of this.#lanes()) waiting?.drop(isOver)
+  /** Drops, and gives, the waiting jobs of which this is so; the running ones go on. */
+  dropWaiting(isOver: (job: J) => boolean): J[] {
+    return this.#lanes().flatMap(({ waiting }) => waiting?.drop(isOver) ?? [])
   }
 
   /** Takes out all jobs, those of each key in their order, the running ones first. */

@@ -37,8 +37,8 @@ export class Limits<J> {
     return [...this.#gates.values()].flatMap(({ waiting }) => waiting.clear())
   }
 
-  /** Drops the waiting jobs of which this is so; those inside go on. */
-  dropWaiting(isOver: (job: J) => boolean): void {
-    for (const { waiting } of this.#gates.values()) waiting.drop(isOver)
+  /** Drops, and gives, the waiting jobs of which this is so; those inside go on. */
+  dropWaiting(isOver: (job: J) => boolean): J[] {
+    return [...this.#gates.values()].flatMap(({ waiting }) => waiting.drop(isOver))
   }
 }

@@ -23,6 +23,8 @@ export interface RunnerParts {
   readonly bury: ((job: Job, burial: Burial) => Promise<string>) | undefined
   /** A job was given up, and its message is left to come again: nothing behind it can be acknowledged any more. */
   readonly abandoned: (job: Job) => void
+  /** A job that was not begun never will be: its message comes again, or is of QoS 0. */
+  readonly dropped: (job: Job) => void
   /** A job that had to be waited for is over, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
@@ -398,9 +400,10 @@ export class Runner {
   #abandon(job: Job): void {
     job.stage = 'over'
     this.#open.remove(job)
-    if (job.hasLane) job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.isOurs)
+    const behind = job.hasLane ? job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.isOurs) : []
     const next = nextInLane(job)
     this.#parts.abandoned(job)
+    this.#drop(behind)
     if (next !== undefined) this.#launch(next)
     this.#parts.over()
   }
@@ -445,9 +448,25 @@ export class Runner {
 
   #dropWaiting(needed: (delivery: Delivery) => boolean): void {
     const isOver = ({ delivery }: Job): boolean => !needed(delivery)
-    for (const { slot } of this.#open) {
-      slot.lanes.dropWaiting(isOver)
-      slot.limits.dropWaiting(isOver)
+    const slots = new Set([...this.#open].map(({ slot }) => slot))
+    const dropped = [...slots].flatMap(({ lanes, limits }) => [
+      ...lanes.dropWaiting(isOver),
+      ...limits.dropWaiting(isOver),
+    ])
+    // One that was begun before is among those that are open, and given up there.
+    this.#drop(dropped.filter(({ isParked }) => !isParked))
+  }
+
+  // What waited for their end, or stood behind them, and is to be run all the same, goes on.
+  #drop(jobs: readonly Job[]): void {
+    for (const job of jobs) {
+      job.stage = 'over'
+      this.#parts.dropped(job)
+    }
+    for (const job of jobs) {
+      this.#leavePlaces(job)
+      const next = nextInLane(job)
+      if (next !== undefined) this.#launch(next)
     }
   }
 }

@@ -472,3 +472,45 @@ test('what is sent again while its acknowledgement is about to be written is not
   await stage.turn()
   t.deepEqual(stage.started, ['a', 'a'])
 })
+
+test('a drain that drops what waits goes on with what is ours behind it', async (t) => {
+  const shedding = {
+    name: 'r',
+    overflow: 'drop-newest',
+    maxWaiting: 5,
+    throttleMs: 0,
+    debounceMs: 0,
+  } as const
+  const limits = [{ name: 'r', most: 1 }]
+  const stage = new Stage({ plan: { shedding, limits } })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  stage.dispatcher.arrived(arrival(1, 'runs', { topic: 'a' }))
+  // It has a place in the window, and none in the limit; the next one of its topic waits for its end.
+  stage.dispatcher.arrived(arrival(0, 'waits', { topic: 'b' }))
+  stage.dispatcher.arrived(arrival(2, 'ours', { topic: 'b' }))
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  await stage.end('runs')
+  await stage.end('ours')
+  t.true(isDrained)
+  t.deepEqual(stage.started, ['runs', 'ours'])
+})
+
+test('at a drain a message of QoS 0 that one receiver has begun is run by the others too', async (t) => {
+  const limits = [{ name: 'r', most: 1 }]
+  const both = new Stage({ receivers: 2, plan: { limits } })
+  both.dispatcher.arrived(arrival(0, 'first', { topic: 'a' }))
+  both.dispatcher.arrived(arrival(0, 'second', { topic: 'b' }))
+  await both.end('first')
+  t.deepEqual(both.started, ['first', 'first', 'second'])
+  let isDrained = false
+  void both.dispatcher.drain('drop').then(() => (isDrained = true))
+  await both.end('first', { receiver: 1 })
+  await both.end('second')
+  await both.end('second', { receiver: 1 })
+  t.true(isDrained)
+  t.deepEqual(both.started, ['first', 'first', 'second', 'second'])
+  t.is(both.dispatcher.inHand, 0)
+})
