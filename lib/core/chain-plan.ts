@@ -89,8 +89,10 @@ export class PlanFamily {
   }
 }
 
-function parameterOf({ pattern }: Layer, name: string, topic: string): string {
-  if (pattern === undefined || !pattern.names.includes(name)) throw noSuchKey(pattern?.text ?? '', name)
+function parameterOf(layer: Layer, name: string, topic: string): string {
+  // A route has a pattern.
+  const pattern = layer.pattern!
+  if (!pattern.names.includes(name)) throw noSuchKey(pattern.text, name)
   const value: unknown = Reflect.get(pattern.params(topic), name)
   return Array.isArray(value) ? value.join('/') : String(value)
 }
@@ -116,9 +118,9 @@ const notRunning = Object.freeze({
 function matchedRoutes(matched: readonly Layer[]): MatchedRoute[] {
   const routes = new Map<ResolvedDelivery, MatchedRoute>()
   for (const layer of matched) {
-    const { delivery, pattern } = layer
+    const { delivery } = layer
     if (delivery === undefined || routes.has(delivery)) continue
-    routes.set(delivery, { name: pattern?.text ?? '', layer, delivery })
+    routes.set(delivery, { name: layer.pattern!.text, layer, delivery })
   }
   return [...routes.values()]
 }

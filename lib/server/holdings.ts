@@ -144,11 +144,8 @@ export class Holdings {
 
   // What it brought has long been read.
   #forgetOldest(): void {
-    for (const filter of this.#lives.keys()) {
-      if (this.#granted.has(filter)) continue
-      this.#lives.delete(filter)
-      return
-    }
+    // The one that has just been given up is not held, so there is one.
+    this.#lives.delete([...this.#lives.keys()].find((filter) => !this.#granted.has(filter))!)
   }
 
   // The broker has it already, and only its QoS may have changed.

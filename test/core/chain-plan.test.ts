@@ -110,6 +110,7 @@ test('two routes with one pattern are two routes: what each asks for counts', (t
   app.topic('a', { overflow: 'latest', order: 'none', concurrency: 3 }, handler, handler)
   app.topic('a', { order: 'topic', timeoutMs: 100, concurrency: 2, deadLetter: false }, handler)
   app.topic('a', { retry: { attempts: 9 } }, handler)
+  app.topic('a', handler)
   const plan = planOf(app, 'a')
   t.like(plan, { routes: ['a'], order: 'topic', timeoutMs: 100, shedding: undefined })
   t.deepEqual(plan.limits, [{ name: 'a', most: 2 }])

@@ -106,6 +106,10 @@ test('what may not be said together in one place does not stay from outside, and
   t.like(deliveryOf({ throttleMs: 100 }, { debounceMs: 200 }), { throttleMs: 0, debounceMs: 200 })
   t.like(deliveryOf({ debounceMs: 100 }, { throttleMs: 200 }), { throttleMs: 200, debounceMs: 0 })
   t.like(deliveryOf({ throttleMs: 100 }, { overflow: 'block' }), { overflow: 'block', throttleMs: 0 })
+  t.like(deliveryOf({ overflow: 'drop-newest' }, { debounceMs: 9 }), {
+    overflow: 'drop-newest',
+    maxWaiting: 1_000,
+  })
   const few = { overflow: 'drop-oldest', maxWaiting: 5 } as const
   t.like(deliveryOf(few, { throttleMs: 100 }), { ...few, throttleMs: 100 })
   t.like(deliveryOf({ ...few, throttleMs: 9 }, { holdMs: 100 }), { ...few, throttleMs: 9, holdMs: 100 })

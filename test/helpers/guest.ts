@@ -22,6 +22,8 @@ export interface GuestOptions {
   readonly holds?: boolean
   /** Called with the payload of each message that it is given. */
   readonly given?: (text: string) => void
+  /** What it wants is known when it is connected. */
+  readonly asks?: boolean
   readonly connect?: (client: Client) => Promise<unknown>
   readonly disconnect?: (client: Client) => Promise<unknown>
 }
@@ -48,6 +50,10 @@ export class Guest implements Receiver {
     this.id = id
     this.#interests = wants.map((one) => (typeof one === 'string' ? interest(one) : one))
     this.#options = options
+  }
+
+  get asksWhenConnected(): boolean {
+    return this.#options.asks === true
   }
 
   /** The payloads it was given, in order. */

@@ -750,3 +750,9 @@ test('what a process has died of is kept, also where its place waits for somebod
 async function someTurns(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
 }
+
+test('a detach that is to wait for no time at all is refused, and nothing has happened', async (t) => {
+  const { host, server } = await started(t)
+  await t.throwsAsync(server.detach(host, { drainTimeoutMs: Number.NaN }), { code: 'ERR_CONFIG_VALUE' })
+  t.deepEqual(host.news, ['connected'])
+})

@@ -5,6 +5,7 @@ import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
 import type { DisconnectReason } from '../../lib/core/receiver.ts'
 import type { ConnectionFailure } from '../../lib/transport/transport.ts'
 import { settled } from '../helpers/fake-clock.ts'
+import { Guest } from '../helpers/guest.ts'
 import { stageServer } from '../helpers/staged-server.ts'
 
 async function rejectsWith(
@@ -33,6 +34,31 @@ test('start connects, subscribes, and resolves when messages can come', async (t
   await server.start()
   t.deepEqual(transport.calls, ['connect 5', 'subscribe sensors/+'])
   t.is(server.counters.connects, 1)
+})
+
+test('start waits for receivers that ask when they are connected, and for no others', async (t) => {
+  const gates = [new Deferred(), new Deferred(), new Deferred()]
+  const guest = (at: number, asks: boolean): Guest =>
+    new Guest(`g${at}`, [], {
+      asks,
+      connect: async (client) => {
+        await gates[at]!.promise
+        await client.subscribe(`g/${at}`)
+      },
+    })
+  const receivers = [guest(0, false), guest(1, true), guest(2, true)]
+  const { server, transport } = stageServer(t, mqttasgi(), { receivers })
+  let isStarted = false
+  const starting = server.start().then(() => (isStarted = true))
+  gates[1]!.resolve()
+  await settled()
+  t.false(isStarted)
+  gates[2]!.resolve()
+  await starting
+  t.deepEqual([...transport.subscriptions.keys()], ['g/1', 'g/2'])
+  gates[0]!.resolve()
+  await settled()
+  t.true(transport.subscriptions.has('g/0'))
 })
 
 test('a message runs its routes and is acknowledged then', async (t) => {

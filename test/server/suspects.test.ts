@@ -1,5 +1,6 @@
 import test from 'ava'
 import type { CrashLedger, Noted } from '../../lib/core/crash-ledger.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import type { QoS } from '../../lib/core/message.ts'
 import { messageKey } from '../../lib/server/message-key.ts'
@@ -225,6 +226,21 @@ test('what is kept for its crashes is forgotten with the session that would have
   await settled()
   stage.dispatcher.disconnected()
   stage.dispatcher.connected(false)
+  await stage.turn()
+  t.is(ledger.open.size, 0)
+})
+
+test('what is being kept for its crashes when its session is lost is forgotten when it is kept', async (t) => {
+  const ledger = ledgerOf(false, () => ({ deaths: 3, wasRepeat: true }))
+  const kept = new Deferred()
+  const stage = new Stage({ suspects: new Suspects(ledger, 1, silentLog), bury: () => kept.promise })
+  stage.dispatcher.arrived(arrival(1, 'poison', { dup: true }))
+  await settled()
+  stage.dispatcher.disconnected()
+  stage.dispatcher.connected(false)
+  await stage.turn()
+  t.is(ledger.open.size, 1)
+  kept.resolve()
   await stage.turn()
   t.is(ledger.open.size, 0)
 })
