@@ -448,13 +448,11 @@ export class Runner {
 
   #dropWaiting(needed: (delivery: Delivery) => boolean): void {
     const isOver = ({ delivery }: Job): boolean => !needed(delivery)
-    const slots = new Set([...this.#open].map(({ slot }) => slot))
-    const dropped = [...slots].flatMap(({ lanes, limits }) => [
-      ...lanes.dropWaiting(isOver),
-      ...limits.dropWaiting(isOver),
-    ])
+    const slots = [...new Set([...this.#open].map(({ slot }) => slot))]
+    const inLanes = slots.flatMap(({ lanes }) => lanes.dropWaiting(isOver))
+    const atLimits = slots.flatMap(({ limits }) => limits.dropWaiting(isOver))
     // One that was begun before is among those that are open, and given up there.
-    this.#drop(dropped.filter(({ isParked }) => !isParked))
+    this.#drop([...inLanes, ...atLimits.filter(({ isParked }) => !isParked)])
   }
 
   // What waited for their end, or stood behind them, and is to be run all the same, goes on.
