@@ -21,11 +21,6 @@ interface Rejection {
   readonly at: number
 }
 
-interface Watcher {
-  readonly settled: () => void
-  readonly failed: (error: unknown) => void
-}
-
 /** Where a chain stands. A context extends it, so that one object a message is enough. */
 export abstract class ChainPosition {
   /** The step that has control: an index into the list. */
@@ -38,9 +33,7 @@ export abstract class ChainPosition {
   /** The step that failed first, and with what: the innermost one of an error that travels upwards. */
   failure: { readonly error: unknown; readonly at: number } | undefined = undefined
   /** Made for the first step that has to be waited for. */
-  watcher: Watcher | undefined = undefined
-  /** What next() has given to each step that has to wait, by its index. */
-  handedOut: Promise<void>[] | undefined = undefined
+  settled: (() => void) | undefined = undefined
   rejections: Rejection[] | undefined = undefined
   /** Called when `pending` falls to 0 after the outermost step has settled. */
   wake: (() => void) | undefined = undefined
@@ -142,29 +135,26 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
 // This reaction is the first on what is handed out, so the position is back before the caller goes on; and because
 // it handles a rejection, a next() that nobody awaits can not end the process.
 function watch(below: Promise<void>, ctx: ChainPosition, index: number, handler: unknown): Promise<void> {
-  ctx.watcher ??= watcherOf(ctx)
-  const handed = handOut(below, handler, ctx.watcher.settled, ctx.watcher.failed)
+  const settled = (ctx.settled ??= settledOf(ctx))
+  // Which one that is can not be told from how many are pending: a step may call next() when others have gone on.
+  const at = index + 1
+  const handed = handOut(below, handler, settled, (error) => {
+    noteFailure(ctx, error, at)
+    ctx.rejections ??= []
+    ctx.rejections.push({ promise: handed, error, at })
+    settled()
+  })
   ctx.pending++
-  ctx.handedOut ??= []
-  ctx.handedOut[index] = handed
   return handed
 }
 
-// One pair for all layers of a message. The layers that wait are always the outermost ones, and the
-// innermost of them is the first that goes on: how many there are says which it is.
-function watcherOf(ctx: ChainPosition): Watcher {
-  const settled = (): void => {
+// One for all layers of a message. The layers that wait are nearly always the outermost ones, and the innermost of them
+// is the first that goes on: how many there are says which it is.
+function settledOf(ctx: ChainPosition): () => void {
+  return () => {
     ctx.at = --ctx.pending
     if (ctx.pending === 0) ctx.wake?.()
   }
-  const failed = (error: unknown): void => {
-    const at = ctx.pending
-    noteFailure(ctx, error, at)
-    ctx.rejections ??= []
-    ctx.rejections.push({ promise: ctx.handedOut![at - 1]!, error, at })
-    settled()
-  }
-  return { settled, failed }
 }
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {

@@ -30,10 +30,10 @@ export function handOut(
   failed: (error: unknown) => void,
 ): Promise<void> {
   // A layer that returns what next() has given it passes on the question whether it is looked at.
-  const isObserved = Object.getPrototypeOf(returned) === observed
-  const own = isObserved || handler instanceof AsyncFunction ? returned : copyOf(returned)
+  const isPassedOn = isObserved(returned)
+  const own = isPassedOn || handler instanceof AsyncFunction ? returned : copyOf(returned)
   void hear(own, settled, failed)
-  return isObserved ? own : (Object.setPrototypeOf(own, observed) as Promise<void>)
+  return isPassedOn ? own : (Object.setPrototypeOf(own, observed) as Promise<void>)
 }
 
 /** Reacts to a promise that may be one of these, without looking at it. */
@@ -42,14 +42,21 @@ export function hear<T>(
   settled: () => T,
   failed: (error: unknown) => T,
 ): Promise<Awaited<T>> {
+  if (!isObserved(promise)) return promise.then(settled, failed) as Promise<Awaited<T>>
   isOurLook = true
-  const reaction = promise.then(settled, failed)
-  isOurLook = false
-  return reaction as Promise<Awaited<T>>
+  try {
+    return promise.then(settled, failed) as Promise<Awaited<T>>
+  } finally {
+    isOurLook = false
+  }
 }
 
 export function isLookedAt(promise: Promise<void>): boolean {
   return (promise as HandedOut)[LOOKED_AT] === true
+}
+
+function isObserved(promise: Promise<void>): boolean {
+  return Object.getPrototypeOf(promise) === observed
 }
 
 // Its prototype may be changed then: that of somebody's own promise may not.

@@ -71,6 +71,7 @@ export class Introductions {
   async disconnected(reason: DisconnectReason): Promise<void> {
     this.#session = undefined
     this.#connection++
+    this.#connecting = new Set()
     const told = [...this.#told]
     this.#told.clear()
     if (reason.type !== 'lost') for (const slot of told) this.#met.delete(slot)
@@ -89,6 +90,7 @@ export class Introductions {
   async leave(slot: Slot, reason: DisconnectReason): Promise<void> {
     this.#waiting.delete(slot)
     this.#told.delete(slot)
+    if (this.#connecting.delete(slot)) void this.#oneDone(this.#connection)
     if (this.#met.delete(slot)) await this.#bidFarewell(slot, reason)
   }
 

@@ -2,6 +2,8 @@
 import type { Letter } from './letter.ts'
 
 export class LettersUnderWay {
+  /** Nothing goes yet but what is not kept. */
+  isHeld = false
   /** Of QoS 1 and 2: the broker owes an answer. */
   #unacknowledged = 0
   /** Of QoS 0: the connection has not written it. */
@@ -32,7 +34,7 @@ export class LettersUnderWay {
   }
 
   hasRoomFor(qos: 0 | 1 | 2): boolean {
-    return this.#window > 0 && (qos === 0 || this.#unacknowledged < this.#window)
+    return this.#window > 0 && (qos === 0 || (!this.isHeld && this.#unacknowledged < this.#window))
   }
 
   add(letter: Letter): void {

@@ -72,15 +72,25 @@ export class Outbox {
 
   /**
    * The broker takes this many unacknowledged publications (its Receive Maximum), and none above its limits: those
-   * that wait are refused for them now, not when it is their turn.
+   * that wait are refused for them now, not when it is their turn. `isHeld`: what waits goes on waiting until `goOn`.
    */
-  connected(window: number, limits: PublishLimits): void {
+  connected(
+    window: number,
+    { isHeld = false, ...limits }: PublishLimits & { readonly isHeld?: boolean },
+  ): void {
     this.#underWay.window = window
+    this.#underWay.isHeld = isHeld
     this.#limits = limits
     for (const letter of this.#waiting) {
       const fault = letter.faultWithin(this.#limits)
       if (fault !== undefined) this.#giveUp(letter, 'publishRefused', fault)
     }
+    this.#flush()
+  }
+
+  /** What waits is sent from now on. */
+  goOn(): void {
+    this.#underWay.isHeld = false
     this.#flush()
   }
 

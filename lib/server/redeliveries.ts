@@ -55,7 +55,14 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   take(arrival: A): D | undefined {
     this.#setsDup ||= arrival.dup
     if (!arrival.dup && (this.#setsDup || this.#caughtUp)) return undefined
-    return takeFrom(this.#expected, arrival) ?? takeFrom(this.#passedOver, arrival)
+    const expected = takeFrom(this.#expected, arrival)
+    if (expected !== undefined) return expected
+    // One that has ended since is done with: an equal message is another one.
+    for (let one = takeFrom(this.#passedOver, arrival); one !== undefined;) {
+      if (!one.settled) return one
+      one = takeFrom(this.#passedOver, arrival)
+    }
+    return undefined
   }
 
   /** This arrival repeats nothing. */

@@ -184,8 +184,8 @@ export class Server implements Client, ReceiverHost {
     const deadline = new Deadline(this.#clock, CONNECT_PATIENCE_MS)
     await deadline.within(Promise.race([this.#introductions.made, this.closed]))
     if (this.#error !== undefined) throw (await this.closed).error ?? this.#error
-    if (!deadline.isOver) return
     const names = this.#introductions.asking.map((id) => `"${id}"`).join(', ')
+    if (!deadline.isOver || names === '') return
     this.#parts.log.warn(
       `${names} has not been done with the news of its connection for ${CONNECT_PATIENCE_MS / 1_000} s: the server has started, and waits no longer.`,
     )
@@ -302,19 +302,20 @@ export class Server implements Client, ReceiverHost {
     this.#beginning = undefined
     this.#policy.asking()
     this.#subscriber.connected(info)
-    void this.#openOutbox(info)
+    this.#outbox.connected(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY), {
+      maximumPacketSize: info.maximumPacketSize,
+      ...info.limits,
+      isHeld: true,
+    })
+    void this.#releaseOutbox(info)
     this.#introductions.connected({ present: info.sessionPresent, lost })
   }
 
   // What waited for the connection is for our own routes as well: their subscriptions go first.
-  async #openOutbox(info: ConnectionInfo): Promise<void> {
+  async #releaseOutbox(info: ConnectionInfo): Promise<void> {
     this.#connection = info
     await this.#subscriber.told()
-    if (this.#connection !== info) return
-    this.#outbox.connected(Math.min(info.receiveMaximum, PUBLICATIONS_UNDER_WAY), {
-      maximumPacketSize: info.maximumPacketSize,
-      ...info.limits,
-    })
+    if (this.#connection === info) this.#outbox.goOn()
   }
 
   #disconnected(failure: ConnectionFailure): void {

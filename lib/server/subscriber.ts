@@ -189,7 +189,7 @@ export class Subscriber {
     const { added, isGone, isVacant, receiver } = slot
     if (isGone || isVacant) throw gone(receiver.id)
     const before = added.get(text)
-    this.#refuseContradiction(interest, before)
+    this.#refuseContradiction(slot, interest, before)
     added.set(text, interest)
     try {
       this.#parts.roster.changed()
@@ -220,9 +220,11 @@ export class Subscriber {
     if (refusal !== undefined) throw refusal
   }
 
-  #refuseContradiction(interest: Interest, before: Interest | undefined): void {
+  // What its predecessor has left it takes the place of, as what it had before itself.
+  #refuseContradiction(slot: Slot, interest: Interest, before: Interest | undefined): void {
     if (this.#connection?.protocolVersion === 4) return
-    const others = this.#parts.roster.slots.flatMap(interestsOf).filter((other) => other !== before)
+    const own = new Set([before, ...slot.kept])
+    const others = this.#parts.roster.slots.flatMap(interestsOf).filter((other) => !own.has(other))
     refuseContradiction(interest, others)
   }
 

@@ -234,6 +234,30 @@ test('what fails behind a next that nobody awaited fails the chain, also while i
   t.true(await settled((behind) => void behind))
 })
 
+test('a step that calls next later than the ones around it is told apart from them', async (t) => {
+  const wait: Handler = async (_ctx, next) => {
+    await next()
+    await turn()
+    await turn()
+    await turn()
+  }
+  const failing: Handler = async () => {
+    await turn()
+    throw new Error('behind')
+  }
+  // Its next() is called when nobody has to wait for it any more.
+  const later: Handler = (_ctx, next) => void setImmediate(() => void next())
+  t.like(await chain(wait, later, failing).result, { failed: true, at: 2 })
+  const forgets: Handler = async (_ctx, next) => void next()
+  t.like(await chain(wait, forgets, failing).result, { failed: true, at: 2 })
+  const catches: Handler = async (_ctx, next) => void next().catch(() => {})
+  const ignores: Handler = async (_ctx, next) => {
+    void next()
+    for (let i = 0; i < 4; i++) await turn()
+  }
+  t.like(await chain(ignores, catches, failing).result, { failed: false })
+})
+
 test('a promise that a handler keeps for itself is left as it is', async (t) => {
   const kept = Promise.resolve()
   const own: Handler = () => kept

@@ -751,6 +751,18 @@ async function someTurns(): Promise<void> {
   for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+test('a successor may ask for what was kept for it with other options', async (t) => {
+  const { server, transport } = await started(t)
+  const guest = new Guest('guest', [], { connect: (client) => client.subscribe('x') })
+  await server.attach(guest)
+  await server.detach(guest, { keepSubscriptions: true })
+  const successor = new Guest('guest', [], {
+    connect: (client) => client.subscribe('x', { retainAsPublished: true }),
+  })
+  await server.attach(successor)
+  t.like(transport.subscriptions.get('x'), { retainAsPublished: true })
+})
+
 test('a detach that is to wait for no time at all is refused, and nothing has happened', async (t) => {
   const { host, server } = await started(t)
   await t.throwsAsync(server.detach(host, { drainTimeoutMs: Number.NaN }), { code: 'ERR_CONFIG_VALUE' })

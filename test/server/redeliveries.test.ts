@@ -97,6 +97,23 @@ test('what the broker has passed over is taken last, though a younger one comes 
   t.is(redeliveries.take(coming(2, 'x', true)), passedOver)
 })
 
+test('what was passed over and has ended since is taken by nothing', (t) => {
+  let settled = false
+  const passedOver = {
+    ...held(1, 'x'),
+    get settled() {
+      return settled
+    },
+  }
+  const other = held(2, 'x')
+  const redeliveries = expecting(passedOver, other)
+  redeliveries.passed(coming(13, 'y'))
+  redeliveries.disconnected([])
+  settled = true
+  t.is(redeliveries.take(coming(9, 'x', true)), other)
+  t.is(redeliveries.take(coming(9, 'x', true)), undefined)
+})
+
 test('clear gives all that was not taken', (t) => {
   const list = [held(1, 'x'), held(2, 'y', 'u'), held(3, 'x')]
   const redeliveries = expecting(...list)

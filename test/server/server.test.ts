@@ -262,6 +262,17 @@ test('what waited for the connection is published behind the subscriptions, so t
   t.deepEqual(transport.calls, ['connect 5', 'subscribe self/+', 'publish self/1'])
 })
 
+test('QoS 0 goes on a new connection at once, though what has waited goes behind the subscriptions', async (t) => {
+  const app = mqttasgi()
+  app.topic('a', () => {})
+  const results: unknown[] = []
+  app.onConnect(async (client) => void results.push(await client.publish('status', 'online', { qos: 0 })))
+  const { server } = stageServer(t, app)
+  await server.start()
+  await settled()
+  t.deepEqual(results, [{ reasonCode: 0 }])
+})
+
 test('what can not be published is refused at once, and what the broker refuses when it does', async (t) => {
   const { server, transport } = stageServer(t, mqttasgi())
   await server.start()
