@@ -30,6 +30,7 @@ export class MqttSharing {
   readonly #shared = new Set<string>()
   // Those with events that nobody has come back for.
   readonly #idle = new Set<string>()
+  #isEnding = false
 
   constructor(parts: MqttSharingParts) {
     this.#parts = parts
@@ -40,7 +41,7 @@ export class MqttSharing {
   receives(channel: string): void {
     this.#busy.back(channel)
     this.#idle.delete(channel)
-    if (this.#shared.has(channel)) return
+    if (this.#isEnding || this.#shared.has(channel)) return
     this.#shared.add(channel)
     this.#share(channel).catch((error: unknown) => {
       this.leave(channel)
@@ -58,7 +59,7 @@ export class MqttSharing {
     const { type } = decodeEvent(bytes)
     if (this.#parts.mailboxes.isAwaited(channel)) {
       if (type === QUESTION) this.#say(channel, ANSWER)
-    } else if (type === ANSWER && (this.#idle.has(channel) || !this.#busy.isLingering(channel))) {
+    } else if (type === ANSWER && this.#isLeft(channel) && !this.#isSoonBack(channel)) {
       // The other one gets what comes from now on, until somebody receives here again.
       this.leave(channel)
       void this.#give(channel, sender)
@@ -75,6 +76,7 @@ export class MqttSharing {
 
   /** Publishes what waits for those who go on. What nobody hears is left, to be counted. */
   async end(): Promise<void> {
+    this.#isEnding = true
     this.#busy.close()
     const { client, mailboxes, publish, topics } = this.#parts
     const left = mailboxes.channels().filter((channel) => processOf(channel) === undefined)
@@ -103,6 +105,11 @@ export class MqttSharing {
     ])
     // Others may have what they do not come to.
     if (this.#parts.mailboxes.isAwaited(channel)) this.#say(channel, ANSWER)
+  }
+
+  // Who has nothing to give stays: whoever waits now may not for long, and then somebody must be there.
+  #isSoonBack(channel: string): boolean {
+    return this.#busy.isLingering(channel) && !this.#idle.has(channel)
   }
 
   #isLeft(channel: string): boolean {

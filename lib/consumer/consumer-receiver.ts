@@ -166,7 +166,7 @@ export class ConsumerReceiver implements HostedReceiver {
   }
 
   release(): void {
-    // Whatever still runs is waited for no longer, and keeps no process up.
+    // Whatever still runs has no limit any more, for nobody waits for it.
     this.#limit.pause()
     void this.#letGo()
     this.#stopListening()

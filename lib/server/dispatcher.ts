@@ -86,8 +86,8 @@ export class Dispatcher {
       bury: parts.bury,
       concluded: (job, settlement) => this.#concluded(job, settlement),
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
-      abandoned: ({ delivery }) => this.#abandoned(delivery),
-      dropped: ({ delivery }) => this.#dropped(delivery),
+      abandoned: (job) => this.#abandoned(job),
+      dropped: (job) => this.#dropped(job),
       over: () => {
         this.#pump()
         this.#wake()
@@ -247,10 +247,7 @@ export class Dispatcher {
     this.#draining = waiting
     if (waiting === 'drop') {
       const upToBegun = this.#acks.upToLast(({ begun, settled }) => begun || settled)
-      // Of QoS 0 nothing comes again: what was begun at one receiver is run at all.
-      const isOnce = ({ arrival, begun }: Delivery): boolean => arrival.qos === 0 && begun
-      const isNeeded = (delivery: Delivery): boolean =>
-        delivery.isOurs || upToBegun.has(delivery) || isOnce(delivery)
+      const isNeeded = (delivery: Delivery): boolean => delivery.mustEnd || upToBegun.has(delivery)
       const isOver = (delivery: Delivery): boolean => !isNeeded(delivery)
       this.#backlog.takeOut(isOver)
       this.#entrance.takeOut(isOver)
@@ -415,20 +412,24 @@ export class Dispatcher {
     if (settlement.type === 'deadLettered' && delivery.arrival.retain)
       this.#admission.refuse(delivery.arrival, job.slot.receiver.id)
     this.#parts.report(job, settlement)
-    job.slot.inFlight--
-    if (job.slot.idle !== undefined) tellIdle(job.slot)
+    this.#leaves(job.slot)
     this.#doneAtOne(delivery)
   }
 
-  #abandoned(delivery: Delivery): void {
-    delivery.isAbandoned = true
+  #abandoned(job: Job): void {
     this.#entrance.takeOut(({ isOurs }) => !isOurs)
+    this.#dropped(job)
+  }
+
+  #dropped({ delivery, slot }: Job): void {
+    delivery.isAbandoned = true
+    this.#leaves(slot)
     this.#doneAtOne(delivery)
   }
 
-  #dropped(delivery: Delivery): void {
-    delivery.isAbandoned = true
-    this.#doneAtOne(delivery)
+  #leaves(slot: Slot): void {
+    slot.inFlight--
+    if (slot.idle !== undefined) tellIdle(slot)
   }
 
   #doneAtOne(delivery: Delivery): void {

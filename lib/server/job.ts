@@ -47,6 +47,11 @@ export class Delivery implements Owed {
     this.packetId = arrival.packetId
     this.current = arrival.packetId !== 0
   }
+
+  /** Nobody sends it again, so what was begun of it is brought to its end. */
+  get mustEnd(): boolean {
+    return this.isOurs || (this.arrival.qos === 0 && this.begun)
+  }
 }
 
 /** A receiver with what keeps order and limits for it, and how it stands with the server. */

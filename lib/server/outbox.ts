@@ -1,4 +1,4 @@
-// The outbox: publications on their way to the broker, bounded, within the broker's own window and limits.
+// The outbox: publications on their way to the broker, bounded, within the broker's own window and limits; long, for each of these has a word in what goes next.
 import type { Clock } from '../core/clock.ts'
 import type { MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'

@@ -28,6 +28,8 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   readonly #passedOver = new ByTopic<D>()
   // A new message came on this connection: the broker has sent again what it still had to.
   #caughtUp = false
+  // What came last that had been expected.
+  #repetition: A | undefined = undefined
   // It marks what it sends again [MQTT-3.3.1-1], as all do but aedes.
   #setsDup = false
 
@@ -55,19 +57,22 @@ export class Redeliveries<D extends Expected<A>, A extends Comparable> {
   take(arrival: A): D | undefined {
     this.#setsDup ||= arrival.dup
     if (!arrival.dup && (this.#setsDup || this.#caughtUp)) return undefined
-    const expected = takeFrom(this.#expected, arrival)
-    if (expected !== undefined) return expected
-    // One that has ended since is done with: an equal message is another one.
-    for (let one = takeFrom(this.#passedOver, arrival); one !== undefined;) {
-      if (!one.settled) return one
-      one = takeFrom(this.#passedOver, arrival)
-    }
-    return undefined
+    const taken = takeFrom(this.#expected, arrival) ?? this.#takePassedOver(arrival)
+    if (taken !== undefined) this.#repetition = arrival
+    return taken
   }
 
-  /** This arrival repeats nothing. */
+  // One that has ended since is done with: an equal message is another one.
+  #takePassedOver(arrival: A): D | undefined {
+    for (;;) {
+      const one = takeFrom(this.#passedOver, arrival)
+      if (one?.settled !== true) return one
+    }
+  }
+
+  /** This arrival is run: it repeats nothing, or what was not begun. */
   passed(arrival: A): void {
-    if (!arrival.dup) this.#caughtUp = true
+    if (!arrival.dup && arrival !== this.#repetition) this.#caughtUp = true
   }
 
   /**

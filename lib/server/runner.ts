@@ -166,12 +166,12 @@ export class Runner {
       const { retry } = job
       if (retry === undefined) continue
       retry.cancel()
-      if (ending === 'hurry' || job.delivery.isOurs) this.#again(job, retry.burial)
+      if (ending === 'hurry' || job.delivery.mustEnd) this.#again(job, retry.burial)
       else this.#abandon(job)
     }
     if (ending === 'hurry') return
     this.#dropWaiting(needed)
-    for (const job of this.#open) if (job.isParked && !job.delivery.isOurs) this.#abandonParked(job)
+    for (const job of this.#open) if (job.isParked && !job.delivery.mustEnd) this.#abandonParked(job)
   }
 
   /** Begins nothing that waits in a lane or for a limit. */
@@ -359,7 +359,7 @@ export class Runner {
     if (decision.type === 'end') return this.#over(job, decision.settlement)
     const { burial } = decision
     if (decision.type === 'bury') return this.#bury(job, burial)
-    if (this.#ending === 'leave' && !job.delivery.isOurs) return this.#abandon(job)
+    if (this.#ending === 'leave' && !job.delivery.mustEnd) return this.#abandon(job)
     job.isUntaken = decision.type === 'later'
     // Nobody comes any more who would take it.
     if (job.isUntaken && this.#ending !== 'no') return this.#keep(job, burial)
@@ -400,7 +400,7 @@ export class Runner {
   #abandon(job: Job): void {
     job.stage = 'over'
     this.#open.remove(job)
-    const behind = job.hasLane ? job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.isOurs) : []
+    const behind = job.hasLane ? job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.mustEnd) : []
     const next = nextInLane(job)
     this.#parts.abandoned(job)
     this.#drop(behind)

@@ -768,3 +768,22 @@ test('a detach that is to wait for no time at all is refused, and nothing has ha
   await t.throwsAsync(server.detach(host, { drainTimeoutMs: Number.NaN }), { code: 'ERR_CONFIG_VALUE' })
   t.deepEqual(host.news, ['connected'])
 })
+
+test('a detach that is under way when its server stops ends with it, and leaves no timer', async (t) => {
+  const { clock, server, transport } = await started(t, { sessionLasts: true })
+  const guest = new Guest('guest', ['b'], { holds: true })
+  await server.attach(guest)
+  for (const text of ['runs', 'waits']) transport.deliver('b', text)
+  await turns()
+  t.is(server.inFlight(guest), 2)
+  const detached = server.detach(guest, { drainTimeoutMs: 60_000 })
+  const stopped = server.stop()
+  await turns()
+  for (const text of guest.seen) guest.end(text)
+  await turns()
+  clock.advance(1_000)
+  await stopped
+  await detached
+  await turns()
+  t.is(clock.timers, 0)
+})

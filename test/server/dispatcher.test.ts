@@ -1,7 +1,7 @@
 import test from 'ava'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import { silentLog } from '../../lib/core/log.ts'
-import type { Order, Plan } from '../../lib/core/receiver.ts'
+import type { Order, Outcome, Plan } from '../../lib/core/receiver.ts'
 import { arrival, HANDLED, Stage } from '../helpers/dispatcher-stage.ts'
 
 const NO_MORE = new MqttasgiError('ERR_STOPPED', 'No more.')
@@ -513,4 +513,25 @@ test('at a drain a message of QoS 0 that one receiver has begun is run by the ot
   t.true(isDrained)
   t.deepEqual(both.started, ['first', 'first', 'second', 'second'])
   t.is(both.dispatcher.inHand, 0)
+})
+
+const thrice: Partial<Plan> = {
+  failurePolicy: () => ({
+    retry: { attempts: 3, minDelayMs: 1_000, maxDelayMs: 1_000, jitter: false, never: [] },
+    deadLetter: true,
+  }),
+}
+const failure: Outcome = { type: 'failed', error: new Error('no'), route: undefined }
+
+test('at a drain a message of QoS 0 that waits for its retry is tried at once, and not forgotten', async (t) => {
+  const stage = new Stage({ plan: thrice, bury: () => Promise.resolve() })
+  stage.dispatcher.arrived(arrival(0, 'once'))
+  await stage.end('once', { outcome: failure })
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  await stage.turn()
+  t.false(isDrained)
+  await stage.end('once')
+  t.true(isDrained)
+  t.deepEqual(stage.started, ['once', 'once'])
 })

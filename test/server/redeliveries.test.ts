@@ -114,6 +114,15 @@ test('what was passed over and has ended since is taken by nothing', (t) => {
   t.is(redeliveries.take(coming(9, 'x', true)), undefined)
 })
 
+test('what was not begun and comes again without DUP is no new message, so the next one is looked for too', (t) => {
+  const [left, running] = [{ ...held(1, 'x'), isLeft: true }, held(2, 'y')]
+  const redeliveries = expecting(left, running)
+  const again = coming(1, 'x')
+  t.is(redeliveries.take(again), left)
+  redeliveries.passed(again)
+  t.is(redeliveries.take(coming(2, 'y')), running)
+})
+
 test('clear gives all that was not taken', (t) => {
   const list = [held(1, 'x'), held(2, 'y', 'u'), held(3, 'x')]
   const redeliveries = expecting(...list)
