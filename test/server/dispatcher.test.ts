@@ -535,3 +535,18 @@ test('at a drain a message of QoS 0 that waits for its retry is tried at once, a
   t.true(isDrained)
   t.deepEqual(stage.started, ['once', 'once'])
 })
+
+test('at a drain a message of QoS 0 that has begun is run also behind one that is not tried again', async (t) => {
+  const stage = new Stage({ receivers: 2, plan: thrice, bury: () => Promise.resolve() })
+  stage.dispatcher.arrived(arrival(1, 'x', { topic: 't' }))
+  await stage.end('x')
+  await stage.end('x', { receiver: 1, outcome: failure })
+  stage.dispatcher.arrived(arrival(0, 'q', { topic: 't' }))
+  let isDrained = false
+  void stage.dispatcher.drain('drop').then(() => (isDrained = true))
+  await stage.end('q')
+  t.false(isDrained)
+  await stage.end('q', { receiver: 1 })
+  t.true(isDrained)
+  t.deepEqual(stage.acked, [])
+})
