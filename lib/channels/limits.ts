@@ -24,6 +24,9 @@ export function decidedLimits({
   return { capacity, expiryMs: expiry * 1_000, groupExpiryMs: groupExpiry * 1_000 }
 }
 
+/** The time for the last words of a layer, in milliseconds: a server that does not answer holds up nobody's end for longer. */
+export const LAST_MS = 2_000
+
 /** Throws `ERR_CONFIG_VALUE` for what ends no receive, such as an object that carries a signal. */
 export function assertSignal(signal: unknown): void {
   if (signal === undefined || signal instanceof AbortSignal) return

@@ -23,7 +23,14 @@ import type { HostedReceiver } from '../core/hosted.ts'
 import type { Message } from '../core/message.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { Groups } from './groups.ts'
-import { assertSignal, channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
+import {
+  assertSignal,
+  channelsClosed,
+  channelsFull,
+  decidedLimits,
+  LAST_MS,
+  type DecidedLimits,
+} from './limits.ts'
 import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
@@ -31,7 +38,7 @@ import { MqttReceiver } from './mqtt-receiver.ts'
 import { MqttSharing } from './mqtt-sharing.ts'
 import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
 import { systemClock } from '../system-clock.ts'
-import { withinTime } from '../time-limit.ts'
+import { endedWithin, withinTime } from '../time-limit.ts'
 
 /** How much it keeps, and for how long. */
 export interface MqttChannelLayerOptions extends ChannelLimits {
@@ -49,8 +56,6 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
 const MOST_SAID = 100
-// A broker that does not answer holds up nobody's end for longer.
-const LAST_MS = 2_000
 
 // What the layer itself has to say is not the broker's failure.
 const ownCodes: ReadonlySet<string> = new Set([
@@ -128,6 +133,7 @@ export class MqttChannelLayer implements ChannelLayer {
       after: (ms, callback) => clock.after(ms, callback),
       client: () => this.#receiver.client,
       publish: (topic, bytes) => this.#publish(topic, bytes),
+      unsubscribe: (filter) => this.#unsubscribe(filter),
       refused: (channel, error) => this.#mailboxes.fail(channel, this.#failure(error)),
     })
     this.#control = new MqttControl({
@@ -209,7 +215,7 @@ export class MqttChannelLayer implements ChannelLayer {
     if (this.#isClosed) return
     this.#isClosed = true
     this.#mailboxes.failAll(channelsClosed(this.name))
-    await withinTime(LAST_MS, this.#leave(), () => new Error()).catch(() => {})
+    await endedWithin(LAST_MS, this.#leave())
     this.#isOver = true
     this.#mailboxes.close()
     this.#receiver.close(channelsClosed(this.name))

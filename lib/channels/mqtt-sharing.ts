@@ -15,6 +15,8 @@ export interface MqttSharingParts {
   readonly client: () => Promise<Client>
   /** False when the broker says that nobody hears it. */
   readonly publish: (topic: string, bytes: Uint8Array) => Promise<boolean>
+  /** Where it fails, something comes that nobody wants, and is passed over. */
+  readonly unsubscribe: (filter: string) => void
   /** The broker does not let us receive from it. */
   readonly refused: (channel: string, error: unknown) => void
 }
@@ -69,9 +71,9 @@ export class MqttSharing {
   /** Nobody receives from it any more. */
   leave(channel: string): void {
     if (!this.#shared.delete(channel)) return
-    this.#unsubscribe(this.#parts.topics.shared(channel))
+    this.#parts.unsubscribe(this.#parts.topics.shared(channel))
     if (this.#isLeft(channel)) this.#busy.left(channel)
-    else this.#unsubscribe(this.#parts.topics.receivers(channel))
+    else this.#parts.unsubscribe(this.#parts.topics.receivers(channel))
   }
 
   /** Publishes what waits for those who go on. What nobody hears is left, to be counted. */
@@ -126,7 +128,7 @@ export class MqttSharing {
       return
     }
     this.#idle.delete(channel)
-    if (!this.#shared.has(channel)) this.#unsubscribe(this.#parts.topics.receivers(channel))
+    if (!this.#shared.has(channel)) this.#parts.unsubscribe(this.#parts.topics.receivers(channel))
   }
 
   // One for each that waits: it may be busy with that for long.
@@ -142,13 +144,5 @@ export class MqttSharing {
   #say(channel: string, type: string): void {
     const { publish, topics } = this.#parts
     publish(topics.receivers(channel), encodeEvent({ type })).catch(() => {})
-  }
-
-  // Where it fails, something comes that nobody wants, and is passed over.
-  #unsubscribe(filter: string): void {
-    this.#parts
-      .client()
-      .then((client) => client.unsubscribe(filter))
-      .catch(() => {})
   }
 }

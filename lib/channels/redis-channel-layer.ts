@@ -21,8 +21,15 @@ import { MqttasgiError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { redisAddress } from '../redis/open.ts'
-import { withinTime } from '../time-limit.ts'
-import { assertSignal, channelsClosed, channelsFull, decidedLimits, type DecidedLimits } from './limits.ts'
+import { endedWithin } from '../time-limit.ts'
+import {
+  assertSignal,
+  channelsClosed,
+  channelsFull,
+  decidedLimits,
+  LAST_MS,
+  type DecidedLimits,
+} from './limits.ts'
 import { RedisIntake } from './redis-intake.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLink } from './redis-link.ts'
@@ -46,8 +53,6 @@ const END_DIGITS = 13
 const CHANNELS_AT_ONCE = 100
 // Four times as long as a process says that it is there.
 const ALIVE_MS = 60_000
-// A Redis that does not answer holds up nobody's end for longer.
-const LAST_MS = 2_000
 
 /**
  * A channel layer over Redis 5 or newer, for which `ioredis` must be installed. An event is in Redis until somebody
@@ -206,7 +211,7 @@ export class RedisChannelLayer implements ChannelLayer {
   async #end(): Promise<void> {
     // What is taken already needs the connection once more.
     const emptied = this.#intake.close(channelsClosed(this.name))
-    await withinTime(LAST_MS, emptied, () => new Error()).catch(() => {})
+    await endedWithin(LAST_MS, emptied)
     await this.#link.close()
     for (const [channel, count] of this.#intake.left()) this.#expired(channel, count)
   }

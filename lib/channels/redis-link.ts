@@ -1,7 +1,7 @@
 // Two connections to Redis: one for commands, one that waits to be told of events; each comes back by itself.
 import { MqttasgiError, toError } from '../core/errors.ts'
 import { openRedis, redisFailure, type Redis, type RedisRequest } from '../redis/open.ts'
-import { withinTime } from '../time-limit.ts'
+import { endedWithin, withinTime } from '../time-limit.ts'
 
 /** Where Redis is, and who is told of what. */
 export interface RedisLinkOptions extends RedisRequest {
@@ -78,8 +78,7 @@ export class RedisLink {
   async close(): Promise<void> {
     this.#isClosed = true
     const commands = this.#ready
-    if (commands !== undefined)
-      await withinTime(FAREWELL_MS, this.#options.farewell(commands), () => new Error()).catch(() => {})
+    if (commands !== undefined) await endedWithin(FAREWELL_MS, this.#options.farewell(commands))
     for (const end of this.#ends) end()
     await Promise.allSettled([this.#commands, this.#listener])
   }

@@ -1,4 +1,5 @@
 // How messages are run and what becomes of those that fail: options of a route, a router or an application, and their defaults.
+import { LONGEST_TIMER_MS } from './clock.ts'
 import type { Context } from './context.ts'
 import { MqttasgiError } from './errors.ts'
 import type { ErrorClass, Order, Overflow, RetryPolicy } from './receiver.ts'
@@ -77,9 +78,6 @@ export interface ResolvedDelivery {
   readonly debounceMs: number
 }
 
-// Timers of Node run at once beyond 2^31-1.
-const LONGEST_MS = 2_147_483_647
-
 export const defaultTimeoutMs = 30_000
 const defaultHoldMs = 60_000
 const defaultMaxWaiting = 1_000
@@ -95,8 +93,11 @@ type Rule = readonly [expected: string, check: (value: unknown) => boolean]
 
 // One line an option: what it must be, in words and as a check.
 export const deliveryRules: Readonly<Record<keyof DeliveryOptions, Rule>> = {
-  timeoutMs: ['a whole number of milliseconds, 0 (no limit of its own) or more', isWhole(0, LONGEST_MS)],
-  holdMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
+  timeoutMs: [
+    'a whole number of milliseconds, 0 (no limit of its own) or more',
+    isWhole(0, LONGEST_TIMER_MS),
+  ],
+  holdMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_TIMER_MS)],
   retry: ['an object such as { attempts: 5 }', isObject],
   deadLetter: ['true or false', (value) => typeof value === 'boolean'],
   order: ["'topic', 'key', 'strict' or 'none'", isOneOf('topic', 'key', 'strict', 'none')],
@@ -110,14 +111,14 @@ export const deliveryRules: Readonly<Record<keyof DeliveryOptions, Rule>> = {
     isOneOf('block', 'drop-oldest', 'drop-newest', 'latest'),
   ],
   maxWaiting: ['a whole number, 1 or more', isWhole(1, 1_000_000)],
-  throttleMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
-  debounceMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_MS)],
+  throttleMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_TIMER_MS)],
+  debounceMs: ['a whole number of milliseconds, 1 or more', isWhole(1, LONGEST_TIMER_MS)],
 }
 
 const retryRules: Readonly<Record<keyof RetryOptions, Rule>> = {
   attempts: ['a whole number, 1 or more', isWhole(1, 1_000_000)],
-  minDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
-  maxDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_MS)],
+  minDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_TIMER_MS)],
+  maxDelayMs: ['a whole number of milliseconds, 0 or more', isWhole(0, LONGEST_TIMER_MS)],
   jitter: ['true or false', (value) => typeof value === 'boolean'],
   never: ['a list of error classes', (value) => Array.isArray(value) && value.every(isClass)],
 }
@@ -210,7 +211,7 @@ export function resolveDelivery(options: DeliveryOptions, own: DeliveryOptions):
   const { overflow = throttleMs + debounceMs > 0 ? 'latest' : 'block' } = options
   return {
     timeoutMs,
-    holdMs: options.holdMs ?? Math.min(LONGEST_MS, Math.max(defaultHoldMs, 2 * timeoutMs)),
+    holdMs: options.holdMs ?? Math.min(LONGEST_TIMER_MS, Math.max(defaultHoldMs, 2 * timeoutMs)),
     retry: { ...defaultRetry, ...defined(options.retry ?? {}) },
     deadLetter: options.deadLetter ?? true,
     asks: { retry: own.retry !== undefined, deadLetter: own.deadLetter === true },

@@ -1,5 +1,5 @@
 // One timer for many deadlines: it rings for the next of them, and not too often.
-import type { Clock } from '../core/clock.ts'
+import { LONGEST_TIMER_MS, type Clock } from '../core/clock.ts'
 
 /** How exactly it rings. */
 export interface Pace {
@@ -10,8 +10,6 @@ export interface Pace {
 }
 
 const UNHURRIED: Pace = { behindMs: 1, apartMs: 100 }
-// A longer one rings at once in Node; it is set again when it rings in vain.
-const LONGEST_MS = 2 ** 31 - 1
 
 export class Alarm {
   readonly #clock: Clock
@@ -35,7 +33,8 @@ export class Alarm {
     this.#at = at
     const { apartMs, behindMs } = this.#pace
     const ringAt = Math.max(at + behindMs, this.#rangAt + apartMs)
-    const afterMs = Math.min(Math.max(0, ringAt - this.#clock.now()), LONGEST_MS)
+    // One that is further away is set again when it has rung in vain.
+    const afterMs = Math.min(Math.max(0, ringAt - this.#clock.now()), LONGEST_TIMER_MS)
     this.#cancel = this.#clock.after(afterMs, () => {
       this.#at = Number.POSITIVE_INFINITY
       this.#cancel = undefined

@@ -64,12 +64,10 @@ export class Holdings {
     )
   }
 
-  /** What is held, or may be, and is wanted no more, but for what the broker refuses to end. */
+  /** What is held, or may be, and is wanted no more. */
   superfluous(wanted: readonly Subscription[]): string[] {
     const names = new Set(wanted.map(({ request }) => request.filter))
-    return [...this.#granted.keys(), ...this.#leaving].filter(
-      (filter) => !names.has(filter) && !this.#stuck.has(filter),
-    )
+    return [...this.#granted.keys(), ...this.#leaving].filter((filter) => !names.has(filter))
   }
 
   /** What is wanted no more and comes all the same, for the broker refuses to end it. */

@@ -336,8 +336,7 @@ export class Subscriber {
     const lacking = this.#wanted.filter((wanted) => !this.#holdings.holds(wanted))
     this.#parts.newcomers.granted(this.#wishes, held, lacking)
     // Unsubscribing last leaves no gap where one filter takes the place of others.
-    const ended: string[] = []
-    for (const some of portions(unsubscribe)) ended.push(...(await this.#unsubscribe(some)))
+    const ended = await this.#unsubscribeEach(portions(unsubscribe))
     if (ended.length > 0) await this.#parts.stale?.gaveUp(ended, this.#own([]))
     if (refused.length > 0) {
       throw new MqttasgiError('ERR_SUBSCRIBE_REFUSED', `The broker refused: ${refused.join('; ')}.`)
@@ -355,6 +354,12 @@ export class Subscriber {
     newcomers.asked(this.#wishes, bringing, protocolVersion)
   }
 
+  async #unsubscribeEach(portions: Iterable<readonly string[]>): Promise<readonly string[]> {
+    const ended: string[] = []
+    for (const some of portions) ended.push(...(await this.#unsubscribe(some)))
+    return ended
+  }
+
   // Gives those that have ended. What the broker refuses to end brings what nobody wants, and keeps nobody from anything.
   async #unsubscribe(filters: readonly string[]): Promise<readonly string[]> {
     try {
@@ -364,7 +369,7 @@ export class Subscriber {
     } catch (error) {
       if (!(error instanceof MqttasgiError) || error.code !== 'ERR_UNSUBSCRIBE_REFUSED') throw error
       // One by one, to know which it was.
-      if (filters.length > 1) return (await each(filters, (filter) => this.#unsubscribe([filter]))).flat()
+      if (filters.length > 1) return this.#unsubscribeEach(filters.map((filter) => [filter]))
       this.#holdings.staysHeld(filters[0]!, error)
       this.#parts.log.warn(`${error.message} It goes on bringing messages that nobody wants.`)
       return []
@@ -423,12 +428,6 @@ export class Subscriber {
 function less(asked: number, granted: number): string {
   const mend = asked === 2 ? "; with qos2: 'downgrade' no more than 1 is asked for" : ''
   return `asked for QoS ${asked}, granted ${granted}${mend}`
-}
-
-async function each<T, R>(all: readonly T[], step: (one: T) => Promise<R>): Promise<R[]> {
-  const results: R[] = []
-  for (const one of all) results.push(await step(one))
-  return results
 }
 
 function* portions<T>(all: readonly T[]): Generator<T[]> {

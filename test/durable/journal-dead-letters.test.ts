@@ -14,25 +14,14 @@ import {
   storeContract,
 } from '../contract/dead-letter-store.ts'
 import { letter } from '../helpers/letters.ts'
+import { failingFiles } from '../helpers/failing-files.ts'
 import { diskError } from '../helpers/memory-disk.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 async function open(t: ExecutionContext): Promise<ArchiveSetup> {
   const folder = join(temporaryFolder(t), 'dead-letters')
   let isBroken = false
-  const files: JournalFiles = {
-    ...diskFiles,
-    async create(path) {
-      const file = await diskFiles.create(path)
-      return {
-        ...file,
-        sync: async () => {
-          if (isBroken) throw diskError('EIO')
-          await file.sync()
-        },
-      }
-    },
-  }
+  const files = failingFiles('sync', () => (isBroken ? diskError('EIO') : undefined))
   const make = (): JournalDeadLetters => {
     const store = journal(folder, files)
     t.teardown(() => store.close())

@@ -6,6 +6,7 @@ import { diskFiles, type JournalFiles } from '../../lib/durable/journal-files.ts
 import { DurableMap } from '../../lib/durable/durable-map.ts'
 import { kept, outboxStoreContract } from '../contract/outbox-store.ts'
 import { settled } from '../helpers/fake-clock.ts'
+import { failingFiles } from '../helpers/failing-files.ts'
 import { diskError } from '../helpers/memory-disk.ts'
 import { DONE, goOnline, publish, rejectsWith, stageOutbox, STOPPED } from '../helpers/outbox-stage.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -50,19 +51,7 @@ test('two processes have a journal each, and what one has left the next to start
 test('what can not be stored is refused, and what was stored stays', async (t) => {
   const folder = join(temporaryFolder(t), 'outbox')
   let isBroken = false
-  const files: JournalFiles = {
-    ...diskFiles,
-    async create(path) {
-      const file = await diskFiles.create(path)
-      return {
-        ...file,
-        async sync() {
-          if (isBroken) throw diskError('EIO')
-          await file.sync()
-        },
-      }
-    },
-  }
+  const files = failingFiles('sync', () => (isBroken ? diskError('EIO') : undefined))
   const store = await JournalOutbox.open({ folder, files })
   await store.keep(kept('a'))
   isBroken = true
@@ -79,19 +68,7 @@ test('what can not be stored is refused, and what was stored stays', async (t) =
 test('what was answered while the disk was full is not published by the next process', async (t) => {
   const folder = join(temporaryFolder(t), 'outbox')
   let isFull = false
-  const files: JournalFiles = {
-    ...diskFiles,
-    async create(path) {
-      const file = await diskFiles.create(path)
-      return {
-        ...file,
-        async append(bytes) {
-          if (isFull) throw diskError('ENOSPC')
-          return file.append(bytes)
-        },
-      }
-    },
-  }
+  const files = failingFiles('append', () => (isFull ? diskError('ENOSPC') : undefined))
   const store = await JournalOutbox.open({ folder, files })
   const scene = stageOutbox({ store })
   await publish(scene, 'valve/open', { until: 'stored' })
