@@ -435,9 +435,10 @@ export class Process {
     const most = this.#most(delivery)
     if (others.length + 1 > most) fail(`${others.length + 1} messages run, of ${most}, with ${what}`)
     const lane = laneOf(plan, publication.topic, publication.payload)
-    for (const [, tasks] of others) {
+    for (const [{ isAbandoned }, tasks] of others) {
       const other = tasks.get(receiver)
-      if (lane !== undefined && other?.lane === lane) fail(`${what} runs beside ${name(other)}, in ${lane}`)
+      if (lane === undefined || other?.lane !== lane || (isAbandoned && isOver(other))) continue
+      fail(`${what} runs beside ${name(other)}, in ${lane}`)
     }
     for (const { most: limit, name: gate } of plan.limits) {
       const inside = [...this.#open].filter(
@@ -502,5 +503,10 @@ function name({ publication, receiver }: Pick<Task, 'publication' | 'receiver'>)
 /** What is to come again is in hand as long as it runs at another receiver. */
 function isInHand({ isAbandoned }: Delivery, tasks: ReadonlyMap<number, Task>): boolean {
   const open = [...tasks.values()]
-  return isAbandoned ? open.some(({ runs }) => runs.at(-1)?.job.stage !== 'over') : open.length > 0
+  return isAbandoned ? !open.every(isOver) : open.length > 0
+}
+
+// One receiver may have given up what another one still runs.
+function isOver({ runs }: Task): boolean {
+  return runs.at(-1)?.job.stage === 'over'
 }
