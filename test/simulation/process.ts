@@ -291,8 +291,8 @@ export class Process {
     if (last?.endedAt === undefined || last.isStuck) return
     const wait = outcome.type === 'retry' ? outcome.afterMs : undefined
     const longest = wait ?? Math.min(retry.maxDelayMs, retry.minDelayMs * 2 ** (runs.length - 1))
-    // Times are taken in whole milliseconds.
-    const mostMs = plan.holdMs + extraMs - 1
+    // Times are taken in whole milliseconds, and what is due within one is due.
+    const mostMs = plan.holdMs + extraMs - 2
     if (plan.holdMs > 0 && last.endedAt - begunAt + Math.max(longest, 1) >= mostMs) return
     // It waited for a place to be tried again, for as long as it may be held.
     if (plan.holdMs > 0 && plan.limits.length > 0 && this.clock.now() - begunAt >= mostMs) return
