@@ -1,6 +1,6 @@
 // The chain: runs a list of steps, each wrapped around the ones behind it, once each.
 import { MqttasgiError, toError } from './errors.ts'
-import { handOut, hear, isLookedAt } from './handed-out.ts'
+import { HandedOut, unseen } from './handed-out.ts'
 
 /**
  * Goes on to the next matching layer. The promise settles when everything behind has.
@@ -16,7 +16,7 @@ export interface Step<C> {
 
 /** A step that failed, and what the step in front of it was given of it. */
 interface Rejection {
-  readonly promise: Promise<void>
+  readonly handed: HandedOut
   readonly error: unknown
   readonly at: number
 }
@@ -64,8 +64,7 @@ export function run<C extends ChainPosition, T>(
   const outermost = enter(steps, ctx, 0)
   if (outermost === DONE && ctx.pending === 0) return end(ctx, ending)
   // One reaction for the whole way back: each more would cost every message a turn.
-  return hear<T | Promise<T>>(
-    outermost,
+  return unseen(outermost).then<T, T>(
     () => (ctx.pending === 0 ? end(ctx, ending) : endLater(ctx, ending)),
     (error: unknown) => fail(error, ctx, ending),
   )
@@ -73,7 +72,7 @@ export function run<C extends ChainPosition, T>(
 
 function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T | Promise<T> {
   // Nobody can have caught what nobody has looked at.
-  const lost = ctx.rejections?.find(({ promise }) => !isLookedAt(promise))
+  const lost = ctx.rejections?.find(({ handed }) => !handed.isLookedAt)
   if (lost !== undefined) {
     noteFailure(ctx, lost.error, lost.at)
     return fail(lost.error, ctx, ending)
@@ -119,12 +118,12 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
     called = true
     below = enter(steps, ctx, index + 1)
     if (below === DONE) ctx.at = index
-    else below = watch(below, ctx, index, steps[index + 1]!.handler)
+    else below = watch(below, ctx, index + 1)
     return below
   }
   try {
     const result = step.handler(ctx, next)
-    if (result instanceof Promise) return result as Promise<void>
+    if (result instanceof Promise || result instanceof HandedOut) return result as Promise<void>
     // A synchronous step that calls next() and returns nothing can not have awaited it: it ends with it.
     return isThenable(result) ? Promise.resolve(result) : below
   } catch (error) {
@@ -134,14 +133,15 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
 
 // This reaction is the first on what is handed out, so the position is back before the caller goes on; and because
 // it handles a rejection, a next() that nobody awaits can not end the process.
-function watch(below: Promise<void>, ctx: ChainPosition, index: number, handler: unknown): Promise<void> {
+function watch(below: Promise<void>, ctx: ChainPosition, at: number): HandedOut {
+  // A layer that returns what next() has given it passes on the question whether it is looked at.
+  const handed = below instanceof HandedOut ? below : new HandedOut(below)
   const settled = (ctx.settled ??= settledOf(ctx))
   // Which one that is can not be told from how many are pending: a step may call next() when others have gone on.
-  const at = index + 1
-  const handed = handOut(below, handler, settled, (error) => {
+  void handed.below.then(settled, (error: unknown) => {
     noteFailure(ctx, error, at)
     ctx.rejections ??= []
-    ctx.rejections.push({ promise: handed, error, at })
+    ctx.rejections.push({ handed, error, at })
     settled()
   })
   ctx.pending++
@@ -158,7 +158,7 @@ function settledOf(ctx: ChainPosition): () => void {
 }
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {
-  if (ctx.failure?.error !== error) ctx.failure = { error, at }
+  if (ctx.failure === undefined || ctx.failure.error !== error) ctx.failure = { error, at }
 }
 
 function isThenable(value: unknown): value is PromiseLike<void> {

@@ -53,6 +53,22 @@ test('a list of synchronous steps is done without a promise', (t) => {
   t.true(ctx.ended)
 })
 
+test('what rejects with nothing has failed', async (t) => {
+  const nothing = (): Promise<void> => Promise.reject(undefined as unknown as Error)
+  const onward: Handler = async (_ctx, next) => await next()
+  const unawaited: Handler = (_ctx, next) => {
+    void next()
+  }
+  const forgetful: Handler = async (_ctx, next) => {
+    void next()
+    await turn()
+  }
+  for (const handlers of [[nothing], [onward, nothing], [unawaited, nothing], [forgetful, nothing]]) {
+    const { result } = chain(...handlers)
+    t.deepEqual(await result, { failed: true, error: undefined, at: handlers.length - 1 })
+  }
+})
+
 test('control comes back the way it went, and the position with it', async (t) => {
   const { ctx, result } = chain(
     async (at, next) => {
