@@ -14,6 +14,7 @@ export class HandedOut implements Promise<void> {
     return 'Promise'
   }
 
+  // oxlint-disable-next-line unicorn/no-thenable -- being asked for it is what this class is for
   then<A = void, B = never>(
     fulfilled?: ((value: void) => A | PromiseLike<A>) | null,
     rejected?: ((reason: unknown) => B | PromiseLike<B>) | null,

@@ -170,8 +170,14 @@ export class Runner {
       else this.#abandon(job)
     }
     if (ending === 'hurry') return
+    // All of them before the first leaves a place, which would begin the next.
+    const parked = [...this.#open].filter(({ delivery, isParked }) => isParked && !delivery.mustEnd)
+    for (const job of parked) this.#takeFromLimits(job)
     this.#dropWaiting(needed)
-    for (const job of this.#open) if (job.isParked && !job.delivery.mustEnd) this.#abandonParked(job)
+    for (const job of parked) {
+      this.#leavePlaces(job)
+      this.#abandon(job)
+    }
   }
 
   /** Begins nothing that waits in a lane or for a limit. */
@@ -296,6 +302,7 @@ export class Runner {
 
   #heldParked(job: Job): void {
     this.#takeFromLimits(job)
+    this.#leavePlaces(job)
     this.#keep(job, { ...job.failure!, cause: 'held' })
   }
 
@@ -307,7 +314,6 @@ export class Runner {
   #takeFromLimits(job: Job): void {
     job.isParked = false
     job.slot.limits.dropWaiting((one) => one === job)
-    this.#leavePlaces(job)
   }
 
   #expiry({ delivery, deadline, holdUntil, plan, slot }: Job): MqttasgiError {
@@ -389,11 +395,6 @@ export class Runner {
     job.stage = 'over'
     this.#launch(new Job(job.delivery, job.slot, job.plan, job, burial))
     this.#parts.over()
-  }
-
-  #abandonParked(job: Job): void {
-    this.#takeFromLimits(job)
-    this.#abandon(job)
   }
 
   // Not ended, and not to be: its message comes again. What stands behind it in its lane does too, but for what is ours.

@@ -54,7 +54,7 @@ test('a list of synchronous steps is done without a promise', (t) => {
 })
 
 test('what rejects with nothing has failed', async (t) => {
-  const nothing = (): Promise<void> => Promise.reject(undefined as unknown as Error)
+  const nothing = (): Promise<void> => Promise.reject(undefined)
   const onward: Handler = async (_ctx, next) => await next()
   const unawaited: Handler = (_ctx, next) => {
     void next()

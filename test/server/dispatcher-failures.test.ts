@@ -580,6 +580,29 @@ test('what waits for a place to be tried again is left to come again when a stop
   t.deepEqual(stage.acked, [])
 })
 
+test('a stop begins nothing that waits for a place which another message gives up at that stop', async (t) => {
+  const limits: Record<string, Plan['limits']> = {
+    both: [
+      { name: 'a', most: 1 },
+      { name: 'b', most: 1 },
+    ],
+    a: [{ name: 'a', most: 1 }],
+    b: [{ name: 'b', most: 1 }],
+  }
+  const { stage } = burying({ planOf: (topic) => ({ limits: limits[topic]! }) })
+  stage.dispatcher.arrived(arrival(1, 'first', { topic: 'both' }))
+  await stage.end('first', { outcome: failed })
+  stage.dispatcher.arrived(arrival(2, 'second', { topic: 'a' }))
+  await stage.end('second', { outcome: failed })
+  stage.dispatcher.arrived(arrival(3, 'busy', { topic: 'b' }))
+  // The first has its place in a and waits for b, the second waits for a.
+  stage.clock.advance(100)
+  await stage.turn()
+  void stage.dispatcher.drain('drop')
+  await stage.turn()
+  t.deepEqual(stage.running, ['busy'])
+})
+
 test('a stop that waits for nobody takes back what was to be tried again', async (t) => {
   const { stage } = burying()
   stage.dispatcher.arrived(arrival(1, 'a'))
