@@ -118,7 +118,14 @@ export class Entrance {
     const [first] = plans
     if (first?.shedding === undefined || plans.some(({ shedding }) => shedding === undefined))
       return undefined
-    return { policy: first.shedding, key: keyFor(first, arrival), serial: first.order !== 'none' }
+    const gates = slots.flatMap((slot, at) => plans[at]!.limits.map((limit) => ({ limit, slot })))
+    return {
+      policy: first.shedding,
+      key: keyFor(first, arrival),
+      serial: first.order !== 'none',
+      limits: gates.map(({ limit, slot }) => `${slot.receiver.id}\0${limit.name}`).join('\0'),
+      hasRoom: () => gates.every(({ limit, slot }) => slot.limits.hasRoom(limit)),
+    }
   }
 }
 

@@ -11,6 +11,11 @@ interface Gate<J> {
 export class Limits<J> {
   readonly #gates = new Map<string, Gate<J>>()
 
+  /** Whether one that comes now has a place at once. */
+  hasRoom({ name, most }: ConcurrencyLimit): boolean {
+    return (this.#gates.get(name)?.inside ?? 0) < most
+  }
+
   /** Takes a place; false when there is none, and the job waits for the next that is left. */
   take({ name, most }: ConcurrencyLimit, job: J): boolean {
     let gate = this.#gates.get(name)

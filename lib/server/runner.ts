@@ -25,7 +25,7 @@ export interface RunnerParts {
   readonly abandoned: (job: Job) => void
   /** A job that was not begun never will be: its message comes again, or is of QoS 0. */
   readonly dropped: (job: Job) => void
-  /** A job that had to be waited for is over, and what stood behind it has been begun. */
+  /** A job that had to be waited for is over, or has left its places, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
 }
@@ -304,6 +304,7 @@ export class Runner {
     this.#takeFromLimits(job)
     this.#leavePlaces(job)
     this.#keep(job, { ...job.failure!, cause: 'held' })
+    this.#parts.over()
   }
 
   #keep(job: Job, burial: Burial): void {
@@ -359,6 +360,8 @@ export class Runner {
         random: this.#parts.random,
       }),
     )
+    // Also while it waits to be tried again, or is being kept, its places are free.
+    this.#parts.over()
   }
 
   #follow(job: Job, decision: Decision): void {

@@ -9,6 +9,9 @@ export interface Ticket {
   readonly key: string
   /** Not beside another one of its key. */
   readonly serial: boolean
+  /** Names the limits that it waits for; those of one name have room, or have not, together. */
+  readonly limits: string
+  readonly hasRoom: () => boolean
 }
 
 interface Entry<D> {
@@ -28,6 +31,12 @@ interface Pen<D> {
   queued: boolean
   /** Takes its timer back; `nothing` where there is none. */
   cancel: () => void
+}
+
+/** Pens of which one may start as soon as there is room in these limits, in the order in which that came about. */
+interface Line<D> {
+  readonly limits: string
+  readonly pens: Fifo<Pen<D>>
 }
 
 /** What waits under one policy, in the order it came. */
@@ -53,8 +62,9 @@ export class Shedding<D> {
   readonly #ready: () => void
   readonly #pens = new Map<string, Pen<D>>()
   readonly #crowds = new Map<string, Crowding<D>>()
-  // Pens of which one may start, in the order in which that came about.
-  readonly #startable = new Fifo<Pen<D>>()
+  readonly #lines = new Map<string, Line<D>>()
+  // All lines, the one that was looked at longest ago first.
+  readonly #turns = new Fifo<Line<D>>()
   // One entry for each that waits: it is looked up by its delivery, however many others wait.
   readonly #waiting = new Map<D, Entry<D>>()
   readonly #started = new Map<D, Ticket>()
@@ -99,12 +109,23 @@ export class Shedding<D> {
     if (old !== undefined) this.#dropped(old.delivery)
   }
 
-  /** The next message that may start now; it counts as running then. */
+  /** The next message that may start now; it counts as running then. The limits take turns. */
   next(): D | undefined {
-    for (let pen = this.#startable.shift(); pen !== undefined; pen = this.#startable.shift()) {
+    for (let full = 0; full < this.#turns.size;) {
+      const line = this.#turns.shift()!
+      const pen = this.#firstIn(line)
+      if (pen === undefined) {
+        this.#lines.delete(line.limits)
+        continue
+      }
+      this.#turns.push(line)
+      const entry = this.#firstOf(pen.entries)!
+      if (!entry.ticket.hasRoom()) {
+        full++
+        continue
+      }
+      line.pens.shift()
       pen.queued = false
-      const entry = this.#firstOf(pen.entries)
-      if (entry === undefined || !this.#mayStart(pen, entry.ticket)) continue
       this.#start(pen, entry)
       return entry.delivery
     }
@@ -117,7 +138,7 @@ export class Shedding<D> {
     if (entry === undefined) return undefined
     const pen = this.#penOf(entry.ticket)
     const first = this.#firstOf(pen.entries)!
-    if (!this.#mayStart(pen, first.ticket)) return undefined
+    if (!this.#mayStart(pen, first.ticket) || !first.ticket.hasRoom()) return undefined
     this.#start(pen, first)
     return first.delivery
   }
@@ -178,9 +199,30 @@ export class Shedding<D> {
     const first = this.#firstOf(pen.entries)
     if (first === undefined || !this.#mayStart(pen, first.ticket)) return
     pen.queued = true
-    this.#startable.push(pen)
-    if (this.#startable.size > 2 * this.#pens.size + SPENT)
-      this.#startable.drop((one) => this.#pens.get(one.name) !== one)
+    const { pens } = this.#lineOf(first.ticket)
+    pens.push(pen)
+    if (pens.size > 2 * this.#pens.size + SPENT) pens.drop((one) => this.#pens.get(one.name) !== one)
+  }
+
+  // A pen whose first was dropped since may have no place here any more.
+  #firstIn({ limits, pens }: Line<D>): Pen<D> | undefined {
+    for (let pen = pens.peek(); pen !== undefined; pen = pens.peek()) {
+      const first = this.#firstOf(pen.entries)
+      if (first?.ticket.limits === limits && this.#mayStart(pen, first.ticket)) return pen
+      pens.shift()
+      pen.queued = false
+      this.#queue(pen)
+    }
+    return undefined
+  }
+
+  #lineOf({ limits }: Ticket): Line<D> {
+    let line = this.#lines.get(limits)
+    if (line === undefined) {
+      this.#lines.set(limits, (line = { limits, pens: new Fifo<Pen<D>>() }))
+      this.#turns.push(line)
+    }
+    return line
   }
 
   #wait(pen: Pen<D>, until: number): void {

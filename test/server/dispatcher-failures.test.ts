@@ -431,6 +431,31 @@ test('routes that may be shed drop what is too much, count it, and acknowledge i
   t.is(stage.dispatcher.inHand, 0)
 })
 
+test('routes that may be shed drop what waits for their limit, and not what is in front of it', async (t) => {
+  const shedding = {
+    name: '#',
+    overflow: 'drop-oldest',
+    maxWaiting: 2,
+    throttleMs: 0,
+    debounceMs: 0,
+  } as const
+  const { stage } = burying({ plan: plan({ shedding, limits: [{ name: '#', most: 1 }] }) })
+  stage.dispatcher.survey({ isStrict: false, sheds: true })
+  for (let i = 1; i <= 6; i++) stage.dispatcher.arrived(arrival(i, `${i}`, { topic: `topic ${i}` }))
+  t.deepEqual(stage.running, ['1'])
+  t.is(stage.counters.shed, 3)
+  await stage.end('1')
+  t.deepEqual(stage.running, ['5'])
+  // While it waits to be tried again its place is free.
+  await stage.end('5', { outcome: failed })
+  t.deepEqual(stage.running, ['6'])
+  stage.clock.advance(100)
+  await stage.end('6')
+  await stage.end('5')
+  t.deepEqual(stage.acked, [1, 2, 3, 4, 5, 6])
+  t.is(stage.dispatcher.inHand, 0)
+})
+
 test('a stop runs what is debounced at once where it would be lost, and leaves it where it comes again', async (t) => {
   const shedding = {
     name: '#',
@@ -756,6 +781,20 @@ test('a stop handles what is ours also behind a message of QoS 0 of its topic, w
   t.false(isDrained)
   await stage.end('y')
   t.true(isDrained)
+})
+
+test('a stop handles what is ours also behind a message of its topic that waited for a limit and comes again', async (t) => {
+  const { stage } = burying({ plan: plan({ limits: [{ name: '#', most: 1 }] }) })
+  stage.dispatcher.arrived(arrival(1, 'busy'))
+  stage.dispatcher.arrived(arrival(2, 'x', { topic: 't' }))
+  // The same packet id: the broker will not send it again.
+  stage.dispatcher.arrived(arrival(2, 'y', { topic: 't' }))
+  void stage.dispatcher.drain('drop')
+  await stage.end('busy')
+  t.deepEqual(stage.running, ['y'])
+  await stage.end('y')
+  t.deepEqual(stage.started, ['busy', 'y'])
+  t.deepEqual(stage.acked, [1])
 })
 
 test('a stop begins nothing that comes again behind a message of its topic that is not tried again', async (t) => {

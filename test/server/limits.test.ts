@@ -7,8 +7,11 @@ const one = { name: 'b', most: 1 }
 
 test('so many are inside, the others get the places that are left, in the order they came', (t) => {
   const limits = new Limits<string>()
+  t.true(limits.hasRoom(two))
   t.true(limits.take(two, 'a1'))
+  t.true(limits.hasRoom(two))
   t.true(limits.take(two, 'a2'))
+  t.false(limits.hasRoom(two))
   t.false(limits.take(two, 'a3'))
   t.false(limits.take(two, 'a4'))
   t.true(limits.take(one, 'b1'))

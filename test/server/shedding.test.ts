@@ -3,10 +3,12 @@ import { runInNewContext } from 'node:vm'
 import test from 'ava'
 import fc from 'fast-check'
 import type { Overflow, SheddingPolicy } from '../../lib/core/receiver.ts'
-import { Shedding } from '../../lib/server/shedding.ts'
+import { Shedding, type Ticket } from '../../lib/server/shedding.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 
 type Shed = Exclude<Overflow, 'block'>
+
+const UNLIMITED: Pick<Ticket, 'limits' | 'hasRoom'> = { limits: '', hasRoom: () => true }
 
 class Stage {
   readonly clock = new FakeClock()
@@ -17,15 +19,19 @@ class Stage {
     (delivery) => void this.dropped.push(delivery),
     () => void this.readies++,
   )
+  /** Names of limits in which there is no room. */
+  readonly full = new Set<string>()
   readonly #policy: SheddingPolicy
 
   constructor(overflow: Shed, more: Partial<SheddingPolicy> = {}) {
     this.#policy = { name: 'a/+', overflow, maxWaiting: 3, throttleMs: 0, debounceMs: 0, ...more }
   }
 
-  offer(deliveries: string, serial = true): void {
+  offer(deliveries: string, serial = true, limits = ''): void {
+    const hasRoom = (): boolean => !this.full.has(limits)
     for (const delivery of deliveries.split(' ')) {
-      this.shedding.offer(delivery, { policy: this.#policy, key: delivery.replace(/\d+$/, ''), serial })
+      const key = delivery.replace(/\d+$/, '')
+      this.shedding.offer(delivery, { policy: this.#policy, key, serial, limits, hasRoom })
     }
   }
 
@@ -295,11 +301,44 @@ test('dropped messages are let go of while nothing can start, so that their payl
     throttleMs: 0,
     debounceMs: 0,
   } as const
-  for (let i = 0; i < 1_000; i++) shedding.offer({}, { policy, key: 'one', serial: true })
+  for (let i = 0; i < 1_000; i++) shedding.offer({}, { policy, key: 'one', serial: true, ...UNLIMITED })
   await new Promise((resolve) => setImmediate(resolve))
   setFlagsFromString('--expose-gc')
   ;(runInNewContext('gc') as () => void)()
   t.true(dropped.filter((one) => one.deref() !== undefined).length < 200)
+})
+
+test('what waits for a limit is dropped like what waits for its key', (t) => {
+  const stage = new Stage('latest')
+  stage.full.add('one')
+  stage.offer('a1 a2 b1 a3', true, 'one')
+  t.is(stage.start(), '')
+  t.is(stage.shedding.nextFor('a3'), undefined)
+  t.deepEqual(stage.dropped, ['a1', 'a2'])
+  stage.full.clear()
+  t.is(stage.start(), 'a3 b1')
+})
+
+test('what waits for a limit keeps nothing of another limit waiting, and they take turns', (t) => {
+  const stage = new Stage('drop-oldest', { maxWaiting: 10 })
+  stage.full.add('one')
+  stage.offer('a1 b1', true, 'one')
+  stage.offer('c1 d1', true, 'two')
+  t.is(stage.start(), 'c1 d1')
+  stage.offer('e1 f1', true, 'two')
+  stage.full.clear()
+  t.is(stage.start(), 'a1 e1 b1 f1')
+})
+
+test('a key whose first message waits for other limits than the one that was dropped waits for those', (t) => {
+  const stage = new Stage('latest')
+  stage.full.add('one')
+  stage.offer('a1', true, 'one')
+  t.is(stage.start(), '')
+  stage.offer('a2', true, 'two')
+  t.is(stage.start(), 'a2')
+  stage.full.clear()
+  t.is(stage.start(), '')
 })
 
 test('keys that are in use in front do not keep the others from being forgotten', (t) => {
@@ -327,7 +366,8 @@ test('whoever hears that a message was dropped may end the one that ran before i
     () => shedding.ended('1'),
     () => {},
   )
-  const offer = (delivery: string): void => shedding.offer(delivery, { policy, key: 'a', serial: true })
+  const offer = (delivery: string): void =>
+    shedding.offer(delivery, { policy, key: 'a', serial: true, ...UNLIMITED })
   offer('1')
   t.is(shedding.next(), '1')
   offer('2')
