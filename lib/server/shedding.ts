@@ -2,16 +2,14 @@
 import type { Clock } from '../core/clock.ts'
 import type { SheddingPolicy } from '../core/receiver.ts'
 import { Fifo } from './fifo.ts'
+import { StartLines, type Start } from './start-lines.ts'
 
 /** Under which policy, and with which others of its key, a message waits. */
-export interface Ticket {
+export interface Ticket extends Start {
   readonly policy: SheddingPolicy
   readonly key: string
   /** Not beside another one of its key. */
   readonly serial: boolean
-  /** Names the limits that it waits for; those of one name have room, or have not, together. */
-  readonly limits: string
-  readonly hasRoom: () => boolean
 }
 
 interface Entry<D> {
@@ -31,12 +29,6 @@ interface Pen<D> {
   queued: boolean
   /** Takes its timer back; `nothing` where there is none. */
   cancel: () => void
-}
-
-/** Pens of which one may start as soon as there is room in these limits, in the order in which that came about. */
-interface Line<D> {
-  readonly limits: string
-  readonly pens: Fifo<Pen<D>>
 }
 
 /** What waits under one policy, in the order it came. */
@@ -62,9 +54,11 @@ export class Shedding<D> {
   readonly #ready: () => void
   readonly #pens = new Map<string, Pen<D>>()
   readonly #crowds = new Map<string, Crowding<D>>()
-  readonly #lines = new Map<string, Line<D>>()
-  // All lines, the one that was looked at longest ago first.
-  readonly #turns = new Fifo<Line<D>>()
+  // Pens of which one may start, in the order in which that came about.
+  readonly #startable = new StartLines<Pen<D>>(
+    (pen) => this.#startOf(pen)?.ticket,
+    (pen) => (pen.queued = false),
+  )
   // One entry for each that waits: it is looked up by its delivery, however many others wait.
   readonly #waiting = new Map<D, Entry<D>>()
   readonly #started = new Map<D, Ticket>()
@@ -109,27 +103,13 @@ export class Shedding<D> {
     if (old !== undefined) this.#dropped(old.delivery)
   }
 
-  /** The next message that may start now; it counts as running then. The limits take turns. */
+  /** The next message that may start now; it counts as running then. */
   next(): D | undefined {
-    for (let full = 0; full < this.#turns.size;) {
-      const line = this.#turns.shift()!
-      const pen = this.#firstIn(line)
-      if (pen === undefined) {
-        this.#lines.delete(line.limits)
-        continue
-      }
-      this.#turns.push(line)
-      const entry = this.#firstOf(pen.entries)!
-      if (!entry.ticket.hasRoom()) {
-        full++
-        continue
-      }
-      line.pens.shift()
-      pen.queued = false
-      this.#start(pen, entry)
-      return entry.delivery
-    }
-    return undefined
+    const pen = this.#startable.next()
+    if (pen === undefined) return undefined
+    const entry = this.#firstOf(pen.entries)!
+    this.#start(pen, entry)
+    return entry.delivery
   }
 
   /** The first of the key of this one, if it may start now; it counts as running then. */
@@ -194,35 +174,18 @@ export class Shedding<D> {
     return inTime && !(serial && pen.running > 0)
   }
 
+  #startOf(pen: Pen<D>): Entry<D> | undefined {
+    const first = this.#firstOf(pen.entries)
+    return first !== undefined && this.#mayStart(pen, first.ticket) ? first : undefined
+  }
+
   #queue(pen: Pen<D>): void {
     if (pen.queued || pen.waiting === 0) return
-    const first = this.#firstOf(pen.entries)
-    if (first === undefined || !this.#mayStart(pen, first.ticket)) return
+    const first = this.#startOf(pen)
+    if (first === undefined) return
     pen.queued = true
-    const { pens } = this.#lineOf(first.ticket)
-    pens.push(pen)
-    if (pens.size > 2 * this.#pens.size + SPENT) pens.drop((one) => this.#pens.get(one.name) !== one)
-  }
-
-  // A pen whose first was dropped since may have no place here any more.
-  #firstIn({ limits, pens }: Line<D>): Pen<D> | undefined {
-    for (let pen = pens.peek(); pen !== undefined; pen = pens.peek()) {
-      const first = this.#firstOf(pen.entries)
-      if (first?.ticket.limits === limits && this.#mayStart(pen, first.ticket)) return pen
-      pens.shift()
-      pen.queued = false
-      this.#queue(pen)
-    }
-    return undefined
-  }
-
-  #lineOf({ limits }: Ticket): Line<D> {
-    let line = this.#lines.get(limits)
-    if (line === undefined) {
-      this.#lines.set(limits, (line = { limits, pens: new Fifo<Pen<D>>() }))
-      this.#turns.push(line)
-    }
-    return line
+    const line = this.#startable.push(pen, first.ticket)
+    if (line.size > 2 * this.#pens.size + SPENT) line.drop((one) => this.#pens.get(one.name) !== one)
   }
 
   #wait(pen: Pen<D>, until: number): void {
