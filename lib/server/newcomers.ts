@@ -44,6 +44,8 @@ export class Newcomers {
   #known = new Map<string, ReadonlyMap<string, string>>()
   readonly #byIdentifier = new Map<number, Batch>()
   #open: Batch[] = []
+  /** Asked for, and not answered. */
+  #asked: Batch | undefined = undefined
 
   constructor(parts: NewcomersParts) {
     this.#parts = parts
@@ -88,6 +90,7 @@ export class Newcomers {
     }
     this.#forgetOver()
     this.#open.push(batch)
+    this.#asked = batch
     for (const { request } of subscriptions) this.#byIdentifier.set(request.identifier!, batch)
   }
 
@@ -108,8 +111,8 @@ export class Newcomers {
       }),
     )
     this.#forgetAllBut(held)
-    const last = this.#open.at(-1)
-    if (last !== undefined) last.lastAt = this.#parts.now()
+    if (this.#asked !== undefined) this.#asked.lastAt = this.#parts.now()
+    this.#asked = undefined
   }
 
   /** Of those who want this retained message, the ones for whom it was brought. */

@@ -61,6 +61,20 @@ test('what is retained comes to a late joiner of a filter that is held, and to n
   }
 })
 
+test('a joiner that asks once it is connected has what is retained to itself, on MQTT 3.1.1 too', async (t) => {
+  const host = new Guest('host', ['b'])
+  const { clock, server, transport } = await started(t, host, four)
+  const guests = ['first', 'second', 'third'].map((id) => new Guest(id, []))
+  for (const guest of guests) {
+    await server.attach(guest)
+    await guest.client!.subscribe('a')
+    bring(transport, 'a', 'a', 'old')
+    await turns()
+    clock.advance(1_000)
+  }
+  for (const { seen } of guests) t.deepEqual(seen, ['old'])
+})
+
 test('where a covering filter is held, only what matches the one of the joiner goes to it', async (t) => {
   for (const parts of [{}, four]) {
     const host = new Guest('host', ['a/#'])
