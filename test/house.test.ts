@@ -12,9 +12,10 @@ const floors: readonly (readonly string[])[] = [
   ['lib/testing'],
   ['lib/connection.ts', 'lib/stores.ts', 'lib/workplace.ts', 'lib/native-loader.ts', 'lib/server-terms.ts'],
   ['lib/channel-layer.ts'],
-  ['lib/serve.ts', 'lib/native-thread.ts'],
+  ['lib/serve.ts'],
   ['lib/index.ts'],
-  ['lib/cli'],
+  ['lib/own-modules.ts'],
+  ['lib/cli', 'lib/native-thread.ts'],
   ['bin'],
 ]
 

@@ -2,6 +2,6 @@
 import { asHostable } from '../consumer/hostable.ts'
 import { createLoader } from '../config/modules.ts'
 import { runThread } from '../workers/thread-main.ts'
-import { ownModules } from './own-modules.ts'
+import { ownModules } from '../own-modules.ts'
 
 await runThread(createLoader(ownModules, process.cwd()), asHostable)
