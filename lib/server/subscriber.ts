@@ -138,16 +138,14 @@ export class Subscriber {
     return this.#wanted.some(({ request }) => request.retainAsPublished)
   }
 
-  /** Gives up all that is shared with a group. Nothing is asked for anew from now on. */
+  /** Gives up all that is shared with a group. Whoever asks for such a filter from now on has had it for no time. */
   async leaveShared(): Promise<void> {
     this.#isLeaving = true
-    const shared = [...this.#holdings.granted.keys()].filter((filter) => sharedFilter(filter) !== null)
-    try {
-      for (const some of portions(shared)) await this.#parts.broker.unsubscribe(some)
-    } catch (error) {
-      // With the connection the session goes, or is taken up by nobody.
-      this.#parts.log.warn(`The shared subscriptions could not be given up: ${toError(error).message}`)
-    }
+    this.#onChange()
+    await this.#told
+    // Whatever else the broker did not end has been said already.
+    if (this.#connection !== undefined || this.#holdings.superfluous(this.#sought).length === 0) return
+    this.#parts.log.warn('The shared subscriptions could not be given up: the connection has ended.')
   }
 
   connected(info: ConnectionInfo): void {
@@ -240,7 +238,7 @@ export class Subscriber {
   #onChange(): void {
     this.#changed = true
     this.#renew()
-    if (this.#syncing || this.#isLeaving || this.#connection === undefined) return
+    if (this.#syncing || this.#connection === undefined) return
     this.#syncing = true
     this.#told = Promise.resolve().then(() => this.#sync())
   }
@@ -273,8 +271,10 @@ export class Subscriber {
     const { granted, lives } = this.#holdings
     if (this.#connection === undefined) return planSubscriptions(interests, { lives, highestQoS })
     const { protocolVersion, subscriptionIdentifiers } = this.#connection
-    if (subscriptionIdentifiers)
-      return planSubscriptions(interests, { held: granted, lives, protocolVersion, highestQoS })
+    if (subscriptionIdentifiers) {
+      const held = new Map([...this.#left, ...granted])
+      return planSubscriptions(interests, { held, lives, protocolVersion, highestQoS })
+    }
     const { overlap } = this.#parts
     const superset = overlap === 'superset'
     const plan = planSubscriptions(interests, { protocolVersion, superset, highestQoS })
@@ -318,7 +318,7 @@ export class Subscriber {
   async #tell(connection: ConnectionInfo): Promise<void> {
     this.#sayNotices(connection)
     const unsubscribe = this.#leaving()
-    const missing = this.#holdings.missing(this.#wanted)
+    const missing = this.#holdings.missing(this.#sought)
     const subscribe = missing.filter(({ filter }) => unavailable(filter, connection) === undefined)
     await this.#parts.stale?.willAsk(this.#own(unsubscribe), !this.#everAsked)
     this.#everAsked = true
@@ -380,7 +380,7 @@ export class Subscriber {
   #leaving(): readonly string[] {
     const older = this.#parts.stale?.givenUpForSure(this.#wireFilters) ?? []
     const { stuck } = this.#holdings
-    const all = new Set([...this.#holdings.superfluous(this.#wanted), ...older])
+    const all = new Set([...this.#holdings.superfluous(this.#sought), ...older])
     const leaving = [...all].filter((filter) => !stuck.has(filter))
     for (const filter of leaving) this.#holdings.leaves(filter)
     return leaving
@@ -392,7 +392,20 @@ export class Subscriber {
   }
 
   get #wireFilters(): string[] {
-    return this.#wanted.map(({ request }) => request.filter)
+    return this.#sought.map(({ request }) => request.filter)
+  }
+
+  // What the broker is to hold. What still comes of a group that was left is wanted as before.
+  get #sought(): readonly Subscription[] {
+    return this.#isLeaving ? this.#wanted.filter(({ share }) => share === undefined) : this.#wanted
+  }
+
+  // As it was asked for: what still comes of it carries these identifiers.
+  get #left(): readonly (readonly [string, SubscriptionRequest])[] {
+    if (!this.#isLeaving) return []
+    return this.#wanted.flatMap(({ request, share }) =>
+      share === undefined ? [] : [[request.filter, request] as const],
+    )
   }
 
   async #subscribe(requests: readonly SubscriptionRequest[], connection: ConnectionInfo): Promise<string[]> {

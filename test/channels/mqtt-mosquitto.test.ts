@@ -43,44 +43,46 @@ for (const protocolVersion of [5, 4] as const) {
   }
   channelLayerContract(test, `mqtt on mosquitto, MQTT ${protocolVersion}`, open)
 
-  test(`a restart in a session that is kept says nothing, and no event waits in it meanwhile (MQTT ${protocolVersion})`, async (t) => {
-    const broker = await startMosquitto()
-    t.teardown(() => broker.stop())
-    const options = {
-      broker: { url: broker.url, protocolVersion, clientId: newClientId(), clean: false },
-      channels: { layer: 'mqtt' },
-      stateDir: temporaryFolder(t),
-      log: new KeptLog(),
-    } as const
-    const got: unknown[] = []
-    const heard = new Deferred()
-    const app = mqttasgi().channel('news', { group: 'all' }, ({ number }) => {
-      if (got.push(number) === 2) heard.resolve()
+  for (const leave of [false, true]) {
+    test(`a restart in a session that is kept says nothing, and no event waits in it meanwhile, ${leave ? 'also of an instance that has left' : 'as of any that has stopped'} (MQTT ${protocolVersion})`, async (t) => {
+      const broker = await startMosquitto()
+      t.teardown(() => broker.stop())
+      const options = {
+        broker: { url: broker.url, protocolVersion, clientId: newClientId(), clean: false },
+        channels: { layer: 'mqtt' },
+        stateDir: temporaryFolder(t),
+        log: new KeptLog(),
+      } as const
+      const got: unknown[] = []
+      const heard = new Deferred()
+      const app = mqttasgi().channel('news', { group: 'all' }, ({ number }) => {
+        if (got.push(number) === 2) heard.resolve()
+      })
+      const sender = await channelLayer({ ...options, broker: { url: broker.url, protocolVersion } })
+      t.teardown(() => sender.close())
+      const send = (number: number): Promise<void> => sender.groupSend('all', { type: 'news', number })
+      await send(0)
+      const first = await serve(app, options)
+      await first.ready()
+      await send(1)
+      while (got.length === 0) await wait(5)
+      const job = first.channels.receive('jobs')
+      for (let isThere = false; !isThere;) {
+        await sender.send('jobs', { type: 'job' }).catch(() => {})
+        isThere = await Promise.race([job.then(() => true), wait(50, false)])
+      }
+      t.deepEqual(await first.stop({ leave }), { clean: true, unsettled: 0 })
+      await send(2)
+      const second = await serve(app, options)
+      await second.ready()
+      await send(3)
+      await heard.promise
+      await second.stop()
+      t.deepEqual(got, [1, 3])
+      t.deepEqual(
+        options.log.lines.filter((line) => /^(?:warn|error)/.test(line)),
+        [],
+      )
     })
-    const sender = await channelLayer({ ...options, broker: { url: broker.url, protocolVersion } })
-    t.teardown(() => sender.close())
-    const send = (number: number): Promise<void> => sender.groupSend('all', { type: 'news', number })
-    await send(0)
-    const first = await serve(app, options)
-    await first.ready()
-    await send(1)
-    while (got.length === 0) await wait(5)
-    const job = first.channels.receive('jobs')
-    for (let isThere = false; !isThere;) {
-      await sender.send('jobs', { type: 'job' }).catch(() => {})
-      isThere = await Promise.race([job.then(() => true), wait(50, false)])
-    }
-    await first.stop()
-    await send(2)
-    const second = await serve(app, options)
-    await second.ready()
-    await send(3)
-    await heard.promise
-    await second.stop()
-    t.deepEqual(got, [1, 3])
-    t.deepEqual(
-      options.log.lines.filter((line) => /^(?:warn|error)/.test(line)),
-      [],
-    )
-  })
+  }
 }

@@ -1,5 +1,5 @@
 // One of a group that does not come back: it gives up its share first, so that the broker keeps nothing for it alone.
-import { mqttasgi, type Application } from '../../lib/index.ts'
+import { mqttasgi, MqttConsumer, type Application, type SessionInfo } from '../../lib/index.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -58,3 +58,29 @@ withMosquitto('its session ends with it on MQTT 5: a new one with the same id fi
   t.deepEqual(presences, [false, true, false])
   t.is(handled.total, 0)
 })
+
+withMosquitto(
+  'what says in its farewell what it wants no more leaves as soon as what does not',
+  async (t) => {
+    const broker = await startMosquitto()
+    t.teardown(() => broker.stop())
+    const presences: boolean[] = []
+    class Meter extends MqttConsumer {
+      override async connect({ present }: SessionInfo): Promise<void> {
+        presences.push(present)
+        await this.subscribe('meters/+id')
+      }
+      override async receive(): Promise<void> {}
+      override async disconnect(): Promise<void> {
+        await this.unsubscribe('meters/+id')
+      }
+    }
+    const session = { url: broker.url, clean: false, clientId: newClientId() }
+    const options = { broker: session, channels: { layer: 'mqtt' } } as const
+    await (await serving(t, Meter, options)).stop()
+    const stop = await (await serving(t, Meter, options)).stop({ leave: true, drainTimeoutMs: 10_000 })
+    await serving(t, Meter, options)
+    t.deepEqual(stop, { clean: true, unsettled: 0 })
+    t.deepEqual(presences, [false, true, false])
+  },
+)

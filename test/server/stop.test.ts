@@ -1,7 +1,8 @@
 import test, { type ExecutionContext } from 'ava'
-import { mqttasgi } from '../../lib/core/application.ts'
+import { asApplication, mqttasgi } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
+import { silentLog } from '../../lib/core/log.ts'
 import { systemClock } from '../../lib/system-clock.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { Guest } from '../helpers/guest.ts'
@@ -340,6 +341,90 @@ test('an instance that leaves gives up its groups, handles what still comes of t
   t.deepEqual(await stopping, CLEAN)
   t.deepEqual(seen, ['jobs/1'])
   t.is(transport.acknowledged.length, 1)
+})
+
+test('who subscribes and unsubscribes while an instance leaves is answered, and joins no group any more', async (t) => {
+  const app = mqttasgi()
+  app.topic('$share/team/jobs/+id', (ctx) => ctx.subscribe('more'))
+  const guest = new Guest('guest', ['own'], {
+    connect: (client) => client.subscribe('x/y'),
+    disconnect: async (client) => {
+      await client.unsubscribe('x/y')
+      await client.subscribe('$share/team/z')
+      await client.subscribe('own')
+    },
+  })
+  const receivers = [
+    asApplication(app, 'The application').receiver({ id: 'application', log: silentLog }),
+    guest,
+  ]
+  const { clock, lines, server, transport } = stageServer(t, app, { receivers, drainTimeoutMs: 5_000 })
+  await server.start()
+  await settled()
+  const stopping = server.stop({ leave: true })
+  transport.deliver('jobs/1')
+  for (let i = 0; i < 2; i++) {
+    await settled()
+    clock.advance(500)
+  }
+  t.deepEqual(await stopping, CLEAN)
+  t.is(transport.acknowledged.length, 1)
+  t.deepEqual([...transport.subscriptions.keys()], ['own', 'more'])
+  t.false(transport.calls.includes('subscribe $share/team/z'))
+  t.deepEqual(
+    lines.filter((line) => /^(?:warn|error)/.test(line)),
+    [],
+  )
+})
+
+test('what still comes of a group that was left is told from what comes besides, whatever is subscribed meanwhile', async (t) => {
+  const app = mqttasgi()
+  const seen: string[] = []
+  app.topic('jobs/#', () => void seen.push('own'))
+  app.topic('$share/team/jobs/+id', () => void seen.push('shared'))
+  const { clock, server, transport } = stageServer(t, app, { drainTimeoutMs: 5_000 })
+  await server.start()
+  const [own, shared] = [...transport.subscriptions.values()].map(({ identifier }) => identifier!)
+  const stopping = server.stop({ leave: true })
+  await settled()
+  await server.subscribe('more')
+  transport.deliver('jobs/1', '', { subscriptionIdentifiers: [own!] })
+  transport.deliver('jobs/1', '', { subscriptionIdentifiers: [shared!] })
+  for (let i = 0; i < 2; i++) {
+    await settled()
+    clock.advance(500)
+  }
+  t.deepEqual(await stopping, CLEAN)
+  t.deepEqual(seen, ['own', 'shared'])
+})
+
+test('a group that is joined as an instance leaves is left again', async (t) => {
+  const { clock, server, transport } = stageServer(t, mqttasgi())
+  await server.start()
+  const joining = server.subscribe('$share/team/jobs')
+  while (transport.count('subscribe') === 0) await Promise.resolve()
+  const stopping = server.stop({ leave: true })
+  await settled()
+  clock.advance(500)
+  t.deepEqual(await stopping, CLEAN)
+  t.is((await joining).filter, '$share/team/jobs')
+  t.deepEqual([...transport.subscriptions.keys()], [])
+})
+
+test('an instance that loses its connection before it has given up its groups says so', async (t) => {
+  const app = mqttasgi()
+  app.topic('$share/team/jobs', () => {})
+  const { clock, lines, server, transport } = stageServer(t, app)
+  await server.start()
+  transport.failAt('unsubscribe', 1, { type: 'lose' })
+  const stopping = server.stop({ leave: true })
+  await settled()
+  clock.advance(500)
+  t.deepEqual(await stopping, CLEAN)
+  t.is(
+    lines.filter((line) => line.startsWith('warn: The shared subscriptions could not be given up')).length,
+    1,
+  )
 })
 
 test('an instance that leaves waits for silence no longer than for all else, and leaves no timer', async (t) => {
