@@ -53,7 +53,8 @@ const TRACE_WARNING =
  *
  * Resolves when messages can come. Rejects with `ERR_CONFIG_*` for wrong options, with `ERR_CONNECT_*`
  * when the broker can not be reached within the retries, with `ERR_SUBSCRIBE_REFUSED` when it refuses a
- * route. Nothing is read from files, flags or the environment.
+ * route, with `ERR_STOPPED` when the application has ended by then. Nothing is read from files, flags or
+ * the environment.
  *
  * @example
  * const server = await serve(app, { broker: { url: 'mqtt://localhost:1883' } })

@@ -1,7 +1,7 @@
 // What serve() adds to the parts it puts together; the server itself is tested in test/server.
 import { writeFileSync } from 'node:fs'
 import test from 'ava'
-import { Router, mqttasgi, serve } from '../lib/index.ts'
+import { Router, mqttasgi, serve, type RawApplication } from '../lib/index.ts'
 import { startBroker } from '../lib/broker/index.ts'
 import { Deferred } from '../lib/core/deferred.ts'
 import { silentLog } from '../lib/core/log.ts'
@@ -73,6 +73,12 @@ test('a worker that can not be mounted is named, with its mount', async (t) => {
     code: 'ERR_WORKER_OPTION',
     message: /^Worker "climate" can not be mounted under "x\/#"/,
   })
+})
+
+test('an application that has ended by the time its server has started keeps that from resolving', async (t) => {
+  const once: RawApplication = async (_scope, receive, _send) => void (await receive())
+  const serving = serve(once, { transport: new MemoryTransport(), log: silentLog })
+  await t.throwsAsync(serving, { code: 'ERR_STOPPED' })
 })
 
 test('a session that the broker has lost is told of, where it was to be kept', async (t) => {

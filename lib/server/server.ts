@@ -153,7 +153,8 @@ export class Server implements Client, ReceiverHost {
 
   /**
    * Connects, subscribes, and resolves when messages can come: also those that consumers ask for in their first
-   * `connect()`. Rejects with the coded error that made it give up; the server is closed then.
+   * `connect()`. Rejects with the coded error that made it give up, `ERR_STOPPED` where that was a stop; the server is
+   * closed then.
    */
   async start(): Promise<void> {
     if (this.#state !== 'idle') return this.ready()
@@ -183,7 +184,8 @@ export class Server implements Client, ReceiverHost {
   async #receiversAreConnected(): Promise<void> {
     const deadline = new Deadline(this.#clock, CONNECT_PATIENCE_MS)
     await deadline.within(Promise.race([this.#introductions.made, this.closed]))
-    if (this.#error !== undefined) throw (await this.closed).error ?? this.#error
+    // Also when they are done by now: nothing comes any more.
+    if (this.#stopping !== undefined) throw (await this.closed).error ?? stopped()
     const names = this.#introductions.asking.map((id) => `"${id}"`).join(', ')
     if (!deadline.isOver || names === '') return
     this.#parts.log.warn(
@@ -347,7 +349,7 @@ export class Server implements Client, ReceiverHost {
   }
 
   async #stop(drainTimeoutMs: number, leaves: boolean): Promise<StopResult> {
-    const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
+    const error = this.#error ?? stopped()
     const hadConnection = this.#state === 'connected'
     // Whoever waits for the connection to begin is to have it while we drain.
     this.#beginning?.begin()
@@ -412,7 +414,7 @@ export class Server implements Client, ReceiverHost {
 
   // Nobody will connect again: what waits for the broker waits in vain.
   #letGo(): void {
-    const error = this.#error ?? new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
+    const error = this.#error ?? stopped()
     this.#outbox.close(error)
     this.#subscriber.close(error)
     void this.#closing(this.#parts.transport.close(0))
@@ -476,4 +478,8 @@ export class Server implements Client, ReceiverHost {
     if (this.#everReady) this.#parts.transport.cut({ type: 'timeout', message: error.message })
     else this.#fail(error)
   }
+}
+
+function stopped(): MqttasgiError {
+  return new MqttasgiError('ERR_STOPPED', 'The server has been stopped.')
 }

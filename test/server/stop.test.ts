@@ -290,6 +290,22 @@ test('a stop during the start, before the broker has granted anything, is clean'
   await starting
 })
 
+for (const isAnswered of [false, true]) {
+  test(`a stop while receivers hear of their first connection ends the start${isAnswered ? ', also when they are done with that by then' : ''}`, async (t) => {
+    const gate = new Deferred()
+    const guest = new Guest('guest', ['a'], { asks: true, connect: () => gate.promise })
+    const { server, transport } = stageServer(t, mqttasgi(), { receivers: [guest] })
+    const starting = rejectsWith(t, server.start(), 'ERR_STOPPED')
+    await settled()
+    t.deepEqual([...transport.subscriptions.keys()], ['a'])
+    if (isAnswered) gate.resolve()
+    const stopping = server.stop()
+    await starting
+    t.is(server.state, 'closed')
+    t.deepEqual(await stopping, CLEAN)
+  })
+}
+
 test('what is on disk and has no answer at the limit is no reason for a stop that is not clean', async (t) => {
   const store = new MemoryOutboxStore()
   const { clock, server, transport } = stageServer(t, mqttasgi(), { durableOutbox: { store, left: [] } })
