@@ -146,7 +146,7 @@ export class ConsumerReceiver implements HostedReceiver {
   async disconnected(reason: DisconnectReason): Promise<void> {
     if (reason.type !== 'lost') return this.#leave(reason)
     this.#limit.pause()
-    if (this.#everConnected) await this.#line.run(() => this.#guarded('connectionLost', reason))
+    if (this.#everConnected) await this.#line.run(() => this.#connectionLost(reason))
   }
 
   /** It ends, and will take nothing more; without an error it has done its work. */
@@ -189,6 +189,10 @@ export class ConsumerReceiver implements HostedReceiver {
     // One that has ended at it is not to be taken for one that is there.
     if (this.#ending !== undefined) return this.#ending
     void subscriptions.confirm()
+  }
+
+  #connectionLost(reason: DisconnectReason): Promise<void> | undefined {
+    return this.#farewell.hasBegun ? undefined : this.#guarded('connectionLost', reason)
   }
 
   #heard(handler: BoundChannelHandler, event: ChannelEvent): unknown {
