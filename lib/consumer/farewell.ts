@@ -41,9 +41,16 @@ export class Farewell {
 
   async #say(reason: DisconnectReason): Promise<void> {
     const { clock, id, leaveGroups, log, tell } = this.#parts
-    const deadline = new Deadline(clock, FAREWELL_MS)
-    await deadline.within(Promise.all([tell(reason), leaveGroups()]))
-    if (!deadline.isOver) return
-    log.warn(`disconnect() of "${id}" has not ended within ${FAREWELL_MS / 1_000} s, and is not waited for.`)
+    const open = new Set<string>()
+    const noting = async (what: string, work: Promise<void>): Promise<void> => {
+      open.add(what)
+      await work
+      open.delete(what)
+    }
+    const work = [noting('disconnect()', tell(reason)), noting('Leaving the groups', leaveGroups())]
+    await new Deadline(clock, FAREWELL_MS).within(Promise.all(work))
+    for (const what of open) {
+      log.warn(`${what} of "${id}" has not ended within ${FAREWELL_MS / 1_000} s, and is not waited for.`)
+    }
   }
 }
