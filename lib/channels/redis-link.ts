@@ -19,7 +19,8 @@ export interface RedisLinkOptions extends RedisRequest {
 
 // A connection from which no sign of life comes for so long is given up: it may be half open.
 const QUIET_MS = 15_000
-const FAREWELL_MS = 500
+// Others learn at once that this process has gone, and not when it is missed; its end is not held up for long by that.
+const SIGN_OFF_MS = 500
 
 export class RedisLink {
   readonly #options: RedisLinkOptions
@@ -78,7 +79,7 @@ export class RedisLink {
   async close(): Promise<void> {
     this.#isClosed = true
     const commands = this.#ready
-    if (commands !== undefined) await endedWithin(FAREWELL_MS, this.#options.farewell(commands))
+    if (commands !== undefined) await endedWithin(SIGN_OFF_MS, this.#options.farewell(commands))
     for (const end of this.#ends) end()
     await Promise.allSettled([this.#commands, this.#listener])
   }

@@ -9,14 +9,22 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
 import { inLog } from '../core/log.ts'
 import type { Message } from '../core/message.ts'
-import type { Attempt, Client, DisconnectReason, Interest, Outcome, SessionInfo } from '../core/receiver.ts'
+import {
+  FAREWELL_MS,
+  type Attempt,
+  type Client,
+  type DisconnectReason,
+  type Interest,
+  type Outcome,
+  type SessionInfo,
+} from '../core/receiver.ts'
 import type { FlatRoute } from '../core/router.ts'
 import { unattachedClient } from '../core/unattached-client.ts'
 import { boundHandlers, ConsumerChannels, type BoundChannelHandler } from './consumer-channels.ts'
 import { ConsumerPlans } from './consumer-plans.ts'
 import { attachSession, ConsumerSession } from './consumer-session.ts'
 import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
-import { FAREWELL_MS, Farewell } from './farewell.ts'
+import { Farewell } from './farewell.ts'
 import { HeldSubscriptions } from './held-subscriptions.ts'
 import { limitOf, LineLimit } from './line-limit.ts'
 import { Line } from './line.ts'

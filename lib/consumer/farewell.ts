@@ -3,10 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import type { Logger } from '../core/log.ts'
-import type { DisconnectReason } from '../core/receiver.ts'
-
-/** How long it may take, in milliseconds: whoever takes the consumer's place waits for it. */
-export const FAREWELL_MS = 5_000
+import { FAREWELL_MS, type DisconnectReason } from '../core/receiver.ts'
 
 /** What it works with. Neither of the two may reject. */
 export interface FarewellParts {

@@ -135,6 +135,9 @@ export type Outcome =
   /** It was not begun, for its receiver has ended: that was no attempt, and whoever comes next gets it. */
   | { readonly type: 'notTaken'; readonly error: Error; readonly route: string | undefined }
 
+/** Milliseconds that a receiver has at least for its last `disconnected()`: whoever takes its place waits for so long. */
+export const FAREWELL_MS = 5_000
+
 /** Why the connection of a receiver ended. */
 export interface DisconnectReason {
   readonly type: 'lost' | 'stopped' | 'failed' | 'killed'

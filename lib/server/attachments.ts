@@ -3,7 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { Deadline, drainTimeoutFault } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError } from '../core/errors.ts'
-import type { DisconnectReason, Interest, Receiver } from '../core/receiver.ts'
+import { FAREWELL_MS, type DisconnectReason, type Interest, type Receiver } from '../core/receiver.ts'
 import type { DetachOptions, DetachResult } from '../core/receiver-host.ts'
 import type { Dispatcher } from './dispatcher.ts'
 import type { Introductions } from './introductions.ts'
@@ -24,9 +24,6 @@ export interface AttachmentsParts {
   /** The server has ended. */
   readonly isClosed: () => boolean
 }
-
-// disconnected() has this long at least, for it is called when the time for the messages may be over.
-const FAREWELL_MS = 1_000
 
 /** How a receiver goes. */
 interface Departure {
@@ -131,6 +128,7 @@ export class Attachments {
     roster.changed()
     let unsettled = await this.#drain(slot, drainTimeoutMs)
     const farewell = introductions.leave(slot, reason)
+    // The time for the messages may be over when it begins.
     await new Deadline(clock, Math.max(drainTimeoutMs, FAREWELL_MS)).within(farewell)
     if (keeps === undefined) {
       roster.remove(slot)

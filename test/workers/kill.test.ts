@@ -1,7 +1,14 @@
-// Workers in threads that are ended, or whose server is, while they are still being started.
+// Workers that are ended, or whose server is, while they are still being started, and those that take their time to go.
 import test from 'ava'
-import { mqttasgi } from '../../lib/index.ts'
+import { asHostable } from '../../lib/consumer/hostable.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import { masterScope } from '../../lib/core/scope.ts'
+import { mqttasgi, MqttConsumer } from '../../lib/index.ts'
+import { Crew } from '../../lib/workers/crew.ts'
+import { InProcessHost } from '../../lib/workers/in-process.ts'
 import { crewedServer } from '../helpers/crewed-server.ts'
+import { turns } from '../helpers/memory-server.ts'
+import { stageServer } from '../helpers/staged-server.ts'
 import { within } from '../integration/tally.ts'
 
 const programs = new URL('programs/', import.meta.url).pathname
@@ -21,4 +28,39 @@ test('stop() ends a thread that is being started', async (t) => {
   const spawned = server.spawn('one', endless, { thread: true })
   await within(10_000, 'the end of the server', server.stop())
   await t.throwsAsync(spawned, { code: 'ERR_STOPPED', message: /the server stops/ })
+})
+
+test('whoever takes the place of a consumer that was killed waits for its disconnect()', async (t) => {
+  const { clock, server } = stageServer(t, mqttasgi())
+  await server.start()
+  const told: string[] = []
+  class Quick extends MqttConsumer {
+    override connect(): void {
+      told.push('connect')
+    }
+  }
+  class Slow extends Quick {
+    override async disconnect(): Promise<void> {
+      await new Promise<void>((resolve) => clock.after(4_000, resolve))
+      told.push('disconnected')
+    }
+  }
+  const identity = { id: 'one', mount: '', scope: masterScope, log: silentLog, clock }
+  const crew = new Crew({
+    place: Promise.resolve(server),
+    hostFor: async ({ application }) => new InProcessHost(asHostable(application, 'It'), identity),
+    clock,
+    random: () => 1,
+    log: silentLog,
+    exit: () => t.fail(),
+  })
+  t.teardown(() => crew.close())
+  await crew.spawn('one', Slow)
+  const again = crew.kill('one', { drainTimeoutMs: 0 }).then(() => crew.spawn('one', Quick))
+  for (let second = 0; second < 5; second++) {
+    await turns()
+    clock.advance(1_000)
+  }
+  await again
+  t.deepEqual(told, ['connect', 'disconnected', 'connect'])
 })
