@@ -2,6 +2,7 @@
 import type { Backoff } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError } from '../core/errors.ts'
+import { Pauses } from '../core/pauses.ts'
 import { Lingering } from './lingering.ts'
 import { Mailbox } from './mailbox.ts'
 
@@ -37,12 +38,13 @@ interface Place {
 export class RedisIntake {
   readonly #options: RedisIntakeOptions
   readonly #places = new Map<string, Place>()
-  readonly #pauses = new Set<() => void>()
+  readonly #pauses: Pauses
   readonly #lingering: Lingering
   #isClosed = false
 
   constructor(options: RedisIntakeOptions) {
     this.#options = options
+    this.#pauses = new Pauses(options)
     this.#lingering = new Lingering(options.after, LINGER_MS, (channel) => {
       if (this.#places.get(channel)?.box.isAwaited !== true) options.idle(channel)
     })
@@ -76,7 +78,7 @@ export class RedisIntake {
   /** Every channel may have one. */
   rungAll(): void {
     for (const [channel, place] of this.#places) this.#ring(channel, place)
-    for (const end of this.#pauses) end()
+    this.#pauses.end()
   }
 
   /** Tells all who wait why nothing comes. Resolves when what was taken for them is back, or could not be put back. */
@@ -84,7 +86,7 @@ export class RedisIntake {
     this.#isClosed = true
     this.#lingering.close()
     for (const place of this.#places.values()) place.box.fail(reason)
-    for (const end of this.#pauses) end()
+    this.#pauses.end()
     await Promise.all([...this.#places].map(([channel, place]) => this.#empty(channel, place)))
   }
 
@@ -147,18 +149,10 @@ export class RedisIntake {
     this.#forget(channel, place)
   }
 
-  async #pause(error: Error, tries: number): Promise<void> {
-    const { backoff, after, failed } = this.#options
+  #pause(error: Error, tries: number): Promise<void> {
+    const { backoff, failed } = this.#options
     failed(error)
-    await new Promise<void>((resolve) => {
-      const end = (): void => {
-        cancel()
-        this.#pauses.delete(end)
-        resolve()
-      }
-      const cancel = after(backoff({ tries, elapsedMs: 0 }), end)
-      this.#pauses.add(end)
-    })
+    return this.#pauses.wait(backoff({ tries, elapsedMs: 0 }))
   }
 
   #forget(channel: string, place: Place): void {

@@ -4,6 +4,7 @@ import type { ChannelEvent, ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
 import { MqttasgiError, toError } from './errors.ts'
 import { inLog, type Logger } from './log.ts'
+import { Pauses } from './pauses.ts'
 
 /** What became of the events of one intake. */
 export interface ChannelIntakeCounters {
@@ -35,11 +36,13 @@ export class ChannelIntake<H> {
   readonly #counters: ChannelIntakeCounters = { handled: 0, failed: 0, dropped: 0 }
   readonly #parts: ChannelIntakeParts<H>
   readonly #stopped = new AbortController()
+  readonly #pauses: Pauses
   readonly #said = new Set<string>()
   #failures = 0
 
   constructor(parts: ChannelIntakeParts<H>) {
     this.#parts = parts
+    this.#pauses = new Pauses(parts.clock)
     this.counters = this.#counters
   }
 
@@ -51,6 +54,7 @@ export class ChannelIntake<H> {
   /** Receives nothing more; a handler that runs goes on. */
   stop(): void {
     this.#stopped.abort(new MqttasgiError('ERR_STOPPED', 'Nothing is received from this channel any more.'))
+    this.#pauses.end()
   }
 
   async #receive(): Promise<void> {
@@ -93,22 +97,10 @@ export class ChannelIntake<H> {
   }
 
   async #pause({ message }: Error): Promise<void> {
-    const { clock, log } = this.#parts
-    if (this.#failures === 0) log.warn(`Channel events can not be received for now: ${message}`)
+    if (this.#failures === 0) this.#parts.log.warn(`Channel events can not be received for now: ${message}`)
     const wait = Math.min(LONGEST_WAIT_MS, FIRST_WAIT_MS * 2 ** Math.min(this.#failures, 10))
     this.#failures++
-    const { signal } = this.#stopped
-    await new Promise<void>((resolve) => {
-      const cancel = clock.after(wait, () => {
-        signal.removeEventListener('abort', stop)
-        resolve()
-      })
-      const stop = (): void => {
-        cancel()
-        resolve()
-      }
-      signal.addEventListener('abort', stop, { once: true })
-    })
+    await this.#pauses.wait(wait)
   }
 
   #sayRecovered(): void {
