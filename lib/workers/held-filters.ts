@@ -25,14 +25,21 @@ export class HeldFilters {
     const own = this.#own
     return {
       publish: (topic, payload, options) => client.publish(topic, payload, options),
-      subscribe: (filter, options) => {
+      subscribe: async (filter, options) => {
+        const isNew = !own.has(filter)
         own.add(filter)
-        return client.subscribe(filter, options)
+        try {
+          return await client.subscribe(filter, options)
+        } catch (error) {
+          if (isNew) own.delete(filter)
+          throw error
+        }
       },
-      unsubscribe: (filter) => {
+      unsubscribe: async (filter) => {
         own.delete(filter)
         this.#left.delete(filter)
-        return client.unsubscribe(filter)
+        // To the server all instances are one receiver, and it has each filter once.
+        if (!this.has(filter) && !this.#isHeldElsewhere(filter)) await client.unsubscribe(filter)
       },
     }
   }

@@ -147,9 +147,9 @@ export class Seat {
     if (receiver !== undefined && this.#current === receiver) void this.#held.giveUpLeft(client)
   }
 
-  /** Whoever sits here, or has sat here last, has subscribed to it by hand. */
+  /** Whoever sits here, or has sat here last and has a successor, has subscribed to it by hand. */
   holds(filter: string): boolean {
-    return this.#held.has(filter)
+    return this.#refusal === undefined && this.#held.has(filter)
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {

@@ -629,6 +629,20 @@ test('what another instance has subscribed to as well stays', async (t) => {
   )
 })
 
+test('an instance that has ended for good holds nothing for the others', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one', { instances: 2, restart: 'transient' })
+  for (const one of host.started) await one.client?.subscribe('all')
+  const [finished, other] = host.started
+  finished?.ending.resolve(undefined)
+  await settled()
+  await other?.client?.unsubscribe('all')
+  t.deepEqual(
+    scene.place.client.asked.map(([what]) => what),
+    ['subscribe', 'subscribe', 'unsubscribe'],
+  )
+})
+
 test('what ends because the server stops is not started again', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')
