@@ -51,6 +51,7 @@ export function letterInWords(letter: DeadLetter, form: DlqQuestion['payload']):
     ['error', `${error.name}${error.code === undefined ? '' : ` ${error.code}`}: ${error.message}`],
     ['receiver', letter.receiver],
     ['route', letter.route ?? '-'],
+    ...(typeof letter.share === 'string' ? [['share group', letter.share]] : []),
     ['client id', letter.clientId],
     ...propertiesInWords(properties),
   ]

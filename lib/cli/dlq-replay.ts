@@ -195,6 +195,7 @@ function withoutLetter(log: Logger, failure: Stage['failure']): Logger {
 }
 
 async function run({ server, transport, failure }: Stage, letter: DeadLetter): Promise<string | undefined> {
+  if (transport.isForOthers(letter)) return `no route ${shareInWords(letter)} matches its topic any more`
   const { counters } = server
   const before = counters.handled + counters.dropped
   const unmatched = counters.unmatched
@@ -206,6 +207,10 @@ async function run({ server, transport, failure }: Stage, letter: DeadLetter): P
   if (counters.handled + counters.dropped > before) return undefined
   if (counters.unmatched > unmatched) return 'no route matches its topic any more'
   return `it failed again: ${failure.message ?? 'see the log'}`
+}
+
+function shareInWords({ share }: DeadLetter): string {
+  return typeof share === 'string' ? `of the share group "${share}"` : 'outside of share groups'
 }
 
 /** Settings of a connection that takes nothing away from the server that may be running. */

@@ -34,6 +34,8 @@ export interface DeadLetter {
   /** The receiver that could not handle it, and the pattern of the route, where it had come to one. */
   readonly receiver: string
   readonly route: string | undefined
+  /** The share group that it had come for; null for a subscription of one's own, undefined where that is not known. */
+  readonly share: string | null | undefined
   /** How often its chain was started. */
   readonly attempts: number
   /** Milliseconds since 1970: when it arrived here, and when it was given up. */

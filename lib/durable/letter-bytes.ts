@@ -68,6 +68,7 @@ export function decodeLetter(bytes: Buffer): DeadLetter {
     error: { name: String(error['name']), message: String(error['message']), code: optional(error['code']) },
     receiver: String(head['receiver']),
     route: optional(head['route']),
+    share: head['share'] === null ? null : optional(head['share']),
     attempts: Number(head['attempts']),
     arrivedAt: Number(head['arrivedAt']),
     deadAt: Number(head['deadAt']),

@@ -2,6 +2,7 @@
 import { randomBytes } from 'node:crypto'
 import type { DeadLetter, DeadLetterError } from '../core/dead-letter.ts'
 import { MqttasgiError } from '../core/errors.ts'
+import type { Message } from '../core/message.ts'
 import type { Job } from './job.ts'
 import type { Burial } from './settlement.ts'
 
@@ -21,7 +22,7 @@ export function deadLetterOf(
   burial: Burial,
   { clientId, deadAt, heldMs }: LetterStamp,
 ): DeadLetter {
-  const { topic, payload, qos, retain, dup, properties } = job.delivery.arrival
+  const { topic, payload, qos, retain, dup, properties, share } = job.delivery.arrival
   return {
     id: letterId(deadAt),
     topic,
@@ -35,11 +36,17 @@ export function deadLetterOf(
     error: errorOf(burial.error),
     receiver: job.slot.receiver.id,
     route: burial.route,
+    share: shareOf(share),
     attempts: burial.cause === 'crashed' ? 0 : job.number,
     arrivedAt: deadAt - Math.round(heldMs),
     deadAt,
     clientId,
   }
+}
+
+// What is left out in JSON is not known: so letters read that were kept before there was a share in them.
+function shareOf(share: Message['share']): DeadLetter['share'] {
+  return share === undefined ? null : (share ?? undefined)
 }
 
 // Nine digits of base 36 last until the year 5188.

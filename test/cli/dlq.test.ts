@@ -1,4 +1,4 @@
-// mqttasgi dlq: what it shows, and that replay and purge take away what they may and nothing else.
+// mqttasgi dlq: what it shows, and that replay and purge take away what they may and nothing else; long, for each action.
 import test, { type ExecutionContext } from 'ava'
 import { join } from 'node:path'
 import { type EmbeddedBroker, startBroker } from '../../lib/broker/index.ts'
@@ -8,6 +8,7 @@ import { lettersOf } from '../contract/dead-letter-store.ts'
 import { type CommandHere, runHere } from '../helpers/command-line.ts'
 import { fullLetter, letter, properties } from '../helpers/letters.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -48,8 +49,12 @@ interface Place {
 }
 
 /** A folder with an application and these letters. */
-async function place(t: ExecutionContext, letters: readonly DeadLetter[]): Promise<Place> {
-  const cwd = temporaryFolder(t, { 'app.ts': app, 'mqttasgi.config.ts': config })
+async function place(
+  t: ExecutionContext,
+  letters: readonly DeadLetter[],
+  files: Readonly<Record<string, string>> = { 'app.ts': app, 'mqttasgi.config.ts': config },
+): Promise<Place> {
+  const cwd = temporaryFolder(t, files)
   const archive = new JournalDeadLetters({
     folder: join(cwd, '.mqttasgi/dead-letters'),
     maxMessages: 100,
@@ -219,6 +224,97 @@ test('replay --to application runs each letter where it had failed, with its att
   t.regex(output, new RegExp(`${letters.gone.id} stays: there is no worker "fan" any more`))
   t.regex(output, /replayed 3 in the application, 3 stay\n$/)
   t.deepEqual(await ids(), [letters.bad.id, letters.nowhere.id, letters.gone.id])
+})
+
+const groups = `
+  import { mqttasgi, MqttConsumer } from 'mqttasgi'
+  export const app = mqttasgi()
+  const route = (name, pattern) =>
+    app.topic(pattern, { retry: { attempts: 1 } }, (ctx) => {
+      ctx.log.warn(name + ' ran ' + ctx.topic + (ctx.retain ? ', retained' : ''))
+      const isReplay = ctx.properties.userProperties?.['mqttasgi-replay'] !== undefined
+      if (name === 'shared' && !isReplay) throw new Error('not now')
+    })
+  route('plain', 'w/#')
+  route('shared', '$share/g3/w/+id')
+  route('same', '$share/g3/w/#')
+  route('other', '$share/g4/+/1')
+  export const pump = mqttasgi()
+  pump.topic('#', (ctx) => ctx.log.warn('the pump ran ' + ctx.topic))
+  pump.topic('$share/g3/#', (ctx) => ctx.log.warn('the shared pump ran ' + ctx.topic))
+  export class Meter extends MqttConsumer {
+    async connect() {
+      await this.subscribe('m/#')
+      await this.subscribe('$share/g3/m/+')
+    }
+    receive({ topic }) { this.log.warn('the meter ran ' + topic) }
+  }
+`
+const withGroups = {
+  'app.ts': groups,
+  'mqttasgi.config.ts': `export default {
+    application: './app.ts#app',
+    workers: [
+      { id: 'pump', mount: 'w', share: 'crew', application: './app.ts#pump' },
+      { id: 'meter', application: './app.ts#Meter' },
+    ],
+  }`,
+}
+
+withMosquitto('what failed in a share group is replayed in that group, and nowhere else', async (t) => {
+  const mosquitto = await startMosquitto()
+  t.teardown(() => mosquitto.stop())
+  const { url } = mosquitto
+  const { run, ids, cwd } = await place(t, [], withGroups)
+  const server = runHere(['--url', url], { cwd })
+  t.teardown(async () => {
+    server.signal('SIGTERM')
+    await server.ended
+  })
+  await server.seen(/running/)
+  const publisher = await startPublisher(url)
+  t.teardown(() => publisher.close())
+  await publisher.publish('w/2', 'x')
+  await server.seen(/is a dead letter now/)
+  await server.seen(/plain ran w\/2/)
+  t.is((await ids()).length, 1)
+  t.regex(await ended(t, run('dlq show 0'), 0), /^share group +g3$/m)
+  const output = await ended(t, run(`dlq replay --to application --url ${url}`), 0)
+  t.deepEqual(output.match(/\w+ ran w.*/g), ['shared ran w/2'])
+  t.deepEqual(await ids(), [])
+})
+
+withMosquitto('a letter runs in the chain that it had come for, or stays where there is none', async (t) => {
+  const mosquitto = await startMosquitto()
+  t.teardown(() => mosquitto.stop())
+  const { url } = mosquitto
+  const letters = {
+    own: letter({ topic: 'w/1', share: null, retain: true }),
+    group: letter({ topic: 'w/1', share: 'g3', retain: true }),
+    other: letter({ topic: 'w/1', share: 'g4' }),
+    older: letter({ topic: 'w/1', share: undefined }),
+    pump: letter({ topic: 'w/1', share: 'crew', receiver: 'pump' }),
+    sharedPump: letter({ topic: 'w/1', share: 'g3', receiver: 'pump' }),
+    meter: letter({ topic: 'm/1', share: 'g3', receiver: 'meter' }),
+    gone: letter({ topic: 'w/1', share: 'g5' }),
+    moved: letter({ topic: 'x/1', share: null }),
+    nowhere: letter({ topic: 'x', share: 'g3' }),
+  }
+  const { run, ids } = await place(t, Object.values(letters), withGroups)
+  const output = await ended(t, run(`dlq replay --to application --url ${url}`), 1)
+  t.deepEqual(output.match(/(shared )?\w+ ran .*/g), [
+    'plain ran w/1, retained',
+    'shared ran w/1, retained',
+    'other ran w/1',
+    'plain ran w/1',
+    'pump ran w/1',
+    'shared pump ran w/1',
+    'meter ran m/1',
+  ])
+  t.regex(output, new RegExp(`${letters.gone.id} stays: no route of the share group "g5" matches its topic`))
+  t.regex(output, new RegExp(`${letters.moved.id} stays: no route outside of share groups matches its topic`))
+  t.regex(output, new RegExp(`${letters.nowhere.id} stays: no route matches its topic any more`))
+  t.deepEqual(await ids(), [letters.gone.id, letters.moved.id, letters.nowhere.id])
 })
 
 test('what a replayed handler publishes reaches the broker', async (t) => {

@@ -19,6 +19,7 @@ const letter: DeadLetter = {
   error: { name: 'Error', message: 'no', code: undefined },
   receiver: 'application',
   route: 'a',
+  share: null,
   attempts: 3,
   arrivedAt: 0,
   deadAt: 0,

@@ -20,6 +20,7 @@ export function letter(more: Partial<DeadLetter> = {}): DeadLetter {
     error: { name: 'MqttasgiError', message: 'The payload is no JSON.', code: 'ERR_PAYLOAD_JSON' },
     receiver: 'application',
     route: 'sensors/+room/temp',
+    share: undefined,
     attempts: 3,
     arrivedAt: 1_764_000_000_000,
     deadAt: 1_764_000_001_500,
@@ -45,6 +46,7 @@ export function fullLetter(): DeadLetter {
     retain: true,
     dup: true,
     route: undefined,
+    share: null,
     cause: 'crashed',
     error: { name: 'Error', message: 'x', code: undefined },
     properties: properties({
@@ -92,6 +94,7 @@ export const anyLetter: fc.Arbitrary<DeadLetter> = fc
     cause: fc.constantFrom('failed', 'rejected', 'held', 'crashed'),
     receiver: aText,
     route: fc.option(aText, { nil: undefined }),
+    share: fc.option(fc.constantFrom('g', null), { nil: undefined }),
     attempts: fc.nat(),
     clientId: aText,
   })

@@ -38,8 +38,9 @@ class Desk {
     },
   })
 
-  bury(payload: string, given: Partial<Burial> = {}): Promise<string> {
-    const job = new Job(new Delivery(arrival(1, payload, { topic: 'a/b' })), slotOf(receiver), plainPlan)
+  bury(payload: string, given: Partial<Burial> = {}, share?: string | null): Promise<string> {
+    const arrived = Object.assign(arrival(1, payload, { topic: 'a/b' }), { share })
+    const job = new Job(new Delivery(arrived), slotOf(receiver), plainPlan)
     job.heldSince = -500
     return this.letters.bury(job, { ...burial, ...given })
   }
@@ -78,6 +79,12 @@ test('a letter says all that is known of its message', async (t) => {
   })
   t.like(desk.kept[1], { error: { code: 'ERR_PAYLOAD_JSON' }, attempts: 0 })
   t.is(desk.kept[1]?.error.message.length, 1_024)
+  await desk.bury('for a group', {}, 'g')
+  await desk.bury('nobody knows for whom', {}, null)
+  t.deepEqual(
+    desk.kept.map(({ share }) => share),
+    [null, null, 'g', undefined],
+  )
   t.not(desk.kept[0]?.id, desk.kept[1]?.id)
 })
 
