@@ -176,15 +176,26 @@ function topicOf(filter: string | undefined): string | undefined {
 
 const units: Readonly<Record<string, number>> = { s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 }
 
+// With a blank it is as ls and show print it.
+const aTime =
+  /^(\d{4}-\d\d-\d\d)(?:[T ](?:[01]\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:\.\d+)?)?(?:Z|[+-]\d\d:\d\d)?)?$/
+
 function timeOf(flag: string, text: string | undefined, now: number): number | undefined {
   if (text === undefined) return undefined
   const [, count, unit] = /^(\d+(?:\.\d+)?)([smhd])(?: ago)?$/.exec(text.trim()) ?? []
   if (count !== undefined) return now - Number(count) * (units[unit ?? ''] ?? 0)
-  const time = /^\d{4}-\d\d/.test(text) ? Date.parse(text) : NaN
+  const [whole, day] = aTime.exec(text.trim()) ?? []
+  const time = whole === undefined || !isDay(day) ? NaN : Date.parse(whole.replace(' ', 'T'))
   if (!Number.isNaN(time)) return time
   throw usage(
     `--${flag}: expected a time such as 2026-11-25, 2026-11-25T10:00, 2026-11-25T10:00Z, or 90s, 30m, 2h, 7d for so long ago; got ${show(text)}.`,
   )
+}
+
+// Date.parse() takes the 31st of February for the 3rd of March.
+function isDay(day = ''): boolean {
+  const time = Date.parse(day)
+  return !Number.isNaN(time) && new Date(time).toISOString().startsWith(day)
 }
 
 function limitOf(text: string | undefined): number | undefined {

@@ -34,7 +34,22 @@ test(refused, 'ls', { payload: 'hex' }, /--payload belongs to dlq show, not to d
 test(refused, 'purge', { json: true, yes: true }, /--json belongs to dlq ls and dlq show, not to dlq purge/)
 test(refused, 'ls', { topic: 'a+' }, /--topic: expected a filter such as/)
 test(refused, 'ls', { since: '2 hours' }, /--since: expected a time such as .* got "2 hours"/)
-test(refused, 'ls', { until: '2026-13-45' }, /--until: expected a time/)
+for (const until of [
+  '2026-13-45',
+  '2026-02-31',
+  '2026-02-30T10:00',
+  '2026-11-25junk',
+  '2026-11-25 junk',
+  '2026-11-25T10:00 +1',
+  '2026-11-25T10',
+  '2026-11-25T25:00',
+  '2026-11-25T10:60',
+  '2026-11-25T10:00+25:00',
+  '2026-11-251',
+  '2026-11 (noon)',
+]) {
+  test(refused, 'purge', { until }, /--until: expected a time such as 2026-11-25, .* got "2026-/)
+}
 test(refused, 'ls', { limit: '0' }, /--limit: expected a whole number/)
 test(refused, 'ls', { cause: 'bad' }, /--cause: expected one of failed, rejected, held, crashed/)
 test(refused, 'show', { payload: 'xml' }, /--payload: expected one of text, hex, base64/)
@@ -54,7 +69,13 @@ const times: Readonly<Record<string, number>> = {
   '1.5h ago': now - 5_400_000,
   '7d': now - 604_800_000,
   '2026-11-24': Date.parse('2026-11-24'),
+  '2028-02-29': Date.parse('2028-02-29'),
+  '2026-11-24T10:00': new Date(2026, 10, 24, 10).getTime(),
+  '2026-11-24 10:00': new Date(2026, 10, 24, 10).getTime(),
   '2026-11-24T10:00Z': Date.parse('2026-11-24T10:00Z'),
+  '2026-11-24T10:00:05+01:30': Date.parse('2026-11-24T08:30:05Z'),
+  // As dlq ls and show print it.
+  '2026-11-26 00:18:12.550Z': Date.parse('2026-11-26T00:18:12.550Z'),
 }
 
 for (const [text, time] of Object.entries(times)) {
