@@ -4,7 +4,7 @@ import type { Application } from './core/application.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { Deferred } from './core/deferred.ts'
 import { MqttasgiError } from './core/errors.ts'
-import type { HostedReceiver } from './core/hosted.ts'
+import type { Hostable, HostedReceiver } from './core/hosted.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Receiver } from './core/receiver.ts'
 import type { Router } from './core/router.ts'
@@ -97,6 +97,8 @@ export interface ServerSurroundings {
   readonly loader: ModuleLoader
   /** The file that runs in the threads of workers, where `loader` is not the runtime itself. */
   readonly threadEntry?: URL | undefined
+  /** Makes what can be run of the application and of those of its workers, but for those in threads. */
+  readonly hostable?: ((value: unknown, what: string) => Hostable) | undefined
   /** Is told each password that was read from a file or a function, so that nothing prints it. */
   readonly secret?: ((password: string) => void) | undefined
   readonly transport?: Transport | undefined
@@ -116,12 +118,20 @@ function storeOf(settings: Settings, log: Logger, server: () => Workplace): Dead
 export async function createServer(
   app: unknown,
   settings: Settings,
-  { log: given, loader, threadEntry = nativeThread, secret, transport, deadLetters }: ServerSurroundings,
+  {
+    log: given,
+    loader,
+    threadEntry = nativeThread,
+    hostable = asHostable,
+    secret,
+    transport,
+    deadLetters,
+  }: ServerSurroundings,
 ): Promise<Workplace> {
   const log = unfailing(given)
   let server: Workplace
   let master: HostedReceiver | undefined
-  const application = asHostable(app, 'The application')
+  const application = hostable(app, 'The application')
   const channels = layerFor(settings, log)
   const identity = {
     log,
@@ -130,7 +140,7 @@ export async function createServer(
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
   }
-  const hosting = { identity, loader, asHostable, threadEntry }
+  const hosting = { identity, loader, asHostable: hostable, threadEntry }
   const place = new Deferred<Workplace>()
   // Its workers run before there is a server.
   const fail = async (error: MqttasgiError): Promise<void> => (await place.promise).fail(error)

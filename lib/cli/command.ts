@@ -55,8 +55,9 @@ function hideRedis(terminal: Terminal, url: string | undefined): void {
   terminal.hide(decodeURIComponent(new URL(url).password))
 }
 
-/** What runs in the threads of workers here. */
+/** What runs in the threads of workers here, and at a replay of dead letters. */
 export const workerThread: URL = new URL(`./worker-thread${extname(import.meta.url)}`, import.meta.url)
+export const replayThread: URL = new URL(`./replay-thread${extname(import.meta.url)}`, import.meta.url)
 
 /** The application of these settings; an empty one when there are only workers. Code: `ERR_APPLICATION_MISSING`. */
 export async function applicationOf({ settings, loader }: Configured): Promise<object> {

@@ -10,8 +10,9 @@ import { connectionTo } from '../connection.ts'
 import { escapeControls } from '../observe/line-log.ts'
 import { createServer } from '../serve.ts'
 import type { Server } from '../server/server.ts'
-import { applicationOf, type CommandContext, type Configured, workerThread } from './command.ts'
+import { applicationOf, type CommandContext, type Configured, replayThread, workerThread } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
+import { asReplayed } from './replayed.ts'
 import { ReplayTransport } from './replay-transport.ts'
 
 /** What is replayed, and where to. */
@@ -156,7 +157,8 @@ class ToApplication {
       {
         log: withoutLetter(this.#context.terminal.log(settings.verbosity), failure),
         loader,
-        threadEntry: workerThread,
+        threadEntry: replayThread,
+        hostable: asReplayed,
         transport,
         deadLetters: {
           name: 'the dead letters themselves',

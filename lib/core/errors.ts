@@ -307,7 +307,8 @@ export const errorCodes = {
   // --- workers ----------------------------------------------------------------------------------
   ERR_WORKER_FORBIDDEN: {
     kind: 'program',
-    means: 'A worker asked to spawn or end workers, which only the application itself may do.',
+    means:
+      'A worker asked to spawn or end workers, which only the application itself may do, and at a replay of dead letters nobody.',
     mend: 'Let the worker publish what it wants, and the application spawn.',
   },
   ERR_WORKER_OPTION: {

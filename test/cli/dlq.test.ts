@@ -1,8 +1,10 @@
 // mqttasgi dlq: what it shows, and that replay and purge take away what they may and nothing else; long, for each action.
 import test, { type ExecutionContext } from 'ava'
+import { connectAsync } from 'mqtt'
 import { join } from 'node:path'
 import { type EmbeddedBroker, startBroker } from '../../lib/broker/index.ts'
 import type { DeadLetter } from '../../lib/core/dead-letter.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
 import { JournalDeadLetters } from '../../lib/durable/journal-dead-letters.ts'
 import { lettersOf } from '../contract/dead-letter-store.ts'
 import { type CommandHere, runHere } from '../helpers/command-line.ts'
@@ -335,6 +337,76 @@ test('what a replayed handler publishes reaches the broker', async (t) => {
   await ended(t, run(`dlq replay --to application --url ${url}`), 0)
   await listener.seen(/heard of 7/)
   t.not(cwd, '')
+})
+
+const announcing = `
+  import { mqttasgi, MqttConsumer } from 'mqttasgi'
+  export const app = mqttasgi()
+  let own
+  app.onConnect(async (client) => {
+    own = client
+    await client.publish('status/app', 'online', { retain: true })
+    await client.spawn('pump', './app.ts#app')
+  })
+  app.onDisconnect(() => own.publish('status/app', 'stopped', { retain: true }))
+  app.topic('in/+id', (ctx) => ctx.publish('status/done/app', ctx.params.id))
+  export class Meter extends MqttConsumer {
+    static options = { retry: { attempts: 1 } }
+    async connect() {
+      await this.subscribe('in/+id')
+      await this.publish('status/meter', 'online', { retain: true })
+      if (this.scope.instanceType === 'master') await this.spawn('pump', './app.ts#app')
+    }
+    async receive({ topic }) {
+      if (topic === 'in/spawn') await this.spawn('pump', './app.ts#app')
+      await this.publish('status/done/' + this.scope.appId, topic)
+    }
+    disconnect() { return this.publish('status/meter', 'stopped', { retain: true }) }
+  }
+`
+
+test('at a replay nothing is said but by what handles the letters', async (t) => {
+  const { url } = await broker(t)
+  const client = await connectAsync(url)
+  t.teardown(() => client.endAsync())
+  const said: string[] = []
+  const end = new Deferred()
+  client.on('message', (topic, payload) => {
+    said.push(`${topic} ${payload.toString()}`)
+    if (topic === 'status/end') end.resolve()
+  })
+  await client.subscribeAsync('status/#', { qos: 1 })
+  const workers = `[
+    { id: 'meter', application: './app.ts#Meter' },
+    { id: 'thread', application: './app.ts#app', thread: true },
+    { id: 'meterThread', application: './app.ts#Meter', thread: true },
+  ]`
+  const ofAll = ['application', 'meter', 'thread', 'meterThread'].map((receiver) =>
+    letter({ topic: 'in/1', receiver }),
+  )
+  const all = await place(t, ofAll, {
+    'app.ts': announcing,
+    'mqttasgi.config.ts': `export default { application: './app.ts#app', workers: ${workers} }`,
+  })
+  await ended(t, all.run(`dlq replay --to application --url ${url}`), 0)
+  const spawning = letter({ topic: 'in/spawn' })
+  const consumer = await place(t, [letter({ topic: 'in/1' }), spawning], {
+    'app.ts': announcing,
+    'mqttasgi.config.ts': "export default { application: './app.ts#Meter' }",
+  })
+  const output = await ended(t, consumer.run(`dlq replay --to application --url ${url}`), 1)
+  t.regex(output, new RegExp(`${spawning.id} stays: .*"pump" is not spawned at a replay`))
+  t.deepEqual(await consumer.ids(), [spawning.id])
+  await client.publishAsync('status/end', '', { qos: 1 })
+  await end.promise
+  t.deepEqual(said, [
+    'status/done/app 1',
+    'status/done/meter in/1',
+    'status/done/app 1',
+    'status/done/meterThread in/1',
+    'status/done/0 in/1',
+    'status/end ',
+  ])
 })
 
 test('the first signal ends a replay between two letters', async (t) => {
