@@ -117,7 +117,7 @@ export default defineConfig({
   // Bytes that may wait in memory before reading from the broker pauses.
   maxInFlightBytes: 16_777_216,
 
-  // The largest packet that is handled; larger ones are skipped, acknowledged and counted.
+  // The largest packet that is handled; of larger messages a dead letter without payload is kept.
   maxPacketBytes: 16_777_216,
 
   // The most levels of a topic; messages on deeper ones are acknowledged and counted, not routed.

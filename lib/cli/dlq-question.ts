@@ -46,7 +46,7 @@ export const dlqFlags: readonly OwnFlag[] = [
 export type DlqAction = 'ls' | 'show' | 'replay' | 'purge'
 
 const actions: readonly DlqAction[] = ['ls', 'show', 'replay', 'purge']
-const causes: readonly DeadLetterCause[] = ['failed', 'rejected', 'held', 'crashed']
+const causes: readonly DeadLetterCause[] = ['failed', 'rejected', 'held', 'crashed', 'oversized']
 const forms = ['text', 'hex', 'base64'] as const
 const places = ['broker', 'application'] as const
 

@@ -41,7 +41,8 @@ export async function replay(context: CommandContext, order: ReplayOrder): Promi
   try {
     for await (const letter of letters) {
       if (signals.asked !== undefined) break
-      const why = await place.replay(letter)
+      const why =
+        letter.cause === 'oversized' ? 'nothing of its payload was kept' : await place.replay(letter)
       if (why === undefined) {
         // Killed between the two, the letter is replayed once more: better twice than never.
         await archive.remove([letter.id])

@@ -375,7 +375,7 @@ export const options: readonly OptionEntry[] = [
     default: 16_777_216,
     flag: { long: '--max-packet-bytes', value: 'BYTES' },
     env: 'MQTTASGI_MAX_PACKET_BYTES',
-    sentence: 'The largest packet that is handled; larger ones are skipped, acknowledged and counted.',
+    sentence: 'The largest packet that is handled; of larger messages a dead letter without payload is kept.',
     aliases: ['maximumPacketSize', 'maxPacketSize'],
   },
   {

@@ -11,6 +11,8 @@ export type DeadLetterCause =
   | 'held'
   /** The process died with it in hand, again and again. */
   | 'crashed'
+  /** It was larger than `maxPacketBytes`: of its payload and its properties nothing was kept. */
+  | 'oversized'
 
 /** What an error was, fit to be kept: no stack, its text cut and without control characters. */
 export interface DeadLetterError {

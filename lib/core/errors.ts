@@ -284,6 +284,12 @@ export const errorCodes = {
     means: 'A message was in hand longer than holdMs, all attempts together.',
     mend: 'Raise holdMs, make the handler faster, or call ctx.extend() while it makes progress.',
   },
+  ERR_MESSAGE_OVERSIZED: {
+    kind: 'delivery',
+    means:
+      'A message was larger than maxPacketBytes: it was skipped while it came in, and nothing ran for it.',
+    mend: 'Publish less at once, or raise broker.maxPacketBytes.',
+  },
   ERR_MESSAGE_CRASHES: {
     kind: 'delivery',
     means: 'The process has died again and again with this message in hand; it was not run once more.',

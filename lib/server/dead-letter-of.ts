@@ -1,6 +1,6 @@
 // Makes the dead letter of a message: all that is known of it, and nothing that is not fit to be kept.
 import { randomBytes } from 'node:crypto'
-import type { DeadLetter, DeadLetterError } from '../core/dead-letter.ts'
+import type { DeadLetter, DeadLetterCause, DeadLetterError } from '../core/dead-letter.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { Message } from '../core/message.ts'
 import type { Job } from './job.ts'
@@ -15,6 +15,7 @@ export interface LetterStamp {
   readonly heldMs: number
 }
 
+const neverRun: ReadonlySet<DeadLetterCause> = new Set(['crashed', 'oversized'])
 const LONGEST_TEXT = 1_024
 
 export function deadLetterOf(
@@ -37,7 +38,7 @@ export function deadLetterOf(
     receiver: job.slot.receiver.id,
     route: burial.route,
     share: shareOf(share),
-    attempts: burial.cause === 'crashed' ? 0 : job.number,
+    attempts: neverRun.has(burial.cause) ? 0 : job.number,
     arrivedAt: deadAt - Math.round(heldMs),
     deadAt,
     clientId,

@@ -13,7 +13,7 @@ import type { Recipients } from './recipients.ts'
 import { Redeliveries } from './redeliveries.ts'
 import { detached, Runner } from './runner.ts'
 import { reasonOf, type Burial, type Settlement } from './settlement.ts'
-import { skippedArrival } from './skipped-arrival.ts'
+import { oversizedBurial, skippedArrival } from './skipped-arrival.ts'
 import { CRASHES, type Suspects } from './suspects.ts'
 import { Window, type WindowLimits } from './window.ts'
 
@@ -214,18 +214,18 @@ export class Dispatcher {
     this.#admit(delivery)
   }
 
-  /** A message was too large to be kept: it is gone, and acknowledged in its turn so that it stays gone. */
+  /** A message was too large to be kept: it is a dead letter without a payload, and acknowledged in its turn so that it stays gone. */
   skipped(packet: SkippedPacket): void {
     this.#parts.counters.received++
     this.#parts.counters.oversized++
     const { bytes, packetId, topic } = packet
     this.#parts.log.warn(
-      `${bytes} bytes on "${inLog(topic)}" are above maxPacketBytes: skipped, and acknowledged.`,
+      `${bytes} bytes on "${inLog(topic)}" are above maxPacketBytes: skipped, and not handled.`,
     )
     if (packetId === 0 || this.#draining !== 'no' || this.#acks.find(packetId) !== undefined) return
-    const delivery = new Delivery(skippedArrival(packet))
+    const delivery = new Delivery(skippedArrival(packet), oversizedBurial(packet))
     this.#acks.arrived(delivery)
-    this.#settled(delivery)
+    this.#handOut(delivery)
   }
 
   /** The socket is not read: more waits than may wait. */
@@ -373,7 +373,9 @@ export class Dispatcher {
     if (slots.length === 0) return this.#settled(delivery)
     delivery.remaining = slots.length
     for (const slot of slots) slot.inFlight++
-    if (delivery.suspect) void this.#question(delivery, slots)
+    const { burial } = delivery
+    if (burial !== undefined) for (const slot of slots) this.#runner.bury(delivery, slot, burial)
+    else if (delivery.suspect) void this.#question(delivery, slots)
     else for (const slot of slots) this.#runner.start(delivery, slot)
   }
 

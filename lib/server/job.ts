@@ -41,9 +41,12 @@ export class Delivery implements Owed {
   isQuarantined = false
   /** For its acknowledgement on MQTT 5; 0 for yes. */
   reasonCode = 0
+  /** It can not be run, and is a dead letter at whoever would have had it. */
+  readonly burial: Burial | undefined
 
-  constructor(arrival: Arrival) {
+  constructor(arrival: Arrival, burial?: Burial) {
     this.arrival = arrival
+    this.burial = burial
     this.packetId = arrival.packetId
     this.current = arrival.packetId !== 0
   }

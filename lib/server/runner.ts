@@ -94,7 +94,9 @@ export class Runner {
     const job = new Job(delivery, slot, slot.isVacant ? VACANT : slot.receiver.plan(delivery.arrival))
     job.heldSince = Math.floor(this.#parts.clock.now())
     this.#open.add(job)
-    this.#follow(job, { type: 'bury', burial })
+    // What processes die of is kept whatever the route says of other failures.
+    if (burial.cause === 'crashed') this.#follow(job, { type: 'bury', burial })
+    else this.#keep(job, burial)
   }
 
   /** From now on messages for this place wait for whoever comes to it; `before` had it last. */

@@ -212,6 +212,7 @@ test('replay --to application runs each letter where it had failed, with its att
     nowhere: letter({ topic: 'no/route' }),
     pump: letter({ topic: 'pumps/1', receiver: 'pump' }),
     gone: letter({ topic: 'good/2', receiver: 'fan' }),
+    large: letter({ topic: 'good/3', cause: 'oversized', payload: Buffer.alloc(0) }),
   }
   const { run, ids } = await place(t, Object.values(letters))
   const output = await ended(t, run(`dlq replay --to application --url ${url}`), 1)
@@ -224,8 +225,9 @@ test('replay --to application runs each letter where it had failed, with its att
   t.notRegex(output, /is a dead letter now/)
   t.regex(output, new RegExp(`${letters.nowhere.id} stays: no route matches its topic any more`))
   t.regex(output, new RegExp(`${letters.gone.id} stays: there is no worker "fan" any more`))
-  t.regex(output, /replayed 3 in the application, 3 stay\n$/)
-  t.deepEqual(await ids(), [letters.bad.id, letters.nowhere.id, letters.gone.id])
+  t.regex(output, new RegExp(`${letters.large.id} stays: nothing of its payload was kept`))
+  t.regex(output, /replayed 3 in the application, 4 stay\n$/)
+  t.deepEqual(await ids(), [letters.bad.id, letters.nowhere.id, letters.gone.id, letters.large.id])
 })
 
 const groups = `

@@ -82,7 +82,7 @@ test('every code that code, docs or README speak of exists', (t) => {
 })
 
 // Node's own codes for TLS begin alike; they are compared with, not thrown.
-const nodes = /^ERR_(?:OSSL|SSL|TLS|WORKER_OUT_OF)_/
+const nodes = /^ERR_(?:OSSL|SSL|TLS|UNKNOWN_FILE|WORKER_OUT_OF)_/
 
 test('docs/errors.md lists every code and no other', (t) => {
   const page = readFileSync(join(root, 'docs/errors.md'), 'utf8')

@@ -91,7 +91,7 @@ export const anyLetter: fc.Arbitrary<DeadLetter> = fc
     retain: fc.boolean(),
     dup: fc.boolean(),
     properties: someProperties,
-    cause: fc.constantFrom('failed', 'rejected', 'held', 'crashed'),
+    cause: fc.constantFrom('failed', 'rejected', 'held', 'crashed', 'oversized'),
     receiver: aText,
     route: fc.option(aText, { nil: undefined }),
     share: fc.option(fc.constantFrom('g', null), { nil: undefined }),

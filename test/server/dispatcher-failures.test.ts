@@ -605,6 +605,26 @@ test('what waits for a place to be tried again is left to come again when a stop
   t.deepEqual(stage.acked, [])
 })
 
+test('what is too large to be kept is acknowledged when that is a dead letter, where its route has some', async (t) => {
+  const { stage, buried } = burying({
+    planOf: (topic) => (topic === 'none' ? { failurePolicy: () => ({ ...policy, deadLetter: false }) } : {}),
+  })
+  stage.dispatcher.skipped({ packetId: 1, bytes: 9_000, topic: 'large' })
+  t.is(stage.dispatcher.running, 1)
+  stage.dispatcher.skipped({ packetId: 2, bytes: 9_000, topic: 'none' })
+  await stage.turn()
+  t.deepEqual(buried, [['', 'oversized']])
+  t.deepEqual(stage.acked, [1, 2])
+  t.deepEqual(
+    stage.settlements.map(({ type, error }) => [type, error?.message]),
+    [
+      ['failed', '9000 bytes on "none" are above maxPacketBytes: nothing was kept of them.'],
+      ['deadLettered', '9000 bytes on "large" are above maxPacketBytes: nothing was kept of them.'],
+    ],
+  )
+  t.deepEqual(stage.started, [])
+})
+
 test('a stop begins nothing that waits for a place which another message gives up at that stop', async (t) => {
   const limits: Record<string, Plan['limits']> = {
     both: [
