@@ -77,7 +77,7 @@ export class ConsumerPlans {
 
   /** All routes, and those that the subscriptions are. */
   routes(subscribed: readonly Subscribed[]): readonly FlatRoute[] {
-    const delivery = this.#delivery
+    const { delivery } = this
     const received = subscribed.map(({ pattern: text, share }) => {
       const { filter } = pattern<string>(text)
       return { pattern: text, filter, options: plainOptions(text, share), delivery, handlers: ['receive'] }
@@ -96,7 +96,8 @@ export class ConsumerPlans {
     return (this.#parts.identity.instances ?? 1) === 1
   }
 
-  get #delivery(): ReturnType<typeof resolveDelivery> {
+  /** Of what goes to `receive`. */
+  get delivery(): ReturnType<typeof resolveDelivery> {
     const { options } = this.#parts
     return resolveDelivery(options, options)
   }
@@ -138,7 +139,7 @@ export class ConsumerPlans {
       pattern: whole,
       filter: whole.filter,
       route: plainOptions(text),
-      delivery: this.#delivery,
+      delivery: this.delivery,
       owners: [this.#node],
     })
     const { log, scope } = this.#parts.identity

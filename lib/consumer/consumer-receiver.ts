@@ -4,6 +4,7 @@ import type { ChainPlan } from '../core/chain-plan.ts'
 import type { Clock } from '../core/clock.ts'
 import type { Context } from '../core/context.ts'
 import { Deadline } from '../core/deadline.ts'
+import type { ResolvedDelivery } from '../core/delivery-options.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
@@ -113,6 +114,10 @@ export class ConsumerReceiver implements HostedReceiver {
   routes(): readonly FlatRoute[] {
     const { plans, subscriptions } = this.#session
     return plans.routes(subscriptions.all)
+  }
+
+  get unmatchedDelivery(): ResolvedDelivery {
+    return this.#session.plans.delivery
   }
 
   plan(message: Message): ChainPlan {

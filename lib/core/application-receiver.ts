@@ -5,6 +5,7 @@ import type { ChannelLayer } from './channel-layer.ts'
 import { PlanFamily, type ChainPlan, type PlanSource } from './chain-plan.ts'
 import { run } from './compose.ts'
 import type { ApplicationHandle } from './context.ts'
+import type { ResolvedDelivery } from './delivery-options.ts'
 import { toError } from './errors.ts'
 import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
@@ -84,6 +85,10 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
       prefixes: () => [''],
       changed: () => this.#changed(),
     })
+  }
+
+  get unmatchedDelivery(): ResolvedDelivery {
+    return this.#source.unmatchedDelivery
   }
 
   interests(): readonly Interest[] {

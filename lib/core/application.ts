@@ -3,7 +3,7 @@ import { ApplicationReceiver, type ChainSource } from './application-receiver.ts
 import type { ReceiverIdentity } from './hosted.ts'
 import { ChannelHandlers, type ChannelHandler, type ChannelHandlerOptions } from './channel-handlers.ts'
 import type { UnmatchedHandler } from './context.ts'
-import type { DeliveryOptions } from './delivery-options.ts'
+import { resolveDelivery, type DeliveryOptions, type ResolvedDelivery } from './delivery-options.ts'
 import { stillClock } from './clock.ts'
 import { MqttasgiError } from './errors.ts'
 import { silentLog } from './log.ts'
@@ -29,7 +29,8 @@ export interface Attachment {
  */
 export interface Application extends Router {
   /**
-   * Is told of each message that no route matched, after the middleware has let it through.
+   * Is told of each message that no route matched, after the middleware has let it through. What it throws counts as in a
+   * route, by the options of the application.
    *
    * @example
    * app.onUnmatched((ctx) => ctx.log.warn(`nobody wants ${ctx.topic}`))
@@ -75,6 +76,8 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
   readonly connectHandlers: ConnectHandler[] = []
   readonly disconnectHandlers: DisconnectHandler[] = []
   readonly channelHandlers: ChannelHandlers = new ChannelHandlers()
+  // No route says it itself, so QoS 0 is neither tried again nor kept.
+  readonly unmatchedDelivery: ResolvedDelivery = resolveDelivery(this.options, {})
   readonly #attachments = new Set<Attachment>()
 
   onUnmatched(handler: UnmatchedHandler): this {
@@ -128,8 +131,8 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
 }
 
 /**
- * Makes an application. Its options count for all of its routes that do not say otherwise;
- * `ERR_ROUTE_OPTION` where one is wrong.
+ * Makes an application. Its options count for all of its routes that do not say otherwise, and, as far as they say how long
+ * a message may take and what follows when it fails, for messages that no route matches; `ERR_ROUTE_OPTION` where one is wrong.
  *
  * @example
  * const app = mqttasgi({ retry: { attempts: 5 } })

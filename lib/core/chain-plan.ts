@@ -16,6 +16,8 @@ export interface ChainPlan extends Plan, Chain {}
 /** What a plan needs of the application behind it. */
 export interface PlanSource extends Owner {
   readonly unmatchedHandlers: readonly UnmatchedHandler[]
+  /** Where no route matches: how long a message may take, and what follows when it fails. */
+  readonly unmatchedDelivery: ResolvedDelivery
 }
 
 /** A route that matches, with its options decided. */
@@ -24,6 +26,9 @@ interface MatchedRoute {
   readonly layer: Layer
   readonly delivery: ResolvedDelivery
 }
+
+/** For QoS 0, and for what is to be kept until it is handled. */
+type Policies = Readonly<Record<'once' | 'kept', FailurePolicy>>
 
 const HANDLED: Outcome = Object.freeze({ type: 'done', handled: true })
 const NOT_HANDLED: Outcome = Object.freeze({ type: 'done', handled: false })
@@ -59,6 +64,9 @@ export class PlanFamily {
     const routes = matchedRoutes(matched)
     const deliveries = routes.map(({ delivery }) => delivery)
     const order = ORDERS.find((one) => deliveries.some((delivery) => delivery.order === one)) ?? 'topic'
+    // Nothing may run without an end, and nothing be acknowledged unhandled, for want of a route to ask.
+    const { unmatchedDelivery } = this.#source
+    const timed = routes.length === 0 ? [unmatchedDelivery] : deliveries
     const firstRoute = matched.findIndex((layer) => layer.route !== undefined)
     const layers = firstRoute === -1 ? [...matched, unmatchedLayer(this.#source)] : matched
     return {
@@ -68,9 +76,9 @@ export class PlanFamily {
       keyOf: order === 'key' ? this.#keyOf(routes) : undefined,
       limits: limitsOf(routes),
       shedding: sheddingOf(routes),
-      timeoutMs: least(deliveries.map(({ timeoutMs }) => timeoutMs)),
-      holdMs: least(deliveries.map(({ holdMs }) => holdMs)),
-      failurePolicy: failurePolicies(routes),
+      timeoutMs: least(timed.map(({ timeoutMs }) => timeoutMs)),
+      holdMs: least(timed.map(({ holdMs }) => holdMs)),
+      failurePolicy: failurePolicies(routes, unmatchedDelivery),
       ending: endingOf(layers, firstRoute),
     }
   }
@@ -162,20 +170,23 @@ function sheddingOf(routes: readonly MatchedRoute[]): SheddingPolicy | undefined
 
 function failurePolicies(
   routes: readonly MatchedRoute[],
+  unmatched: ResolvedDelivery,
 ): (route: string | undefined, qos: QoS) => FailurePolicy {
-  const byRoute = new Map<string, Record<'once' | 'kept', FailurePolicy>>()
+  const byRoute = new Map<string, Policies>()
   for (const { delivery, name } of routes) {
-    const { asks, deadLetter, retry } = delivery
-    const kept = { retry, deadLetter }
-    // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
-    const once = { retry: asks.retry ? retry : onceOnly.retry, deadLetter: asks.deadLetter }
+    const { kept, once } = policiesOf(delivery)
     const other = byRoute.get(name)
     byRoute.set(name, { once: safer(once, other?.once), kept: safer(kept, other?.kept) })
   }
-  const [first] = byRoute.values()
-  return (route, qos) => {
-    const policies = byRoute.get(route ?? '') ?? first
-    return policies?.[qos === 0 ? 'once' : 'kept'] ?? onceOnly
+  const [first = policiesOf(unmatched)] = byRoute.values()
+  return (route, qos) => (byRoute.get(route ?? '') ?? first)[qos === 0 ? 'once' : 'kept']
+}
+
+function policiesOf({ asks, deadLetter, retry }: ResolvedDelivery): Policies {
+  return {
+    kept: { retry, deadLetter },
+    // QoS 0 is at most once: what is lost on the wire anyway is not kept here unless somebody asks.
+    once: { retry: asks.retry ? retry : onceOnly.retry, deadLetter: asks.deadLetter },
   }
 }
 

@@ -1,6 +1,7 @@
 // The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
 import type { ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
+import type { ResolvedDelivery } from './delivery-options.ts'
 import type { Logger } from './log.ts'
 import type { PublishRules } from './message-context.ts'
 import type { Receiver } from './receiver.ts'
@@ -32,6 +33,8 @@ export interface HostedReceiver extends Receiver {
   readonly ended?: Promise<Error | undefined>
   /** Its routes as they stand under its mount. Left out where it has none that are known beforehand. */
   routes?(): readonly FlatRoute[]
+  /** How messages are run that none of its routes matches. Left out where they are run as all is run unless told otherwise. */
+  readonly unmatchedDelivery?: ResolvedDelivery
   release(): void
 }
 

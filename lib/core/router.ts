@@ -124,7 +124,7 @@ type Entry =
 /** The router behind the interface, for any `P`: parameters are the compiler's concern. An application extends it. */
 export class RouterNode implements Router, Owner {
   readonly errorHandlers: ErrorHandler[] = []
-  readonly #options: DeliveryOptions
+  readonly options: DeliveryOptions
   readonly #entries: Entry[] = []
   readonly #mounts = new Set<Mount>()
   readonly #unmounts: (() => void)[] = []
@@ -132,7 +132,7 @@ export class RouterNode implements Router, Owner {
   /** `what` begins the message about an option that is wrong. */
   constructor(what: string, options: DeliveryOptions) {
     checkDeliveryOptions(what, options)
-    this.#options = options
+    this.options = options
   }
 
   use(...args: unknown[]): this {
@@ -171,7 +171,7 @@ export class RouterNode implements Router, Owner {
     const options = resolveRouteOptions(text, hasOptions ? (args[0] as RouteOptions) : {}, share)
     this.#check([], [inner])
     for (const outer of this.prefixes()) checkKey(joinPatterns(outer, inner), options.delivery)
-    checkResolved(`Route "${text}": `, deliveryOf(this.#options, options))
+    checkResolved(`Route "${text}": `, deliveryOf(this.options, options))
     warnOfLeadingSlash(inner)
     this.#entries.push({ type: 'topic', text: inner, options, handlers: handlers as Handler[] })
     this.changed()
@@ -198,7 +198,7 @@ export class RouterNode implements Router, Owner {
   /** Every layer below, in registration order, as it stands under `prefix` with the options around it. */
   flatten(prefix: string, outer: readonly Owner[] = [], around: DeliveryOptions = {}): Layer[] {
     const owners = [this, ...outer]
-    const options = inheritDelivery(around, this.#options)
+    const options = inheritDelivery(around, this.options)
     return this.#entries.flatMap((entry) => {
       if (entry.type === 'mount') {
         return entry.router.flatten(joinPatterns(prefix, entry.prefix), owners, options)
@@ -216,7 +216,7 @@ export class RouterNode implements Router, Owner {
 
   /** Every route below, in registration order, as it stands under `prefix` with the options around it. */
   routes(prefix: string, around: DeliveryOptions = {}): FlatRoute[] {
-    const inherited = inheritDelivery(around, this.#options)
+    const inherited = inheritDelivery(around, this.options)
     return this.#entries.flatMap((entry): FlatRoute[] => {
       if (entry.type === 'use') return []
       if (entry.type === 'mount') return entry.router.routes(joinPatterns(prefix, entry.prefix), inherited)

@@ -321,7 +321,7 @@ export class Runner {
 
   #expiry({ delivery, deadline, holdUntil, plan, slot }: Job): MqttasgiError {
     const { topic } = delivery.arrival
-    const routes = plan.routes.join(', ')
+    const routes = plan.routes.join(', ') || 'the application'
     const details = { topic, receiver: slot.receiver.id }
     if (holdUntil === 0 || deadline < holdUntil) {
       const limit = `within ${plan.timeoutMs} ms (timeoutMs of ${routes})`

@@ -29,43 +29,61 @@ export interface RouteRow {
   readonly delivery: WireDelivery
 }
 
-export type RouteTable = readonly RouteRow[]
+export interface RouteTable {
+  readonly rows: readonly RouteRow[]
+  /** Of messages that none of the routes matches. */
+  readonly unmatched: WireDelivery
+}
+
+const unlessToldOtherwise: WireDelivery = wireDelivery(resolveDelivery({}, {}))
+
+/** Of a receiver that has not said anything yet. */
+export const emptyTable: RouteTable = { rows: [], unmatched: unlessToldOtherwise }
 
 /** The table of a receiver. Throws `ERR_WORKER_THREAD_KEY` for a key that is a function. */
-export function routeTable(receiver: Pick<HostedReceiver, 'id' | 'interests' | 'routes'>): RouteTable {
-  return receiver.routes === undefined
-    ? receiver.interests().map(rowOfInterest)
-    : receiver.routes().map((route) => rowOf(route, receiver.id))
+export function routeTable(
+  receiver: Pick<HostedReceiver, 'id' | 'interests' | 'routes' | 'unmatchedDelivery'>,
+): RouteTable {
+  const rows =
+    receiver.routes === undefined
+      ? receiver.interests().map(rowOfInterest)
+      : receiver.routes().map((route) => rowOf(route, receiver.id))
+  const { unmatchedDelivery } = receiver
+  return {
+    rows,
+    unmatched: unmatchedDelivery === undefined ? unlessToldOtherwise : wireDelivery(unmatchedDelivery),
+  }
 }
 
 function rowOf({ delivery, options, pattern: text }: FlatRoute, id: string): RouteRow {
-  const { key, retry, ...rest } = delivery
-  if (typeof key === 'function') {
+  if (typeof delivery.key === 'function') {
     throw new MqttasgiError(
       'ERR_WORKER_THREAD_KEY',
       `Route "${text}" of worker "${id}" has a key function, and order is kept in another thread than its own. Name a parameter of the pattern instead: key: 'room'.`,
       { receiver: id },
     )
   }
+  const { delivery: _, ...subscribing } = options
+  return { pattern: text, options: subscribing, delivery: wireDelivery(delivery) }
+}
+
+function wireDelivery({ key, retry, ...rest }: ResolvedDelivery): WireDelivery {
   const { never: _, ...policy } = retry
-  const { delivery: _own, ...subscribing } = options
-  return { pattern: text, options: subscribing, delivery: { ...rest, key, retry: policy } }
+  return { ...rest, key: typeof key === 'string' ? key : undefined, retry: policy }
 }
 
 // A receiver without routes says what it subscribes to, and runs it as all is run unless told otherwise.
 function rowOfInterest(interest: Interest): RouteRow {
   const { filter, noLocal, qos, retainAsPublished, retainHandling, share } = interest
-  const { key: _, retry, ...rest } = resolveDelivery({}, {})
-  const { never: _never, ...policy } = retry
   return {
     pattern: filter,
     options: { qos, noLocal, retainHandling, retainAsPublished, share, description: undefined },
-    delivery: { ...rest, key: undefined, retry: policy },
+    delivery: unlessToldOtherwise,
   }
 }
 
 // Nothing is run here: plans are made, and keys are names.
-const nobody: PlanSource = { errorHandlers: [], unmatchedHandlers: [] }
+const nobody = { errorHandlers: [], unmatchedHandlers: [] }
 const nowhere: ContextHost = {
   app: { topic: () => undefined, ready: async () => {} },
   scope: masterScope,
@@ -76,17 +94,19 @@ const nowhere: ContextHost = {
 /** The plans of one table. */
 export class TablePlans {
   readonly #tree: TopicIndex<Layer>
+  readonly #source: PlanSource
   readonly #families = new WeakMap<readonly Layer[], PlanFamily>()
 
-  constructor(table: RouteTable) {
-    this.#tree = topicTree(table.map((row) => ({ filter: pattern(row.pattern).filter, value: layerOf(row) })))
+  constructor({ rows, unmatched }: RouteTable) {
+    this.#tree = topicTree(rows.map((row) => ({ filter: pattern(row.pattern).filter, value: layerOf(row) })))
+    this.#source = { ...nobody, unmatchedDelivery: deliveryOf(unmatched) }
   }
 
   of(message: Message): ChainPlan {
     const matched = this.#tree.match(message.topic)
     let family = this.#families.get(matched)
     if (family === undefined) {
-      family = new PlanFamily(matched, nobody, nowhere)
+      family = new PlanFamily(matched, this.#source, nowhere)
       this.#families.set(matched, family)
     }
     return family.of(message.share)
@@ -100,7 +120,11 @@ function layerOf({ delivery, options, pattern: text }: RouteRow): Layer {
     pattern: whole,
     filter: whole.filter,
     route: { ...options, delivery: {} },
-    delivery: { ...delivery, retry: { ...delivery.retry, never: [FinalRemoteError] } },
+    delivery: deliveryOf(delivery),
     owners: [nobody],
   })
+}
+
+function deliveryOf(delivery: WireDelivery): ResolvedDelivery {
+  return { ...delivery, retry: { ...delivery.retry, never: [FinalRemoteError] } }
 }

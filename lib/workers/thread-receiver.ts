@@ -13,7 +13,7 @@ import type {
   SessionInfo,
 } from '../core/receiver.ts'
 import { unattachedClient } from '../core/unattached-client.ts'
-import { TablePlans } from './route-table.ts'
+import { emptyTable, TablePlans } from './route-table.ts'
 import { outcomeOf, wireError } from './wire-error.ts'
 import { wireMessage, wireReason, type FromThread, type Line, type ToThread } from './wire.ts'
 
@@ -36,7 +36,7 @@ export class ThreadReceiver implements Receiver<ChainPlan> {
   readonly #told = new Map<number, () => void>()
   readonly #listeners = new Set<() => void>()
   #interests: readonly Interest[] = []
-  #plans = new TablePlans([])
+  #plans = new TablePlans(emptyTable)
   #numbers = 0
   #loss: Error | undefined = undefined
 

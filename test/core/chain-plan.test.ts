@@ -28,7 +28,19 @@ test('of several routes the least time counts, and the strictest order', (t) => 
     order: 'strict',
     routes: ['a/+', 'a/b', 'a/#'],
   })
-  t.like(planOf(app, 'x'), { timeoutMs: 0, holdMs: 0, order: 'topic', routes: [], limits: [] })
+})
+
+test('where no route matches the times of the application count, and messages of one topic wait for each other', (t) => {
+  const inOrder = { order: 'topic', routes: [], limits: [], shedding: undefined } as const
+  t.like(planOf(mqttasgi(), 'x'), { timeoutMs: 30_000, holdMs: 60_000, ...inOrder })
+  const more = { order: 'none', concurrency: 1, overflow: 'latest' } as const
+  const app = mqttasgi({ timeoutMs: 100, holdMs: 300, ...more })
+  const inner = Router({ timeoutMs: 7, holdMs: 9 })
+  inner.use(handler)
+  app.use('x', inner)
+  app.topic('a', { timeoutMs: 8, holdMs: 10 }, handler)
+  t.like(planOf(app, 'x'), { timeoutMs: 100, holdMs: 300, ...inOrder })
+  t.like(planOf(mqttasgi({ timeoutMs: 0 }), 'x'), { timeoutMs: 0, holdMs: 60_000 })
 })
 
 test('without any limit of their own all wait for the hold of the message', (t) => {
@@ -102,7 +114,19 @@ test('what follows a failure is up to the route that failed; else to the first',
   t.like(failurePolicy('a/#', 1), { retry: { attempts: 2 }, deadLetter: true })
   t.like(failurePolicy('a/+', 1), { retry: { attempts: 7 }, deadLetter: false })
   t.like(failurePolicy(undefined, 1), { retry: { attempts: 2 }, deadLetter: true })
-  t.like(planOf(app, 'none').failurePolicy(undefined, 1), { retry: { attempts: 1 }, deadLetter: false })
+})
+
+test('what follows a failure without a route is up to the application', (t) => {
+  class Hopeless extends Error {}
+  const app = mqttasgi({ retry: { attempts: 4, never: [Hopeless] }, deadLetter: false })
+  app.use(Router({ retry: { attempts: 9 }, deadLetter: true }).use(handler))
+  app.topic('a', { retry: { attempts: 2 }, deadLetter: true }, handler)
+  const { failurePolicy } = planOf(app, 'none')
+  t.like(failurePolicy(undefined, 1), { retry: { attempts: 4, never: [Hopeless] }, deadLetter: false })
+  t.like(failurePolicy(undefined, 0), { retry: { attempts: 1 }, deadLetter: false })
+  const silent = planOf(mqttasgi(), 'none')
+  t.like(silent.failurePolicy(undefined, 1), { retry: { attempts: 3 }, deadLetter: true })
+  t.like(silent.failurePolicy(undefined, 0), { retry: { attempts: 1 }, deadLetter: false })
 })
 
 test('two routes with one pattern are two routes: what each asks for counts', (t) => {

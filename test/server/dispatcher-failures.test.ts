@@ -237,6 +237,17 @@ test('no message is held longer than it may: all attempts and waits together', a
   t.is((attempt.signal.reason as MqttasgiError).code, 'ERR_MESSAGE_HELD')
 })
 
+test('of a message without a route it is said that the application limits its time', async (t) => {
+  const { stage } = burying({ plan: plan({ routes: [], timeoutMs: 250 }) })
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  const { signal } = stage.run('a').attempt
+  stage.clock.advance(250)
+  t.is(
+    (signal.reason as MqttasgiError).message,
+    'The chain for "a" has not ended within 250 ms (timeoutMs of the application).',
+  )
+})
+
 test('a message that waits for a place to be tried again is not held longer than it may either', async (t) => {
   const limits = [{ name: 'r', most: 1 }]
   const planOf = (topic: string): Partial<Plan> => ({ holdMs: topic === 'a' ? 1_000 : 0 })

@@ -1,5 +1,6 @@
 import test, { type ExecutionContext } from 'ava'
 import type { Outcome } from '../../lib/core/receiver.ts'
+import { silentLog } from '../../lib/core/log.ts'
 import { masterScope } from '../../lib/core/scope.ts'
 import { asHostable } from '../../lib/consumer/hostable.ts'
 import { MqttConsumer } from '../../lib/consumer/consumer.ts'
@@ -9,6 +10,8 @@ import type { Incarnation } from '../../lib/workers/host.ts'
 import type { PulseTimes } from '../../lib/workers/pulse.ts'
 import { InMemoryChannelLayer } from '../../lib/channels/memory.ts'
 import { Asking } from '../../lib/workers/asking.ts'
+import { routeTable, TablePlans } from '../../lib/workers/route-table.ts'
+import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import { wireError } from '../../lib/workers/wire-error.ts'
 import type { FromThread, ThreadOrder } from '../../lib/workers/wire.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
@@ -132,6 +135,47 @@ test.serial('an error of a class that is never tried again is known as final on 
   t.true(never.some((one) => outcome.error instanceof one))
   const other = (await hand(receiver, 'outcome/error')) as Extract<Outcome, { type: 'failed' }>
   t.false(never.some((one) => other.error instanceof one))
+})
+
+test.serial('what no route matches is run as the application in the thread says', async (t) => {
+  const { thread } = await threadStage(t)
+  const { receiver } = thread
+  const message = {
+    topic: 'nobody/final',
+    payload: Buffer.alloc(0),
+    qos: 1,
+    retain: false,
+    dup: false,
+    properties: {},
+  } as const
+  const plan = receiver.plan(message)
+  t.like(plan, { routes: [], timeoutMs: 30_000, holdMs: 60_000 })
+  const { deadLetter, retry } = plan.failurePolicy(undefined, 1)
+  t.like({ deadLetter, ...retry }, { deadLetter: true, attempts: 2, minDelayMs: 1 })
+  t.is(plan.failurePolicy(undefined, 0).retry.attempts, 1)
+  const isFinal = async (topic: string): Promise<boolean> => {
+    const { error } = (await hand(receiver, topic)) as Extract<Outcome, { type: 'failed' }>
+    return retry.never.some((one) => error instanceof one)
+  }
+  t.true(await isFinal('nobody/final'))
+  t.false(await isFinal('nobody/else'))
+})
+
+test('what none of the subscriptions of a consumer brought is run as the consumer says, in a thread too', (t) => {
+  class Brief extends MqttConsumer {
+    static override readonly options = { timeoutMs: 7, retry: { attempts: 9 } }
+  }
+  const receiver = asHostable(Brief, 'Brief').receiver({
+    id: 'brief',
+    mount: '',
+    scope: masterScope,
+    log: silentLog,
+    clock: new FakeClock(),
+  })
+  const plan = new TablePlans(routeTable(receiver)).of(memoryArrival('a', Buffer.alloc(0), {}))
+  t.like(plan, { routes: [], timeoutMs: 7 })
+  t.is(plan.failurePolicy(undefined, 1).retry.attempts, 9)
+  receiver.release()
 })
 
 test.serial('more time, and that nobody waits any more, cross', async (t) => {

@@ -6,6 +6,9 @@ class Hopeless extends Error {}
 export const app: Application = mqttasgi({ retry: { attempts: 2, minDelayMs: 1, never: [Hopeless] } })
 app.onConnect((client) => client.publish('said', `connected as ${client.constructor.name}`))
 app.onDisconnect(({ type }) => void type)
+app.onUnmatched((ctx) => {
+  throw ctx.topic === 'nobody/final' ? new Hopeless('no use') : new Error('nobody wants it')
+})
 app.topic('echo/+what', { order: 'key', key: 'what', timeoutMs: 1_000, share: 'group' }, async (ctx) => {
   await ctx.publish(`echoed/${ctx.params.what}`, ctx.payload)
 })
