@@ -145,7 +145,7 @@ export function mqttasgi(options: DeliveryOptions = {}): Application {
 /** The application behind what a user exports or hands over: an application, or a router. */
 export function asApplication(value: unknown, what: string): ApplicationNode {
   if (value instanceof ApplicationNode) return value
-  if (value instanceof RouterNode) return new ApplicationNode('', {}).use(value)
+  if (value instanceof RouterNode) return new ApplicationNode('', value.options).use(value)
   throw new MqttasgiError(
     'ERR_APPLICATION_INVALID',
     `${what} is expected to be made by mqttasgi() or Router(), and is ${value === null ? 'null' : `a value of type ${typeof value}`}. If it looks right, two copies of mqttasgi may be in use: installed twice, or loaded once by import and once by require (then npm pkg set type=module helps).`,

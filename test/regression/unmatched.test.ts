@@ -1,6 +1,6 @@
 // Messages that no route matches fail, take too long and are kept as all others are: by what their application says.
 import { Deferred } from '../../lib/core/deferred.ts'
-import { Drop, mqttasgi, Reject, Retry, type Application } from '../../lib/index.ts'
+import { Drop, mqttasgi, Reject, Retry, Router, type Application } from '../../lib/index.ts'
 import type { Served } from '../integration/serving.ts'
 import { Tally } from '../integration/tally.ts'
 import { finding, settled, type StrictScene } from './strict-scene.ts'
@@ -103,6 +103,15 @@ finding('middleware that does not end is given up, and leaves its places to othe
   t.like(server.counters, { deadLettered: 4 })
   t.is(errors.keys[0], 'The chain for "mw/0" has not ended within 50 ms (timeoutMs of the application).')
   never.resolve()
+})
+
+finding('where a router is run by itself its options are those of the application', async (t, on) => {
+  const router = Router({ retry: { attempts: 2, minDelayMs: 1 } })
+  router.use(() => Promise.reject(new Error('no')))
+  const server = await listening(on, router)
+  on.broker.publish('mw/1', 'x')
+  await settled(on.broker, 1)
+  t.like(server.counters, { retried: 1, deadLettered: 1 })
 })
 
 finding('at a worker its own application says', async (t, on) => {
