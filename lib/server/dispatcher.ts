@@ -113,9 +113,9 @@ export class Dispatcher {
     return this.#runner.lastRoutes
   }
 
-  /** When the oldest message that was begun and has not ended was begun. */
-  get oldestSince(): number | undefined {
-    return this.#runner.oldestSince
+  /** How long the oldest message has been in hand, of those that are for more than twice as long as they may; 0 for none. */
+  get overdueMs(): number {
+    return this.#runner.overdueMs
   }
 
   /** Messages that are in hand: handed out, or waiting for their turn. */

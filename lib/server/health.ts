@@ -11,8 +11,8 @@ export interface HealthFacts {
   readonly outboxFault: Error | undefined
   /** Why it can not be kept which messages of QoS 2 were done with. */
   readonly exchangeFault: Error | undefined
-  /** Milliseconds since the oldest message in hand was begun; undefined when there is none. */
-  readonly oldestMs: number | undefined
+  /** Of the messages in hand for more than twice as long as they may be, how long the oldest is; 0 when there is none. */
+  readonly overdueMs: number
   /** What others than the server itself have to say against it. */
   readonly faults?: readonly string[] | undefined
 }
@@ -22,9 +22,6 @@ export interface Health {
   readonly ready: boolean
   readonly reasons: readonly string[]
 }
-
-/** A message in hand for longer than this holds up all acknowledgements behind it: twice the default of `holdMs`. */
-const LONG_MS = 120_000
 
 const states: Readonly<Record<HealthFacts['state'], string | undefined>> = {
   idle: 'The server has not been started.',
@@ -40,8 +37,8 @@ export function healthOf({
   exchangeFault,
   faults = [],
   isSubscribed,
-  oldestMs,
   outboxFault,
+  overdueMs,
   state,
 }: HealthFacts): Health {
   const reasons: string[] = []
@@ -58,8 +55,11 @@ export function healthOf({
     )
   if (exchangeFault !== undefined)
     reasons.push(`No message of QoS 2 can be acknowledged: ${exchangeFault.message}`)
-  if (oldestMs !== undefined && oldestMs > LONG_MS)
-    reasons.push(`A message has been in hand for ${Math.round(oldestMs / 1_000)} s.`)
+  // It holds up all acknowledgements behind it.
+  if (overdueMs > 0)
+    reasons.push(
+      `A message has been in hand for ${Math.round(overdueMs / 100) / 10} s, more than twice as long as it may be.`,
+    )
   reasons.push(...faults)
   return { ready: reasons.length === 0, reasons }
 }

@@ -105,6 +105,9 @@ export function slotOf(receiver: Receiver): Slot {
  */
 export type Stage = 'waiting' | 'running' | 'expired' | 'burying' | 'over'
 
+/** For what may be held without a limit: the default of `holdMs`. */
+const NO_HOLD_MS = 60_000
+
 /** One attempt at one delivery at one receiver. It is also what the receiver sees of its run. */
 export class Job implements Attempt, Member {
   readonly delivery: Delivery
@@ -169,6 +172,13 @@ export class Job implements Attempt, Member {
       if (this.#aborted !== undefined) this.#controller.abort(this.#aborted)
     }
     return this.#controller.signal
+  }
+
+  /** How long it is in hand, when that is more than twice as long as it may be; else 0. */
+  overdueMs(now: number): number {
+    const mayMs = this.holdUntil > 0 ? this.holdUntil - this.heldSince : NO_HOLD_MS
+    const heldMs = now - this.heldSince
+    return heldMs > 2 * mayMs ? heldMs : 0
   }
 
   abort(reason: MqttasgiError): void {

@@ -62,11 +62,12 @@ export class Runner {
     return this.#last?.routes ?? []
   }
 
-  /** The earliest time at which a message that is not over was begun. */
-  get oldestSince(): number | undefined {
-    let oldest: number | undefined
-    for (const { heldSince } of this.#open) oldest = Math.min(oldest ?? heldSince, heldSince)
-    return oldest
+  /** How long the oldest message has been in hand, of those that are for more than twice as long as they may; 0 for none. */
+  get overdueMs(): number {
+    const now = this.#parts.clock.now()
+    let longest = 0
+    for (const job of this.#open) longest = Math.max(longest, job.overdueMs(now))
+    return longest
   }
 
   /** Runs a delivery at one receiver: now, or when its lane is free. */

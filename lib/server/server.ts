@@ -114,20 +114,19 @@ export class Server implements Client, ReceiverHost {
 
   /**
    * Whether this server does what it is there for, and if not, why: told from its connection, its
-   * subscriptions, its dead letters and its oldest message, at the moment it is asked.
+   * subscriptions, its dead letters and how long messages are in hand, at the moment it is asked.
    *
    * @example
    * const { ready, reasons } = server.health
    */
   get health(): Health {
-    const oldest = this.#dispatcher.oldestSince
     return healthOf({
       state: this.#state,
       isSubscribed: this.#subscriber.isSubscribed,
       deadLetterFault: this.#deadLetters?.fault,
       outboxFault: this.#outbox.storeFault,
       exchangeFault: this.#parts.transport.fault,
-      oldestMs: oldest === undefined ? undefined : this.#clock.now() - oldest,
+      overdueMs: this.#dispatcher.overdueMs,
       faults: this.#parts.faults?.(),
     })
   }
