@@ -227,13 +227,13 @@ export class Runner {
 
   #release(delivery: Delivery, slot: Slot): void {
     const job = new Job(delivery, slot, VACANT)
-    job.heldSince = Math.floor(this.#parts.clock.now())
     this.#leaveBehind(job, detached(slot.receiver.id))
   }
 
   #leaveBehind(job: Job, error: MqttasgiError): void {
     const { delivery, plan } = job
     const route = plan.routes[0]
+    job.heldSince ||= Math.floor(this.#parts.clock.now())
     this.#open.add(job)
     const burial: Burial = { cause: 'failed', error, route, reasonCode: 0 }
     this.#follow(job, burialOrFailure(burial, plan.failurePolicy(route, delivery.arrival.qos)))

@@ -322,6 +322,10 @@ test('what has no end at the limit is told to give up, and kept as a dead letter
       ['behind', 'failed', 'ERR_RECEIVER_DETACHED', 'guest'],
     ],
   )
+  t.deepEqual(
+    kept.map(({ arrivedAt, deadAt }) => deadAt - arrivedAt),
+    [500, 0],
+  )
   t.deepEqual(host.seen, ['later'])
   t.deepEqual(transport.acknowledged, [1, 2, 3, 4])
   t.deepEqual(guest.news, ['connected', 'disconnected killed'])
