@@ -299,6 +299,7 @@ test('what has no end at the limit is told to give up, and kept as a dead letter
   const { clock, host, server, transport } = await started(t, { deadLetters })
   const guest = new Guest('guest', ['b/+'], { holds: true, plan: { failurePolicy: failing } })
   await server.attach(guest)
+  clock.advance(100)
   transport.deliver('b/1', 'one')
   transport.deliver('b/1', 'behind')
   transport.deliver('b/2', 'heeds')
