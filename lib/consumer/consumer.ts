@@ -130,8 +130,9 @@ export class MqttConsumer<Params extends object = ScopeParams> {
   }
 
   /**
-   * Subscribes to a pattern under the mount; its names are in the params of the messages. Rejects with
-   * `ERR_SUBSCRIBE_REFUSED` when the broker does not grant it, with `ERR_PATTERN_INVALID`, `ERR_ROUTE_OPTION`.
+   * Subscribes to a pattern under the mount; its names are in the params of the messages. Patterns that are one filter
+   * to the broker have the best QoS of them there. Rejects with `ERR_SUBSCRIBE_REFUSED` when the broker does not grant
+   * it, with `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_PATTERN_INVALID`, `ERR_ROUTE_OPTION`.
    */
   async subscribe(pattern: string, options?: SubscribeOptions): Promise<SubscribeResult> {
     return sessionOf(this).subscriptions.subscribe(pattern, options)

@@ -1,4 +1,4 @@
-// What one consumer has subscribed to, and what the broker has granted of it.
+// What one consumer has subscribed to, and what the broker has granted of it. Several patterns may be one filter on the wire.
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
@@ -6,7 +6,7 @@ import { mountedFilter } from '../core/mounted-client.ts'
 import { joinPatterns, pattern } from '../core/pattern.ts'
 import type { Client } from '../core/receiver.ts'
 import { topicTree, type TopicIndex } from '../core/topic-tree.ts'
-import { resolveRouteOptions } from '../core/route.ts'
+import { resolveRouteOptions, type ResolvedRouteOptions } from '../core/route.ts'
 
 /** One pattern that is subscribed to: under the mount, with its names, without its share group. */
 export interface Subscribed {
@@ -15,9 +15,13 @@ export interface Subscribed {
 }
 
 interface Held extends Subscribed {
+  /** As it was asked for. */
+  readonly text: string
   /** As the broker is told it. */
   readonly filter: string
   readonly options: SubscribeOptions
+  /** The same with every default in place. */
+  readonly terms: ResolvedRouteOptions
   /** Undefined as long as nothing is granted. */
   qos: QoS | undefined
   /** In which connection it was asked for last. */
@@ -68,10 +72,12 @@ export class HeldSubscriptions {
   async subscribe(text: string, options: SubscribeOptions = {}): Promise<SubscribeResult> {
     const wanted = this.#wanted(text, options)
     const before = this.#held.get(text)
+    this.#refuseContradiction(wanted)
     // Messages may come before the answer does.
     this.#set(text, { ...wanted, qos: before?.qos })
     try {
-      const { qos } = await this.#parts.client().subscribe(wanted.filter, options)
+      const granted = await this.#ask(wanted)
+      const qos = Math.min(granted.qos, wanted.terms.qos) as QoS
       this.#grant(text, wanted.filter, qos)
       return { filter: text, qos }
     } catch (error) {
@@ -84,7 +90,9 @@ export class HeldSubscriptions {
   async unsubscribe(text: string): Promise<void> {
     const filter = mountedFilter(this.#parts.mount, text)
     this.#delete(text)
-    await this.#parts.client().unsubscribe(filter)
+    const [left] = this.#named(filter)
+    if (left === undefined) await this.#parts.client().unsubscribe(filter)
+    else await this.#ask(left)
   }
 
   /** A new connection: what is not asked for again is `confirm()`ed. */
@@ -109,15 +117,38 @@ export class HeldSubscriptions {
     }
   }
 
+  // To the server there is one of each filter: what is asked for last takes the place of what was before.
+  #ask({ filter, options }: Held): Promise<SubscribeResult> {
+    const qos = Math.max(...this.#named(filter).map(({ terms }) => terms.qos)) as QoS
+    return this.#parts.client().subscribe(filter, { ...options, qos })
+  }
+
+  /** All that are this filter on the wire. */
+  #named(filter: string): readonly Held[] {
+    return [...this.#held.values()].filter((held) => held.filter === filter)
+  }
+
+  #refuseContradiction({ filter, terms, text }: Held): void {
+    const other = this.#named(filter).find(
+      (held) => held.text !== text && optionsOf(held.terms) !== optionsOf(terms),
+    )
+    if (other === undefined) return
+    throw new MqttasgiError(
+      'ERR_SUBSCRIBE_OPTIONS_DIFFER',
+      `"${other.text}" and "${text}" both subscribe to "${filter}", but one with ${optionsOf(other.terms)} and the other with ${optionsOf(terms)}. The broker keeps one subscription per filter: give both the same options.`,
+    )
+  }
+
   #wanted(text: string, options: SubscribeOptions): Held {
     const whole = joinPatterns(this.#parts.mount, text)
     const { filter, share, text: written } = pattern<string>(whole)
-    resolveRouteOptions(text, options, share)
     return {
+      text,
       filter: share === undefined ? filter : `$share/${share}/${filter}`,
       share,
       pattern: share === undefined ? written : written.slice(`$share/${share}/`.length),
       options,
+      terms: resolveRouteOptions(text, options, share),
       qos: undefined,
       asked: this.#connection,
     }
@@ -147,6 +178,10 @@ export class HeldSubscriptions {
     this.#tree = undefined
     this.#parts.changed()
   }
+}
+
+function optionsOf({ noLocal, retainAsPublished, retainHandling }: ResolvedRouteOptions): string {
+  return `noLocal ${noLocal}, retainHandling ${retainHandling}, retainAsPublished ${retainAsPublished}`
 }
 
 function isRefused(error: unknown): boolean {
