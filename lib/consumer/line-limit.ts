@@ -3,6 +3,7 @@ import type { Clock } from '../core/clock.ts'
 import { Deferred } from '../core/deferred.ts'
 import { resolveDelivery, type DeliveryOptions } from '../core/delivery-options.ts'
 import { MqttasgiError } from '../core/errors.ts'
+import { isThenable } from '../core/thenable.ts'
 
 /** What it works with. */
 export interface LineLimitParts {
@@ -25,9 +26,9 @@ export class LineLimit {
   }
 
   /** Runs it; rejects with `ERR_HANDLER_TIMEOUT` when it takes longer, and nobody hears of its end then. */
-  run<T>(what: string, work: () => T | Promise<T>): T | Promise<T> {
+  run<T>(what: string, work: () => T | PromiseLike<T>): T | Promise<T> {
     const result = work()
-    return result instanceof Promise ? this.#within(what, result) : result
+    return isThenable<T>(result) ? this.#within(what, result) : result
   }
 
   /** There is a connection: what runs has its whole time from now on. */
@@ -42,7 +43,7 @@ export class LineLimit {
     this.#watch()
   }
 
-  async #within<T>(what: string, work: Promise<T>): Promise<T> {
+  async #within<T>(what: string, work: PromiseLike<T>): Promise<T> {
     const passed = new Deferred<never>()
     this.#running = { what, passed }
     this.#watch()

@@ -1,6 +1,7 @@
 // The chain: runs a list of steps, each wrapped around the ones behind it, once each.
 import { MqttasgiError, toError } from './errors.ts'
 import { HandedOut, unseen } from './handed-out.ts'
+import { isThenable } from './thenable.ts'
 
 /**
  * Goes on to the next matching layer. The promise settles when everything behind has.
@@ -125,7 +126,7 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
     const result = step.handler(ctx, next)
     if (result instanceof Promise || result instanceof HandedOut) return result as Promise<void>
     // A synchronous step that calls next() and returns nothing can not have awaited it: it ends with it.
-    return isThenable(result) ? Promise.resolve(result) : below
+    return isThenable<void>(result) ? Promise.resolve(result) : below
   } catch (error) {
     return Promise.reject(toError(error))
   }
@@ -159,10 +160,6 @@ function settledOf(ctx: ChainPosition): () => void {
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {
   if (ctx.failure === undefined || ctx.failure.error !== error) ctx.failure = { error, at }
-}
-
-function isThenable(value: unknown): value is PromiseLike<void> {
-  return typeof value === 'object' && value !== null && 'then' in value && typeof value.then === 'function'
 }
 
 function calledTwice(): MqttasgiError {

@@ -3,6 +3,7 @@ import test from 'ava'
 import { InMemoryChannelLayer } from '../../lib/channels/memory.ts'
 import { MqttConsumer } from '../../lib/consumer/consumer.ts'
 import type { DeliveryOptions } from '../../lib/core/delivery-options.ts'
+import { Deferred } from '../../lib/core/deferred.ts'
 import type { HostedReceiver } from '../../lib/core/hosted.ts'
 import type { DisconnectReason } from '../../lib/core/receiver.ts'
 import { hosted } from '../helpers/consumer-server.ts'
@@ -135,6 +136,50 @@ test('what stands behind a handler that does not end comes back when the first o
   t.like(await receiver.ended, { code: 'ERR_HANDLER_TIMEOUT' })
   t.like(await outcomes[0], { type: 'failed' })
   t.like(await outcomes[1], { type: 'notTaken' })
+  receiver.release()
+})
+
+test('a query that runs when it is waited for holds up the rest, runs once, and has the same time', async (t) => {
+  const clock = new FakeClock()
+  const layer = new InMemoryChannelLayer()
+  const gate = new Deferred()
+  let answer = gate.promise
+  let queries = 0
+  let messages = 0
+  class Lazy extends MqttConsumer {
+    static override readonly options: DeliveryOptions = { timeoutMs: 200 }
+    static override readonly channelHandlers = { query: 'query' }
+    override async connect(): Promise<void> {
+      await this.groupAdd('g')
+    }
+    override receive(): void {
+      messages++
+    }
+    // As builders of queries are: no promise, and nothing happens before somebody waits.
+    query(): PromiseLike<void> {
+      const then: Promise<void>['then'] = (done, failed) => {
+        queries++
+        return answer.then(done, failed)
+      }
+      // oxlint-disable-next-line unicorn/no-thenable -- that is what such a query is
+      return { then }
+    }
+  }
+  const receiver = hosted(Lazy, { clock, channels: layer })
+  await receiver.connected(recordingClient(), session)
+  await layer.groupSend('g', { type: 'query' })
+  await turns()
+  const waits = hand(receiver, 'a')
+  t.is(messages, 0)
+  gate.resolve()
+  await waits
+  t.is(messages, 1)
+  t.is(queries, 1)
+  answer = endless()
+  await layer.groupSend('g', { type: 'query' })
+  await turns()
+  clock.advance(200)
+  t.like(await receiver.ended, { code: 'ERR_HANDLER_TIMEOUT' })
   receiver.release()
 })
 
