@@ -176,10 +176,21 @@ function checkFields(event: unknown): void {
   }
   const field = fieldOf[type as OutgoingEvent['type']]
   const body: unknown = Reflect.get(event as object, field)
-  if (typeof body === 'object' && body !== null) return
+  if (typeof body !== 'object' || body === null) {
+    throw new MqttasgiError(
+      'ERR_EVENT_INVALID',
+      `An event of the type ${type} has an object "${field}", and this one has none.`,
+    )
+  }
+  if (field === 'command') checkId(type, Reflect.get(body, 'app_id'))
+}
+
+// A number becomes the text that ids are; of anything else that text would be the name of a worker that nobody meant.
+function checkId(type: string, id: unknown): void {
+  if (typeof id === 'string' || Number.isFinite(id)) return
   throw new MqttasgiError(
     'ERR_EVENT_INVALID',
-    `An event of the type ${type} has an object "${field}", and this one has none.`,
+    `An event of the type ${type} has a text or a number "app_id" in its "command", and this one has ${id === null ? 'null' : `a value of type ${typeof id}`}.`,
   )
 }
 

@@ -168,8 +168,13 @@ function tooLong(where: string, name: string, value: number, holdMs: number): Mq
   return routeOption(where, `${name} is ${value}, and holdMs ${holdMs}: expected less. Raise holdMs too.`)
 }
 
-/** Checks names and values against rules; unknown names are refused. Throws `ERR_ROUTE_OPTION`. */
+/** Checks names and values against rules; unknown names, and what is no object, are refused. Throws `ERR_ROUTE_OPTION`. */
 export function checkByRules(where: string, options: object, rules: Readonly<Record<string, Rule>>): void {
+  const given: unknown = options
+  if (typeof given !== 'object' || given === null) {
+    const what = given === null ? 'null' : `a value of type ${typeof given}`
+    throw routeOption(where, `expected an object with options, got ${what}.`)
+  }
   for (const [name, value] of Object.entries(options)) {
     const rule = Object.hasOwn(rules, name) ? rules[name] : undefined
     if (rule === undefined) {

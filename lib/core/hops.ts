@@ -1,6 +1,7 @@
 // How many publications lie between a message and the first one it follows from, so that a loop ends.
 import { MqttasgiError } from './errors.ts'
 import type { PublishOptions, PublishProperties } from './message.ts'
+import { isObject } from './publish-options.ts'
 
 /** The user property that carries the number. */
 export const HOPS = 'mqttasgi-hops'
@@ -15,7 +16,10 @@ export function hopsOf(properties: Pick<PublishProperties, 'userProperties'> = {
 
 /** `options` of a publication that a message with so many hops has led to. */
 export function oneHopOn(hops: number, options: PublishOptions = {}): PublishOptions {
+  // What is none is refused as it was given.
+  if (!isObject(options)) return options
   const { properties } = options
+  if (properties !== undefined && !isObject(properties)) return options
   const userProperties = { ...properties?.userProperties, [HOPS]: String(hops + 1) }
   return { ...options, properties: { ...properties, userProperties } }
 }

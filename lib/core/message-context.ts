@@ -19,6 +19,7 @@ import type {
 } from './message.ts'
 import { outcomeOf } from './outcomes.ts'
 import { encodePayload } from './payload.ts'
+import { checkPublishOptions } from './publish-options.ts'
 import type { Attempt, Client, Outcome, RunningChain } from './receiver.ts'
 import { MAX_REPLY_BYTES, replyRefused, replyTopicOf } from './reply.ts'
 import type { Scope } from './scope.ts'
@@ -201,6 +202,7 @@ export class MessageContext extends ChainPosition implements Context, RunningCha
     if (bytes.length > MAX_REPLY_BYTES) {
       throw replyRefused(this.#message, `it has ${bytes.length} bytes, ${MAX_REPLY_BYTES} are allowed`)
     }
+    checkPublishOptions(topic, options)
     if (this.#replied)
       throw replyRefused(this.#message, 'there was one already, and a request has one answer')
     this.#replied = true

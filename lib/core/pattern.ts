@@ -74,6 +74,8 @@ export function pattern(text: string): CompiledPattern {
  * is an empty level, and `$share/group/` stays in front. The result is not checked: `pattern()` does that.
  */
 export function joinPatterns(prefix: string, text: string): string {
+  // So that pattern() is given what is no text as it came, and not as the text it would become.
+  if (typeof text !== 'string') return text
   if (prefix === '' || text === '') return prefix + text
   if (!text.startsWith('$share/')) return `${prefix}/${text}`
   // What has no group is left alone: it must be refused as it was written, not become a literal level.

@@ -18,10 +18,15 @@ const propertyNames: Record<keyof PublishProperties, true> = {
   userProperties: true,
 }
 
-/** Throws `ERR_PUBLISH_INVALID` for a name that is none. Values are checked where they are written. */
+/** Throws `ERR_PUBLISH_INVALID` for what is no object, and for a name that is none. Values are checked where they are written. */
 export function checkPublishOptions(topic: string, options: PublishOptions): void {
+  assertObject(topic, 'options', options)
   refuseUnknown(topic, 'option', options, optionNames)
-  if (options.properties !== undefined) refuseUnknown(topic, 'property', options.properties, propertyNames)
+  const { properties } = options
+  if (properties !== undefined) {
+    assertObject(topic, 'properties', properties)
+    refuseUnknown(topic, 'property', properties, propertyNames)
+  }
   const retain: unknown = options.retain ?? false
   if (typeof retain !== 'boolean') {
     const message = `"${topic}" was not published: retain must be true or false, not ${String(retain)}.`
@@ -30,6 +35,17 @@ export function checkPublishOptions(topic: string, options: PublishOptions): voi
   const until: unknown = options.until ?? 'answered'
   if (until === 'answered' || until === 'stored') return
   const message = `"${topic}" was not published: until must be answered or stored, not ${String(until)}.`
+  throw new MqttasgiError('ERR_PUBLISH_INVALID', message, { topic })
+}
+
+/** As a program without types may have got it wrong. */
+export function isObject(value: unknown): boolean {
+  return typeof value === 'object' && value !== null
+}
+
+function assertObject(topic: string, what: string, value: unknown): void {
+  if (isObject(value)) return
+  const message = `"${topic}" was not published: the ${what} must be an object, not ${String(value)}.`
   throw new MqttasgiError('ERR_PUBLISH_INVALID', message, { topic })
 }
 

@@ -1,6 +1,7 @@
 // A client and a workforce that note what is asked of them, and then do it.
 import type { Payload, PublishOptions, SubscribeOptions } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
+import { checkPublishOptions } from '../core/publish-options.ts'
 import type { Client } from '../core/receiver.ts'
 import type { KillOptions, WorkerApplication, WorkerOptions, Workforce } from '../core/workforce.ts'
 import type { CommunicatorOutput } from './outputs.ts'
@@ -10,6 +11,7 @@ type Note = (output: CommunicatorOutput) => void
 export function recordedClient(client: Client, note: Note): Client {
   return {
     publish: async (topic: string, payload: Payload, options: PublishOptions = {}) => {
+      checkPublishOptions(topic, options)
       const { properties, qos = 1, retain = false } = options
       const bytes = encodePayload(payload, topic)
       const given = properties === undefined ? {} : { properties }

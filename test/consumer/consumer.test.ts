@@ -457,6 +457,27 @@ test('a farewell that does not end is waited for only so long', async (t) => {
   t.is(clock.timers, 0)
 })
 
+test('options of a publication that are none are refused, by a handler and with hops too', async (t) => {
+  const errors: unknown[] = []
+  const note = (error: unknown): unknown => errors.push(error)
+  class Careless extends MqttConsumer {
+    override async receive(message: ConsumerMessage): Promise<void> {
+      for (const options of [null, 5] as never[]) {
+        await this.publish('out', 'x', options).catch(note)
+        await message.publish('out', 'x', options).catch(note)
+        await message.reply('x', options).catch(note)
+      }
+    }
+  }
+  const rules = { replyTopics: undefined, countHops: true }
+  const { transport } = await startConsumerServer(t, Careless, { rules })
+  transport.deliver('in', 'x', { properties: { responseTopic: 'answers' } })
+  await turns()
+  t.is(errors.length, 6)
+  for (const error of errors) t.like(error, { code: 'ERR_PUBLISH_INVALID' })
+  t.deepEqual(transport.published, [])
+})
+
 test('of a pattern that is not subscribed to any more nothing is kept', async (t) => {
   let made: MqttConsumer | undefined
   class Asking extends MqttConsumer {

@@ -1,7 +1,7 @@
 // Patterns of one consumer that are one filter on the wire: each keeps what it was given, whatever becomes of the others.
 import test, { type ExecutionContext } from 'ava'
 import { MqttConsumer, type ConsumerMessage } from '../../lib/consumer/consumer.ts'
-import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
+import type { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { startConsumerServer } from '../helpers/consumer-server.ts'
 import { turns } from '../helpers/memory-server.ts'
 
@@ -94,3 +94,22 @@ test('two names of one filter with other options are refused, as routes are', as
   await consumer.subscribe('b/+x')
   t.false(transport.subscriptions.get('b/+')?.noLocal, 'one name may have others than before')
 })
+
+for (const mount of ['', 'm/+n']) {
+  test(`what is no pattern or no options is refused with what came, under "${mount}"`, async (t) => {
+    const { consumer, told } = await staged(t, mount)
+    for (const pattern of [undefined, null, 5, {}] as never[]) {
+      const expected = {
+        code: 'ERR_PATTERN_INVALID',
+        message: /must be a string, not (undefined|null|number|object)/,
+      }
+      await t.throwsAsync(consumer.subscribe(pattern), expected)
+      await t.throwsAsync(consumer.unsubscribe(pattern), expected)
+    }
+    for (const options of [null, 5, 'qos'] as never[]) {
+      await t.throwsAsync(consumer.subscribe('a', options), { code: 'ERR_ROUTE_OPTION' })
+    }
+    t.deepEqual(told(), [])
+    t.is(consumer.subscriptions.size, 0)
+  })
+}

@@ -107,6 +107,14 @@ test('a refused subscribe rejects, and so does what is no event', async (t) => {
       { type: '__proto__' },
       null,
       { type: 'mqttasgi.worker.kill', command: { app_id: 1 } },
+      { type: 'mqtt.sub', mqtt: {} },
+      { type: 'mqtt.sub', mqtt: { topic: 5 } },
+      { type: 'mqtt.usub', mqtt: {} },
+      { type: 'mqtt.pub', mqtt: {} },
+      { type: 'mqtt.pub', mqtt: { topic: 'a', properties: null } },
+      { type: 'mqttasgi.worker.spawn', command: { consumer_path: asking } },
+      { type: 'mqttasgi.worker.spawn', command: { app_id: Number.NaN, consumer_path: asking } },
+      { type: 'mqttasgi.worker.kill', command: {} },
     ]) {
       await send(event as never).catch((error: unknown) => codes.push((error as MqttasgiError).code))
     }
@@ -125,7 +133,17 @@ test('a refused subscribe rejects, and so does what is no event', async (t) => {
     'ERR_EVENT_INVALID',
     'ERR_EVENT_INVALID',
     'ERR_NOT_ATTACHED',
+    'ERR_PATTERN_INVALID',
+    'ERR_PATTERN_INVALID',
+    'ERR_PATTERN_INVALID',
+    'ERR_TOPIC_INVALID',
+    'ERR_PUBLISH_INVALID',
+    'ERR_EVENT_INVALID',
+    'ERR_EVENT_INVALID',
+    'ERR_EVENT_INVALID',
   ])
+  t.deepEqual([...transport.subscriptions.keys()], ['good'])
+  t.deepEqual(transport.published, [])
 })
 
 test('receive() after the end and twice at once rejects', async (t) => {

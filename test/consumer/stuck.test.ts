@@ -157,9 +157,9 @@ test('a query that runs when it is waited for holds up the rest, runs once, and 
     }
     // As builders of queries are: no promise, and nothing happens before somebody waits.
     query(): PromiseLike<void> {
-      const then: Promise<void>['then'] = (done, failed) => {
+      const then: Promise<void>['then'] = (...reactions) => {
         queries++
-        return answer.then(done, failed)
+        return answer.then(...reactions)
       }
       // oxlint-disable-next-line unicorn/no-thenable -- that is what such a query is
       return { then }

@@ -30,6 +30,14 @@ test('a publication carries one hop more, beside all else it was given', (t) => 
   })
 })
 
+test('what are no options stay what they are, to be refused', (t) => {
+  for (const wrong of [null, 5] as never[]) {
+    t.is(oneHopOn(0, wrong), wrong)
+    const options = { properties: wrong }
+    t.is(oneHopOn(0, options), options)
+  }
+})
+
 test('a publication that has come further than the limit is refused with how far', (t) => {
   t.is(loopError('a', {}, 8), undefined)
   t.is(loopError('a', { properties: {} }, 8), undefined)

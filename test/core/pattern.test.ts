@@ -218,6 +218,11 @@ test('a share prefix stays in front of the joined pattern', (t) => {
   // What is no share prefix is refused as it was written, not taken for a literal level.
   t.throws(() => pattern(joinPatterns('a', '$share/g')), { code: 'ERR_PATTERN_INVALID' })
   t.throws(() => pattern(joinPatterns('a', '$share/+g/b')), { code: 'ERR_PATTERN_INVALID' })
+  for (const prefix of ['', 'a']) {
+    for (const text of [undefined, null, 5] as never[]) {
+      t.throws(() => pattern(joinPatterns(prefix, text)), { code: 'ERR_PATTERN_INVALID' })
+    }
+  }
 })
 
 test('10,000 random patterns match, extract and fill as two other opinions say', (t) => {

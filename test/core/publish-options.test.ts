@@ -19,6 +19,16 @@ test('a name that is no option or property is refused, with those there are', (t
   t.regex(refused({ properties: { userProps: {} } }) ?? '', /"userProps" is no property.*userProperties/)
 })
 
+test('what is no object is refused with what came', (t) => {
+  for (const wrong of [null, 5, 'qos'] as never[]) {
+    t.regex(
+      refused(wrong) ?? '',
+      /^ERR_PUBLISH_INVALID "a" was not published: the options must be an object, not (null|5|qos)/,
+    )
+    t.regex(refused({ properties: wrong }) ?? '', /the properties must be an object, not/)
+  }
+})
+
 test('all that there is passes', (t) => {
   const properties = {
     payloadFormatIndicator: true,

@@ -58,6 +58,11 @@ test('an unknown option is refused with those there are', (t) => {
   refused(t, { toString: 1 }, /"toString" is not/)
 })
 
+test('options that are no object are refused with what came', (t) => {
+  refused(t, null as never, /expected an object with options, got null/)
+  refused(t, 5 as never, /expected an object with options, got a value of type number/)
+})
+
 const wrong: readonly (readonly [option: string, values: readonly unknown[], expected: RegExp])[] = [
   ['qos', [3, -1, '1', null, 0.5], /0, 1 or 2/],
   ['retainHandling', [3, true], /0, 1 or 2/],
