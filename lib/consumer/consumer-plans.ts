@@ -1,7 +1,7 @@
-// Which handlers of a consumer a message goes to: its routes, or where none matches its `receive`.
+// Which handlers of a consumer a message goes to: its routes, and behind them, or where none matches, its `receive`.
 import { ApplicationNode } from '../core/application.ts'
 import type { ApplicationReceiver } from '../core/application-receiver.ts'
-import { PlanFamily, type ChainPlan } from '../core/chain-plan.ts'
+import { followedBy, PlanFamily, type ChainPlan } from '../core/chain-plan.ts'
 import type { Next } from '../core/compose.ts'
 import type { Context, Handler } from '../core/context.ts'
 import { resolveDelivery, type DeliveryOptions } from '../core/delivery-options.ts'
@@ -20,7 +20,7 @@ export interface ConsumerPlansParts {
   readonly identity: ReceiverIdentity
   readonly options: DeliveryOptions
   readonly routes: Mountable<never> | undefined
-  /** What a message goes to that no route matches. */
+  /** What a message goes to that no route matches, or that the last of them lets through. */
   readonly receive: Handler
   /** The subscribed pattern through which a topic comes. */
   readonly patternOf: (topic: string) => string | undefined
@@ -34,8 +34,8 @@ export class ConsumerPlans {
   readonly #mount: string
   // A pattern that is registered again goes to its newest handler.
   readonly #handlers = new Map<string, Handler>()
-  // By the subscribed pattern, and for each by the middleware around it.
-  readonly #rest = new Map<string, WeakMap<ChainPlan, ChainPlan>>()
+  readonly #rest = new PlansByPattern()
+  readonly #routed = new PlansByPattern()
   readonly #inLine = new WeakMap<ChainPlan, ChainPlan>()
 
   constructor(parts: ConsumerPlansParts) {
@@ -61,18 +61,19 @@ export class ConsumerPlans {
   }
 
   plan(message: Message): ChainPlan {
-    const routed = this.application.plan(message)
-    return this.#lined(routed.routes.length > 0 ? routed : this.#restOf(message))
+    const matched = this.application.plan(message)
+    return this.#lined(matched.routes.length > 0 ? this.#routedOf(matched, message) : this.#restOf(message))
   }
 
   /** How many patterns of subscriptions plans are kept for. */
   get kept(): number {
-    return this.#rest.size
+    return this.#rest.size + this.#routed.size
   }
 
   /** No message comes through this pattern any more. */
   forget(text: string): void {
     this.#rest.delete(text)
+    this.#routed.delete(text)
   }
 
   /** All routes, and those that the subscriptions are. */
@@ -117,15 +118,21 @@ export class ConsumerPlans {
     return { ...route, delivery: { ...delivery, order: 'strict' } }
   }
 
+  // What a route lets through goes on to what would take the message without it.
+  #routedOf(matched: ChainPlan, { topic }: Message): ChainPlan {
+    const text = this.#patternOf(topic)
+    return this.#routed.of(text, matched, () => followedBy(matched, this.#receiveLayer(text)))
+  }
+
   #restOf({ dup, payload, properties, qos, retain, topic }: Message): ChainPlan {
     // Of a message without a group all middleware is known.
     const around = this.application.plan({ dup, payload, properties, qos, retain, topic })
-    const text = this.#parts.patternOf(topic) ?? this.#mount
-    let known = this.#rest.get(text)
-    if (known === undefined) this.#rest.set(text, (known = new WeakMap<ChainPlan, ChainPlan>()))
-    let plan = known.get(around)
-    if (plan === undefined) known.set(around, (plan = this.#restPlan(around, text)))
-    return plan
+    const text = this.#patternOf(topic)
+    return this.#rest.of(text, around, () => this.#restPlan(around, text))
+  }
+
+  #patternOf(topic: string): string {
+    return this.#parts.patternOf(topic) ?? this.#mount
   }
 
   #restPlan({ layers, routes }: ChainPlan, text: string): ChainPlan {
@@ -133,8 +140,14 @@ export class ConsumerPlans {
     const middleware = (routes.length === 0 ? layers.slice(0, -1) : layers).filter(
       ({ route }) => route === undefined,
     )
+    const { log, scope } = this.#parts.identity
+    const host = { app: this.#node, scope, log, client: unattachedClient }
+    return new PlanFamily([...middleware, this.#receiveLayer(text)], this.#node, host).of(undefined)
+  }
+
+  #receiveLayer(text: string): Layer {
     const whole = pattern<string>(text)
-    const layer = new Layer({
+    return new Layer({
       handler: this.#parts.receive,
       pattern: whole,
       filter: whole.filter,
@@ -142,9 +155,27 @@ export class ConsumerPlans {
       delivery: this.delivery,
       owners: [this.#node],
     })
-    const { log, scope } = this.#parts.identity
-    const host = { app: this.#node, scope, log, client: unattachedClient }
-    return new PlanFamily([...middleware, layer], this.#node, host).of(undefined)
+  }
+}
+
+/** By the subscribed pattern, and for each by the plan that they are made of. */
+class PlansByPattern {
+  readonly #plans = new Map<string, WeakMap<ChainPlan, ChainPlan>>()
+
+  get size(): number {
+    return this.#plans.size
+  }
+
+  of(text: string, source: ChainPlan, make: () => ChainPlan): ChainPlan {
+    let known = this.#plans.get(text)
+    if (known === undefined) this.#plans.set(text, (known = new WeakMap<ChainPlan, ChainPlan>()))
+    let plan = known.get(source)
+    if (plan === undefined) known.set(source, (plan = make()))
+    return plan
+  }
+
+  delete(text: string): void {
+    this.#plans.delete(text)
   }
 }
 

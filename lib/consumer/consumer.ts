@@ -74,7 +74,7 @@ export type ConsumerHandler<C, P extends object> = (this: C, ctx: Context<P>, ne
 export class MqttConsumer<Params extends object = ScopeParams> {
   /** How messages are run: time limits, retries, dead letters. Default: those of routes. */
   static readonly options: DeliveryOptions = {}
-  /** Routes of every instance; what none of them matches goes to `receive()`. */
+  /** Routes of every instance; what none of them matches, or the last one lets through, goes to `receive()`. */
   static readonly routes: Mountable<never> | undefined = undefined
   /** The channel events that are taken; all others are counted and dropped. */
   static readonly channelHandlers: Readonly<Record<string, unknown>> = {}
@@ -88,8 +88,9 @@ export class MqttConsumer<Params extends object = ScopeParams> {
   }
 
   /**
-   * Runs for each message that no route of the consumer matches. What it throws decides what becomes of the message,
-   * as in any handler: another attempt, a dead letter, `Retry`, `Reject`, `Drop`. The consumer goes on.
+   * Runs for each message that no route of the consumer matches, and behind the last one that does, when that calls
+   * `next()`. What it throws decides what becomes of the message, as in any handler: another attempt, a dead letter,
+   * `Retry`, `Reject`, `Drop`. The consumer goes on.
    */
   receive(_message: ConsumerMessage): unknown {
     return undefined
@@ -149,8 +150,8 @@ export class MqttConsumer<Params extends object = ScopeParams> {
   }
 
   /**
-   * Adds a route under the mount; its messages do not go to `receive()`, unless the handler calls `next()` and no
-   * other route is there. A pattern that is registered again, as at a reconnect, has the new handler and keeps its
+   * Adds a route under the mount; its messages go to `receive()` only when the last route that matches calls
+   * `next()`. A pattern that is registered again, as at a reconnect, has the new handler and keeps its
    * first options. Throws `ERR_PATTERN_INVALID`, `ERR_ROUTE_OPTION`, `ERR_MOUNT_INVALID`, `ERR_HANDLER_INVALID`.
    *
    * @example

@@ -67,7 +67,7 @@ export class PlanFamily {
     // Nothing may run without an end, and nothing be acknowledged unhandled, for want of a route to ask.
     const { unmatchedDelivery } = this.#source
     const timed = routes.length === 0 ? [unmatchedDelivery] : deliveries
-    const firstRoute = matched.findIndex((layer) => layer.route !== undefined)
+    const firstRoute = firstRouteOf(matched)
     const layers = firstRoute === -1 ? [...matched, unmatchedLayer(this.#source)] : matched
     return {
       layers,
@@ -95,6 +95,16 @@ export class PlanFamily {
       return textOnly(key(ctx), name)
     }
   }
+}
+
+/** The plan with one more layer behind all others, which changes nothing of how the message is run. */
+export function followedBy(plan: ChainPlan, last: Layer): ChainPlan {
+  const layers = [...plan.layers, last]
+  return { ...plan, layers, ending: endingOf(layers, firstRouteOf(layers)) }
+}
+
+function firstRouteOf(layers: readonly Layer[]): number {
+  return layers.findIndex((layer) => layer.route !== undefined)
 }
 
 function parameterOf(layer: Layer, name: string, topic: string): string {

@@ -11,6 +11,7 @@ import type { DisconnectReason, SessionInfo } from '../../lib/core/receiver.ts'
 import { Router } from '../../lib/core/router.ts'
 import { serve } from '../../lib/index.ts'
 import { systemClock } from '../../lib/system-clock.ts'
+import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -186,6 +187,59 @@ test('routes of the class and of connect come before receive, bound to the consu
   await turns()
   t.deepEqual(seen, ['front 2'])
   t.is(receiver.interests().length, 2)
+})
+
+test('next() of the last route goes on to receive, once, and its failure is that of the chain', async (t) => {
+  const seen: string[] = []
+  class Passing extends MqttConsumer {
+    static override readonly options: DeliveryOptions = { retry: { attempts: 2 } }
+    static override readonly routes = Router().topic('n/#rest', { timeoutMs: 50_000 }, async (_ctx, next) => {
+      seen.push('first')
+      await next()
+    })
+    override async connect(): Promise<void> {
+      this.topic('n/+x', (_ctx, next) => {
+        seen.push('second')
+        return next()
+      })
+      this.topic('kept/+x', () => seen.push('kept'))
+      await this.subscribe('n/+z')
+    }
+    override receive(message: ConsumerMessage): void {
+      seen.push(`receive ${message.topic} ${JSON.stringify(message.params)} ${message.attempt}`)
+      if (message.text() === 'bad') throw new Error('no')
+    }
+  }
+  const { receiver, server, transport } = await startConsumerServer(t, Passing)
+  await turns()
+  transport.deliver('n/1', 'good')
+  transport.deliver('kept/1')
+  transport.deliver('n/1/2', 'good')
+  await turns()
+  t.deepEqual(seen.splice(0), [
+    'first',
+    'second',
+    'receive n/1 {"z":"1"} 1',
+    'kept',
+    'first',
+    'receive n/1/2 {} 1',
+  ])
+  transport.deliver('n/2', 'bad')
+  await turns()
+  t.deepEqual(
+    seen.filter((line) => line.startsWith('receive')),
+    ['receive n/2 {"z":"2"} 1', 'receive n/2 {"z":"2"} 2'],
+  )
+  t.is(server.counters.handled, 3)
+  t.is(server.counters.failed, 1)
+  const message = memoryArrival('n/1/2', Buffer.from(''), {})
+  const { routes, timeoutMs } = receiver.plan(message)
+  t.deepEqual(
+    [routes, timeoutMs],
+    [['n/#rest'], 50_000],
+    'what stands behind a route says nothing of its time',
+  )
+  t.is(receiver.plan(message), receiver.plan(message), 'a plan is made once')
 })
 
 test('middleware of the class runs in front of receive too', async (t) => {

@@ -1,6 +1,6 @@
 import test from 'ava'
 import { ApplicationNode, mqttasgi, type Application } from '../../lib/core/application.ts'
-import type { ChainPlan } from '../../lib/core/chain-plan.ts'
+import { followedBy, type ChainPlan } from '../../lib/core/chain-plan.ts'
 import type { Attempt } from '../../lib/core/receiver.ts'
 import type { Message } from '../../lib/core/message.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
@@ -41,6 +41,16 @@ test('where no route matches the times of the application count, and messages of
   app.topic('a', { timeoutMs: 8, holdMs: 10 }, handler)
   t.like(planOf(app, 'x'), { timeoutMs: 100, holdMs: 300, ...inOrder })
   t.like(planOf(mqttasgi({ timeoutMs: 0 }), 'x'), { timeoutMs: 0, holdMs: 60_000 })
+})
+
+test('what follows a plan is one layer more, and changes nothing of how the message is run', (t) => {
+  const app = mqttasgi()
+  app.topic('a', { timeoutMs: 500 }, handler)
+  const [last] = planOf(mqttasgi().topic('#', { timeoutMs: 5, order: 'strict' }, handler), 'a').layers
+  const plan = planOf(app, 'a')
+  const { ending: _, layers, ...rest } = followedBy(plan, last!)
+  t.deepEqual(layers, [...plan.layers, last!])
+  t.like(plan, rest)
 })
 
 test('without any limit of their own all wait for the hold of the message', (t) => {
