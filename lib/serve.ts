@@ -1,6 +1,7 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
 import { extname } from 'node:path'
 import type { Application } from './core/application.ts'
+import type { EventCounter } from './core/channel-intake.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { Deferred } from './core/deferred.ts'
 import { MqttasgiError } from './core/errors.ts'
@@ -23,6 +24,7 @@ import { openDeadLetters } from './durable/open-dead-letters.ts'
 import { nativeLoader } from './native-loader.ts'
 import { lineLog } from './observe/line-log.ts'
 import { watchLoop } from './observe/loop-watch.ts'
+import { zeroCounters } from './server/counters.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
 import { outboxLimits, serverTerms } from './server-terms.ts'
@@ -133,9 +135,11 @@ export async function createServer(
   let master: HostedReceiver | undefined
   const application = hostable(app, 'The application')
   const channels = layerFor(settings, log)
+  const counters = zeroCounters()
   const identity = {
     log,
     channels: channels.layer,
+    countEvent: (counter: EventCounter): void => void counters[counter]++,
     clock: systemClock,
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
@@ -170,6 +174,7 @@ export async function createServer(
       filterMemory: transport === undefined ? await recallFilters(settings, log) : undefined,
       deadLetters: deadLetters ?? storeOf(settings, log, () => server),
       faults: () => crew.faults,
+      counters,
       release: async () => {
         await crew.close()
         await channels.layer.close()

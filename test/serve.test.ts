@@ -1,7 +1,7 @@
 // What serve() adds to the parts it puts together; the server itself is tested in test/server.
 import { writeFileSync } from 'node:fs'
 import test from 'ava'
-import { Router, mqttasgi, serve, type RawApplication } from '../lib/index.ts'
+import { MqttConsumer, Router, mqttasgi, serve, type RawApplication } from '../lib/index.ts'
 import { startBroker } from '../lib/broker/index.ts'
 import { Deferred } from '../lib/core/deferred.ts'
 import { silentLog } from '../lib/core/log.ts'
@@ -43,6 +43,27 @@ test('a log that fails neither ends the process nor holds an acknowledgement', a
   await turns()
   t.deepEqual(transport.acknowledged, ids)
   t.like(server.counters, { failed: 1, handled: 1 })
+})
+
+test('what becomes of channel events is counted by the server, of its application and of its workers', async (t) => {
+  const group = 'counted'
+  const app = mqttasgi()
+    .channel('good', { group }, () => {})
+    .channel('bad', () => Promise.reject(new Error('broken')))
+  class Worker extends MqttConsumer {
+    static override readonly channelHandlers = { good: () => {} }
+    override async connect(): Promise<void> {
+      await this.groupAdd(group)
+    }
+  }
+  const workers = [{ id: 'worker', application: Worker }]
+  const channels = { prefix: group }
+  const server = await serve(app, { transport: new MemoryTransport(), log: silentLog, workers, channels })
+  t.teardown(() => server.stop())
+  await turns()
+  for (const type of ['good', 'bad', 'mqtt.msg', 'unknown']) await server.channels.groupSend(group, { type })
+  await turns()
+  t.like(server.counters, { eventsHandled: 2, eventsFailed: 1, eventsDropped: 5, handled: 0, failed: 0 })
 })
 
 test('a server that could not be made leaves nothing behind in its applications', async (t) => {

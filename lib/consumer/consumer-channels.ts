@@ -1,6 +1,6 @@
 // The channel of one consumer: its name, the groups it is in, and the events that come.
 import { ChannelGroups } from '../core/channel-groups.ts'
-import { channelHandlers, ChannelIntake, type ChannelIntakeCounters } from '../core/channel-intake.ts'
+import { channelHandlers, ChannelIntake, type EventCounter } from '../core/channel-intake.ts'
 import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Clock } from '../core/clock.ts'
 import { MqttasgiError } from '../core/errors.ts'
@@ -15,6 +15,7 @@ export interface ConsumerChannelsParts {
   readonly handlers: ReadonlyMap<string, BoundChannelHandler>
   /** Runs a handler in the consumer's line. */
   readonly run: (handler: BoundChannelHandler, event: ChannelEvent) => unknown
+  readonly count: ((counter: EventCounter) => void) | undefined
   readonly log: Logger
   readonly clock: Pick<Clock, 'after'>
 }
@@ -50,10 +51,6 @@ export class ConsumerChannels {
       'ERR_CHANNEL_LAYER',
       'This consumer has no channel yet: it gets one before connect() where it declares static channelHandlers, else with its first groupAdd().',
     )
-  }
-
-  get counters(): Readonly<ChannelIntakeCounters> {
-    return this.#intake?.counters ?? { handled: 0, failed: 0, dropped: 0 }
   }
 
   /** Opens the channel where there is something to do with what comes. */
@@ -92,11 +89,11 @@ export class ConsumerChannels {
   }
 
   async #openChannel(): Promise<ChannelGroups> {
-    const { clock, handlers, log, run } = this.#parts
+    const { clock, count, handlers, log, run } = this.#parts
     const { layer } = this
     const channel = await layer.newChannel()
     this.#channel = channel
-    this.#intake = new ChannelIntake({ layer, channel, handlers, run, log, clock })
+    this.#intake = new ChannelIntake({ layer, channel, handlers, run, count, log, clock })
     const groups = (this.#groups = new ChannelGroups({ layer, channel, log, clock }))
     if (this.#isOver) groups.stop()
     else this.#intake.start()

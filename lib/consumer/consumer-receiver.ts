@@ -80,6 +80,7 @@ export class ConsumerReceiver implements HostedReceiver {
       layer: identity.channels,
       handlers: boundHandlers(consumer, statics.channelHandlers),
       run: (handler, event) => this.#line.run(() => this.#heard(handler, event)),
+      count: identity.countEvent,
       log: identity.log,
       clock: this.#clock,
     })

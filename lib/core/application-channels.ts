@@ -1,6 +1,6 @@
 // The channel of an application on one server: opened with the first connection, in its groups until the server stops.
 import { ChannelGroups, JOIN_AGAIN_MS } from './channel-groups.ts'
-import { ChannelIntake } from './channel-intake.ts'
+import { ChannelIntake, type EventCounter } from './channel-intake.ts'
 import type { ChannelContext, ChannelHandler, ChannelHandlers } from './channel-handlers.ts'
 import type { ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
@@ -14,6 +14,7 @@ export interface ApplicationChannelsParts {
   readonly layer: ChannelLayer
   readonly handlers: ChannelHandlers
   readonly client: () => Client
+  readonly count: ((counter: EventCounter) => void) | undefined
   readonly scope: Scope
   readonly log: Logger
   readonly clock: Pick<Clock, 'after'>
@@ -71,7 +72,7 @@ export class ApplicationChannels {
   }
 
   async #open(): Promise<void> {
-    const { clock, handlers, layer, log } = this.#parts
+    const { clock, count, handlers, layer, log } = this.#parts
     const channel = await layer.newChannel()
     if (this.#isOver) return
     const ctx = this.#context(channel)
@@ -81,6 +82,7 @@ export class ApplicationChannels {
       channel,
       handlers: handlers.byType,
       run: (handler, event) => handler(event, ctx),
+      count,
       log,
       clock,
     })

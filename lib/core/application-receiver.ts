@@ -71,14 +71,31 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { channels, clock, log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    const {
+      channels,
+      clock,
+      countEvent: count,
+      log,
+      ready,
+      rules,
+      scope,
+      workforce = unattachedWorkforce,
+    } = identity
     this.#workforce = workforce
     this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
     this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
     if (channels !== undefined) {
       const { channelHandlers: handlers } = source
       const client = (): Client => this.#host.client
-      this.#channels = new ApplicationChannels({ layer: channels, handlers, client, scope, log, clock })
+      this.#channels = new ApplicationChannels({
+        layer: channels,
+        handlers,
+        client,
+        count,
+        scope,
+        log,
+        clock,
+      })
     }
     this.#unmount = source.mountedIn({
       prefix: identity.mount,

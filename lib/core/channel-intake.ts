@@ -6,13 +6,8 @@ import { MqttasgiError, toError } from './errors.ts'
 import { inLog, type Logger } from './log.ts'
 import { Pauses } from './pauses.ts'
 
-/** What became of the events of one intake. */
-export interface ChannelIntakeCounters {
-  handled: number
-  failed: number
-  /** Their type was declared by nobody. */
-  dropped: number
-}
+/** What becomes of an event, as the server counts it. An event is dropped when nobody has declared its type. */
+export type EventCounter = 'eventsHandled' | 'eventsFailed' | 'eventsDropped'
 
 /** What an intake works with. */
 export interface ChannelIntakeParts<H> {
@@ -22,6 +17,7 @@ export interface ChannelIntakeParts<H> {
   readonly handlers: ReadonlyMap<string, H>
   /** Runs a handler; the next event is received when what this returns has settled. */
   readonly run: (handler: H, event: ChannelEvent) => unknown
+  readonly count: ((counter: EventCounter) => void) | undefined
   readonly log: Logger
   readonly clock: Pick<Clock, 'after'>
 }
@@ -32,8 +28,6 @@ const MOST_TYPES_SAID = 100
 
 /** Receives from `start()` until `stop()`. What a handler throws is logged and counted, and ends nothing. */
 export class ChannelIntake<H> {
-  readonly counters: Readonly<ChannelIntakeCounters>
-  readonly #counters: ChannelIntakeCounters = { handled: 0, failed: 0, dropped: 0 }
   readonly #parts: ChannelIntakeParts<H>
   readonly #stopped = new AbortController()
   readonly #pauses: Pauses
@@ -43,7 +37,6 @@ export class ChannelIntake<H> {
   constructor(parts: ChannelIntakeParts<H>) {
     this.#parts = parts
     this.#pauses = new Pauses(parts.clock)
-    this.counters = this.#counters
   }
 
   /** Begins to receive. Call it once. */
@@ -73,14 +66,14 @@ export class ChannelIntake<H> {
   }
 
   async #handle(event: ChannelEvent): Promise<void> {
-    const { handlers, log, run } = this.#parts
+    const { count, handlers, log, run } = this.#parts
     const handler = handlers.get(event.type)
     if (handler === undefined) return this.#drop(event)
     try {
       await run(handler, event)
-      this.#counters.handled++
+      count?.('eventsHandled')
     } catch (thrown) {
-      this.#counters.failed++
+      count?.('eventsFailed')
       const error = toError(thrown)
       log.error(`The handler of the channel event "${inLog(event.type)}" failed: ${error.message}`, { error })
     }
@@ -88,7 +81,7 @@ export class ChannelIntake<H> {
 
   // Whoever can send can send a million types: some are named, all are counted.
   #drop({ type }: ChannelEvent): void {
-    this.#counters.dropped++
+    this.#parts.count?.('eventsDropped')
     if (this.#said.has(type) || this.#said.size >= MOST_TYPES_SAID) return
     this.#said.add(type)
     this.#parts.log.warn(

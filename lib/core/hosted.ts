@@ -1,4 +1,5 @@
 // The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
+import type { EventCounter } from './channel-intake.ts'
 import type { ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
 import type { ResolvedDelivery } from './delivery-options.ts'
@@ -19,6 +20,8 @@ export interface ReceiverIdentity {
   readonly rules?: PublishRules | undefined
   /** Left out where there is none. */
   readonly channels?: ChannelLayer | undefined
+  /** Is told what becomes of each channel event. Left out where nobody counts. */
+  readonly countEvent?: ((counter: EventCounter) => void) | undefined
   readonly workforce?: Workforce | undefined
   /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
   readonly ready?: (() => Promise<void>) | undefined

@@ -55,6 +55,12 @@ export interface Counters {
   outboxSuperseded: number
   /** Publications that an earlier process had left on disk. */
   outboxRestored: number
+  /** Channel events whose handlers have ended well. */
+  eventsHandled: number
+  /** Channel events whose handlers have failed. */
+  eventsFailed: number
+  /** Channel events of a type that their receiver has not declared. */
+  eventsDropped: number
 }
 
 export function zeroCounters(): Counters {
@@ -88,5 +94,8 @@ export function zeroCounters(): Counters {
     outboxExpired: 0,
     outboxSuperseded: 0,
     outboxRestored: 0,
+    eventsHandled: 0,
+    eventsFailed: 0,
+    eventsDropped: 0,
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from '../core/log.ts'
 import type { Receiver } from '../core/receiver.ts'
 import type { Transport } from '../transport/transport.ts'
 import type { ConnectionPolicyOptions } from './connection-policy.ts'
+import type { Counters } from './counters.ts'
 import type { DurableOutbox } from './letter-keeper.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
 import type { Overlap } from './overlaps.ts'
@@ -48,6 +49,8 @@ export interface ServerParts {
   readonly crashLedger?: CrashLedger | undefined
   /** Further reasons why the server is not ready, a sentence each; asked for each time its health is. */
   readonly faults?: (() => readonly string[]) | undefined
+  /** Where it counts; left out where nobody else counts there. */
+  readonly counters?: Counters | undefined
   /** Called last, when nothing is asked of the stores any more. */
   readonly release?: (() => Promise<void>) | undefined
   /** Milliseconds that a stop waits for handlers and publications. */

@@ -79,7 +79,7 @@ export class Server implements Client, ReceiverHost {
   constructor(parts: ServerParts) {
     this.#parts = parts
     this.#clock = parts.clock ?? systemClock
-    this.counters = this.#counters = zeroCounters()
+    this.counters = this.#counters = parts.counters ?? zeroCounters()
     this.#roster = new Roster(parts.receivers)
     this.#policy = new ConnectionPolicy({ ...parts.policy, now: () => this.#clock.now() })
     this.#session = new Session({ lasts: parts.sessionLasts, expirySeconds: parts.sessionExpirySeconds })

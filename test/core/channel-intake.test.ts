@@ -12,6 +12,7 @@ type Run = (event: ChannelEvent) => unknown
 test('handled, failed and dropped events are counted, and a flood of unknown types is told of a hundred times', async (t) => {
   const layer = new InMemoryChannelLayer({ capacity: 1_000 })
   let told = 0
+  const counts = { eventsHandled: 0, eventsFailed: 0, eventsDropped: 0 }
   const intake = new ChannelIntake<Run>({
     layer,
     channel: 'a',
@@ -22,6 +23,7 @@ test('handled, failed and dropped events are counted, and a flood of unknown typ
       },
     }),
     run: (handler, event) => handler(event),
+    count: (counter) => void counts[counter]++,
     log: { ...silentLog, warn: () => told++ },
     clock: new FakeClock(),
   })
@@ -30,7 +32,7 @@ test('handled, failed and dropped events are counted, and a flood of unknown typ
   await layer.send('a', { type: 'bad' })
   for (let i = 0; i < 300; i++) await layer.send('a', { type: `unknown.${i % 150}` })
   await settled()
-  t.deepEqual(intake.counters, { handled: 1, failed: 1, dropped: 300 })
+  t.deepEqual(counts, { eventsHandled: 1, eventsFailed: 1, eventsDropped: 300 })
   t.is(told, 100)
   intake.stop()
 })
@@ -51,6 +53,7 @@ test('a layer that fails is asked again, later each time, and told of once', asy
     channel: 'a',
     handlers: channelHandlers<Run>({ good: ({ type }) => seen.push(type) }),
     run: (handler, event) => handler(event),
+    count: undefined,
     log: { ...silentLog, warn: (line) => lines.push(line), info: (line) => lines.push(line) },
     clock,
   })
@@ -72,7 +75,8 @@ test('a layer that fails is asked again, later each time, and told of once', asy
 
 test('stop takes the timer back, and a closed layer ends the intake', async (t) => {
   const clock = new FakeClock()
-  const parts = { channel: 'a', handlers: new Map<string, Run>(), run: () => {}, log: silentLog, clock }
+  const handlers = new Map<string, Run>()
+  const parts = { channel: 'a', handlers, run: () => {}, count: undefined, log: silentLog, clock }
   const failing = new ChannelIntake<Run>({
     ...parts,
     layer: { receive: () => Promise.reject(new Error('away')) },
