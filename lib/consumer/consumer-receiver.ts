@@ -8,6 +8,7 @@ import type { ResolvedDelivery } from '../core/delivery-options.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
+import { limitOf, LineLimit } from '../core/line-limit.ts'
 import { inLog } from '../core/log.ts'
 import type { Message } from '../core/message.ts'
 import {
@@ -21,13 +22,13 @@ import {
 } from '../core/receiver.ts'
 import type { FlatRoute } from '../core/router.ts'
 import { unattachedClient } from '../core/unattached-client.ts'
+import { begin } from './begin.ts'
 import { boundHandlers, ConsumerChannels, type BoundChannelHandler } from './consumer-channels.ts'
 import { ConsumerPlans } from './consumer-plans.ts'
 import { attachSession, ConsumerSession } from './consumer-session.ts'
 import type { ConsumerClass, ConsumerMessage, MqttConsumer } from './consumer.ts'
 import { Farewell } from './farewell.ts'
 import { HeldSubscriptions } from './held-subscriptions.ts'
-import { limitOf, LineLimit } from './line-limit.ts'
 import { Line } from './line.ts'
 
 /** What of a consumer's class counts besides the object itself. */
@@ -285,12 +286,6 @@ export class ConsumerReceiver implements HostedReceiver {
   #changed(): void {
     for (const listener of this.#listeners) listener()
   }
-}
-
-function begin(attempt: Attempt, afterMs: number): void {
-  attempt.isWaiting = false
-  if (attempt.begins === undefined) attempt.extend(Math.ceil(afterMs))
-  else attempt.begins(afterMs)
 }
 
 function receiveOf(consumer: MqttConsumer<object>): (ctx: Context) => unknown {

@@ -1,27 +1,29 @@
 // The channel of an application on one server: opened with the first connection, in its groups until the server stops.
 import { ChannelGroups, JOIN_AGAIN_MS } from './channel-groups.ts'
-import { ChannelIntake, type EventCounter } from './channel-intake.ts'
+import { ChannelIntake } from './channel-intake.ts'
 import type { ChannelContext, ChannelHandler, ChannelHandlers } from './channel-handlers.ts'
-import type { ChannelLayer } from './channel-layer.ts'
-import type { Clock } from './clock.ts'
+import type { ChannelEvent, ChannelLayer } from './channel-layer.ts'
 import { toError } from './errors.ts'
-import type { Logger } from './log.ts'
+import type { ReceiverIdentity } from './hosted.ts'
+import { LineLimit } from './line-limit.ts'
+import { inLog } from './log.ts'
 import type { Client } from './receiver.ts'
-import type { Scope } from './scope.ts'
 
 /** What it works with. */
 export interface ApplicationChannelsParts {
   readonly layer: ChannelLayer
   readonly handlers: ChannelHandlers
+  /** Milliseconds that one of them may take. */
+  readonly handlerMs: number
   readonly client: () => Client
-  readonly count: ((counter: EventCounter) => void) | undefined
-  readonly scope: Scope
-  readonly log: Logger
-  readonly clock: Pick<Clock, 'after'>
+  readonly identity: Pick<ReceiverIdentity, 'id' | 'scope' | 'log' | 'clock' | 'countEvent'>
 }
 
 export class ApplicationChannels {
   readonly #parts: ApplicationChannelsParts
+  readonly #limit: LineLimit
+  // Of the handler that runs.
+  #controller: AbortController | undefined = undefined
   #groups: ChannelGroups | undefined = undefined
   #intake: ChannelIntake<ChannelHandler> | undefined = undefined
   #opening: Promise<void> | undefined = undefined
@@ -31,12 +33,24 @@ export class ApplicationChannels {
 
   constructor(parts: ApplicationChannelsParts) {
     this.#parts = parts
+    const { handlerMs: ms, identity } = parts
+    this.#limit = new LineLimit({ ...identity, ms, over: (error) => this.#controller?.abort(error) })
   }
 
   /** There is a connection. Nothing is opened where nothing is declared. Never rejects. */
-  async begin(): Promise<void> {
+  async connected(): Promise<void> {
+    this.#limit.count()
+    await this.#begin()
+  }
+
+  /** It is lost: what waits for the broker can not end. */
+  lost(): void {
+    this.#limit.pause()
+  }
+
+  async #begin(): Promise<void> {
     const { handlers } = this.#parts
-    this.#stopListening ??= handlers.onDeclared(() => void this.begin())
+    this.#stopListening ??= handlers.onDeclared(() => void this.#begin())
     if (handlers.byType.size === 0 || this.#isOver) return
     try {
       await (this.#opening ??= this.#opened())
@@ -55,6 +69,8 @@ export class ApplicationChannels {
   /** Receives nothing more, at once. */
   stop(): void {
     this.#isOver = true
+    // Nobody waits for what still runs.
+    this.#limit.pause()
     this.#intake?.stop()
     this.#groups?.stop()
     this.#cancelJoin?.()
@@ -72,7 +88,8 @@ export class ApplicationChannels {
   }
 
   async #open(): Promise<void> {
-    const { clock, count, handlers, layer, log } = this.#parts
+    const { handlers, identity, layer } = this.#parts
+    const { clock, countEvent: count, log } = identity
     const channel = await layer.newChannel()
     if (this.#isOver) return
     const ctx = this.#context(channel)
@@ -81,12 +98,19 @@ export class ApplicationChannels {
       layer,
       channel,
       handlers: handlers.byType,
-      run: (handler, event) => handler(event, ctx),
+      run: (handler, event) => this.#run(handler, event, ctx),
       count,
       log,
       clock,
     })
     this.#intake.start()
+  }
+
+  #run(handler: ChannelHandler, event: ChannelEvent, ctx: Omit<ChannelContext, 'signal'>): unknown {
+    const { signal } = (this.#controller = new AbortController())
+    return this.#limit.run(`The handler of the channel event "${inLog(event.type)}"`, () =>
+      handler(event, Object.freeze({ ...ctx, signal })),
+    )
   }
 
   async #join(): Promise<void> {
@@ -99,20 +123,22 @@ export class ApplicationChannels {
 
   #again({ message }: Error): void {
     if (this.#isOver) return
-    this.#parts.log.warn(`The groups of the application can not be joined, which is tried again: ${message}`)
+    const { clock, log } = this.#parts.identity
+    log.warn(`The groups of the application can not be joined, which is tried again: ${message}`)
     this.#cancelJoin?.()
-    this.#cancelJoin = this.#parts.clock.after(JOIN_AGAIN_MS, () => void this.begin())
+    this.#cancelJoin = clock.after(JOIN_AGAIN_MS, () => void this.#begin())
   }
 
-  #context(channelName: string): ChannelContext {
-    const { client, layer, log, scope } = this.#parts
-    return Object.freeze({
+  #context(channelName: string): Omit<ChannelContext, 'signal'> {
+    const { client, identity, layer } = this.#parts
+    const { log, scope } = identity
+    return {
       log,
       scope,
       channelName,
       publish: (topic, payload, options) => client().publish(topic, payload, options),
       send: (channel, event) => layer.send(channel, event),
       groupSend: (group, event) => layer.groupSend(group, event),
-    } satisfies ChannelContext)
+    }
   }
 }

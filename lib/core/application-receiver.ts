@@ -34,6 +34,8 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   readonly connectHandlers: readonly ((client: ConnectClient, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
   readonly channelHandlers: ChannelHandlers
+  /** Milliseconds that one of them may take. */
+  readonly handlerMs: number
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
@@ -71,30 +73,17 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const {
-      channels,
-      clock,
-      countEvent: count,
-      log,
-      ready,
-      rules,
-      scope,
-      workforce = unattachedWorkforce,
-    } = identity
+    const { channels, log, ready, rules, scope, workforce = unattachedWorkforce } = identity
     this.#workforce = workforce
     this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
     this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
     if (channels !== undefined) {
-      const { channelHandlers: handlers } = source
-      const client = (): Client => this.#host.client
       this.#channels = new ApplicationChannels({
         layer: channels,
-        handlers,
-        client,
-        count,
-        scope,
-        log,
-        clock,
+        handlers: source.channelHandlers,
+        handlerMs: source.handlerMs,
+        client: () => this.#host.client,
+        identity,
       })
     }
     this.#unmount = source.mountedIn({
@@ -150,12 +139,13 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
 
   async connected(client: Client, session: SessionInfo): Promise<void> {
     const all = withWorkforce(this.useClient(client), this.#workforce)
-    const channels = this.#channels?.begin()
+    const channels = this.#channels?.connected()
     await this.#each('onConnect', this.#source.connectHandlers, (handler) => handler(all, session))
     await channels
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {
+    if (reason.type === 'lost') this.#channels?.lost()
     await this.#each('onDisconnect', this.#source.disconnectHandlers, (handler) => handler(reason))
     if (reason.type !== 'lost') await this.#channels?.end()
   }

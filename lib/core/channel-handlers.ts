@@ -13,6 +13,8 @@ export interface ChannelContext extends Pick<Client, 'publish'> {
   readonly scope: Scope
   /** The channel of this application in this process: whoever is told its name can answer with `send()`. */
   readonly channelName: string
+  /** Aborts when the handler's time is over, which is `timeoutMs` of the application: the next event has its turn then. */
+  readonly signal: AbortSignal
   /** Sends an event to a channel. Codes as those of the layer. */
   send(channel: string, event: ChannelEvent): Promise<void>
   /** Sends an event to all channels of a group, this application's included where it is in it. */

@@ -276,7 +276,7 @@ export const errorCodes = {
   },
   ERR_HANDLER_TIMEOUT: {
     kind: 'delivery',
-    means: 'A chain took longer than timeoutMs.',
+    means: 'A chain, or a handler of a channel event, took longer than timeoutMs.',
     mend: 'Raise timeoutMs, or heed ctx.signal and end sooner.',
   },
   ERR_MESSAGE_HELD: {

@@ -71,6 +71,55 @@ test('one event at a time, in the order they came, and one that fails ends nothi
   await receiver.disconnected({ type: 'stopped' })
 })
 
+test('what does not end within the time of a handler is told so and logged, and the next event has its turn', async (t) => {
+  const reasons: unknown[] = []
+  const ran: unknown[] = []
+  const app = mqttasgi({ timeoutMs: 300 })
+    .channel('endless', { group: 'g' }, (_event, { signal }) => {
+      signal.addEventListener('abort', () => reasons.push(signal.reason))
+      return new Promise(() => {})
+    })
+    .channel('next', ({ n }, { signal }) => void ran.push([n, signal.aborted]))
+  const { clock, connect, layer, said, receiver } = stage(app)
+  await connect()
+  await layer.groupSend('g', { type: 'endless' })
+  await layer.groupSend('g', { type: 'next', n: 1 })
+  await settled()
+  clock.advance(299)
+  await settled()
+  t.deepEqual([ran, reasons, said], [[], [], []])
+  clock.advance(1)
+  await settled()
+  t.deepEqual(ran, [[1, false]])
+  t.like(reasons, [{ code: 'ERR_HANDLER_TIMEOUT' }])
+  t.regex(
+    said.join(),
+    /channel event "endless" failed: .*"endless" of "application" has not ended within 300 ms/,
+  )
+  await receiver.disconnected({ type: 'stopped' })
+  t.is(clock.timers, 0)
+})
+
+test('its time is counted while there is a connection, and not beyond the end', async (t) => {
+  const app = mqttasgi({ timeoutMs: 300 }).channel('endless', { group: 'g' }, () => new Promise(() => {}))
+  const { clock, connect, layer, said, receiver } = stage(app)
+  await connect()
+  await layer.groupSend('g', { type: 'endless' })
+  await settled()
+  await receiver.disconnected({ type: 'lost' })
+  clock.advance(300)
+  await settled()
+  t.deepEqual(said, [])
+  await connect()
+  clock.advance(300)
+  await settled()
+  t.is(said.length, 1)
+  await layer.groupSend('g', { type: 'endless' })
+  await settled()
+  await receiver.disconnected({ type: 'stopped' })
+  t.is(clock.timers, 0)
+})
+
 test('one group of several that can not be joined at once makes no event run twice, and nothing runs after the stop', async (t) => {
   const ran: unknown[] = []
   const layer = new InMemoryChannelLayer()

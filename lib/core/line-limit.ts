@@ -1,9 +1,9 @@
-// The time for what runs in a consumer's line and is no message, for it holds up all the rest and has no limit of its own.
-import type { Clock } from '../core/clock.ts'
-import { Deferred } from '../core/deferred.ts'
-import { resolveDelivery, type DeliveryOptions } from '../core/delivery-options.ts'
-import { MqttasgiError } from '../core/errors.ts'
-import { isThenable } from '../core/thenable.ts'
+// The time for what runs one at a time and is no message, for it holds up all the rest and has no limit of its own.
+import type { Clock } from './clock.ts'
+import { Deferred } from './deferred.ts'
+import { resolveDelivery, type DeliveryOptions } from './delivery-options.ts'
+import { MqttasgiError } from './errors.ts'
+import { isThenable } from './thenable.ts'
 
 /** What it works with. */
 export interface LineLimitParts {
@@ -72,7 +72,7 @@ export class LineLimit {
     const { id, ms } = this.#parts
     return new MqttasgiError(
       'ERR_HANDLER_TIMEOUT',
-      `${what} of "${id}" has not ended within ${ms} ms, and everything else waits behind it. If it may take longer, raise timeoutMs in its static options.`,
+      `${what} of "${id}" has not ended within ${ms} ms, and everything else waits behind it. If it may take longer, raise timeoutMs in the options of its class or application.`,
       { receiver: id },
     )
   }
