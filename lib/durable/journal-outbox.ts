@@ -23,6 +23,12 @@ export interface OutboxElsewhere {
   readonly count: number
 }
 
+interface Found {
+  readonly publication: KeptPublication
+  /** Its place among those of other journals: in its own the order holds, also where the clock was set back. */
+  readonly at: number
+}
+
 /** An `OutboxStore` on disk. Its limits are the outbox's. */
 export class JournalOutbox implements OutboxStore {
   readonly name: string
@@ -57,17 +63,9 @@ export class JournalOutbox implements OutboxStore {
 
   /** Codes: `ERR_OUTBOX_STORE` for what an other version has written, `ERR_JOURNAL_OPEN`. */
   async load(): Promise<readonly KeptPublication[]> {
-    const found: KeptPublication[] = []
-    for (const map of [this.#own, ...this.#adopted]) {
-      const keys = map.keys()
-      // One by one a hundred thousand of them would take half a minute.
-      for (let at = 0; at < keys.length; at += READ_AT_ONCE) {
-        found.push(
-          ...(await Promise.all(keys.slice(at, at + READ_AT_ONCE).map((key) => read(map, key)))).flat(),
-        )
-      }
-    }
-    return found
+    const found: Found[] = []
+    for (const map of [this.#own, ...this.#adopted]) await readAll(map, found)
+    return found.sort((one, other) => one.at - other.at).map(({ publication }) => publication)
   }
 
   keep(publication: KeptPublication): Promise<void> {
@@ -107,7 +105,20 @@ export async function outboxesElsewhere(folder: string): Promise<readonly Outbox
   return found.sort((one, another) => (one.folder < another.folder ? -1 : 1))
 }
 
-async function read(map: DurableMap, key: string): Promise<readonly KeptPublication[]> {
+async function readAll(map: DurableMap, found: Found[]): Promise<void> {
+  const keys = map.keys()
+  let at = 0
+  // One by one a hundred thousand of them would take half a minute.
+  for (let i = 0; i < keys.length; i += READ_AT_ONCE) {
+    const read = await Promise.all(keys.slice(i, i + READ_AT_ONCE).map((key) => readOne(map, key)))
+    for (const publication of read.flat()) {
+      at = Math.max(at, publication.publishedAt)
+      found.push({ at, publication })
+    }
+  }
+}
+
+async function readOne(map: DurableMap, key: string): Promise<readonly KeptPublication[]> {
   const value = await map.get(key)
   return value === undefined ? [] : [decodePublication(key, value)]
 }

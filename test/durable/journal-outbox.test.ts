@@ -48,6 +48,48 @@ test('two processes have a journal each, and what one has left the next to start
   t.deepEqual(readdirSync(folder).sort(), ['1', '2', '3'])
 })
 
+test('what several have left comes in the order in which it was published, each in its own order', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const first = await JournalOutbox.open({ folder })
+  const second = await JournalOutbox.open({ folder })
+  // The clock was set back behind b.
+  for (const [store, key, publishedAt] of [
+    [first, 'b', 2_000],
+    [first, 'd', 1_500],
+    [first, 'f', 5_000],
+    [second, 'a', 1_000],
+    [second, 'c', 2_001],
+    [second, 'e', 4_000],
+  ] as const) {
+    await store.keep(kept(key, 'a', { publishedAt }))
+  }
+  await first.close()
+  await second.close()
+  const heir = await JournalOutbox.open({ folder })
+  t.deepEqual(await keysOf(heir), ['a', 'b', 'd', 'c', 'e', 'f'])
+  await heir.close()
+})
+
+test('of a topic of which only the newest counts, the newest is sent after a crash, wherever the older one lies', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const first = await JournalOutbox.open({ folder })
+  const second = await JournalOutbox.open({ folder })
+  await second.keep(kept('old'))
+  await second.close()
+  await first.keep(kept('new', 'a', { publishedAt: 1_001 }))
+  await first.close()
+  // Of the two that are on disk the newer one lies in the journal that is read first.
+  const store = await JournalOutbox.open({ folder })
+  const scene = stageOutbox({ policy: { latest: ['#'] }, store, left: await store.load() })
+  goOnline(scene)
+  t.deepEqual(
+    scene.sent.map(({ payload }) => payload.toString()),
+    ['new'],
+  )
+  scene.outbox.close(STOPPED)
+  await scene.outbox.release()
+})
+
 test('what can not be stored is refused, and what was stored stays', async (t) => {
   const folder = join(temporaryFolder(t), 'outbox')
   let isBroken = false
