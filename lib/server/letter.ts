@@ -16,7 +16,11 @@ export interface LetterParts {
   readonly key?: string
 }
 
+let count = 0
+
 export class Letter {
+  /** Of two the newer one has the higher number; its place may be that of an older one. */
+  readonly number: number = count++
   readonly topic: string
   readonly payload: Buffer
   /** Of its frame, as the limits of MQTT 5 count them; 3.1.1 has none. */
@@ -27,7 +31,7 @@ export class Letter {
   readonly deadline: number
   /** Settles once, with the broker's answer or whatever else becomes of it. */
   readonly answer: Promise<PublishResult>
-  /** Its place in the order of publication. */
+  /** Its place among those that wait. */
   place = 0
   /** Its name in the store, once it was given there. */
   key: string | undefined

@@ -250,7 +250,8 @@ export class Outbox {
   #return(letter: Letter): void {
     this.#underWay.window = 0
     this.#alarm.set(letter.deadline)
-    if (!this.#waiting.putBack(letter)) this.#supersede(letter)
+    const pair = this.#waiting.putBack(letter)
+    if (pair !== undefined) this.#supersede(pair.old)
   }
 
   #giveUp(

@@ -78,13 +78,17 @@ export class WaitingLetters {
     this.#put(letter)
   }
 
-  /** To where it stood before it was taken out, unless a newer one has made it superfluous meanwhile. */
-  putBack(letter: Letter): boolean {
-    const newer = this.#newest.get(letter.topic)
-    if (newer !== undefined && newer.qos > 0) return false
+  /** To where it stood before it was taken out. If that leaves two of which only the newer counts, these are told. */
+  putBack(letter: Letter): { readonly old: Letter } | undefined {
+    const other = this.#newest.get(letter.topic)
+    if (other !== undefined && other.number < letter.number) {
+      this.replace(other, letter)
+      return { old: other }
+    }
+    if (other !== undefined && other.qos > 0) return { old: letter }
     this.#first = Math.min(this.#first, letter.place)
     this.#put(letter)
-    return true
+    return undefined
   }
 
   remove(letter: Letter): void {

@@ -383,6 +383,21 @@ test('what was refused because the connection was already gone waits on, in its 
   t.deepEqual(await Promise.all([results[0], results[2], results[3], newer]), [DONE, DONE, DONE, DONE])
 })
 
+test('of two that come back from a connection that was gone the newer one counts', async (t) => {
+  const scene = stageOutbox({ policy: { latest: ['#'] } })
+  goOnline(scene, 2)
+  const [older, newer] = ['1', '2'].map((text) => publish(scene, 'a', {}, Buffer.from(text)))
+  for (const { answer } of scene.sent) answer.reject(new MqttasgiError('ERR_NOT_CONNECTED', 'Gone.'))
+  t.deepEqual(await older, { reasonCode: 0, superseded: true })
+  goOnline(scene, 2)
+  t.deepEqual(
+    scene.sent.slice(2).map(({ payload }) => payload.toString()),
+    ['2'],
+  )
+  scene.sent[2]?.answer.resolve(DONE)
+  t.deepEqual(await newer, DONE)
+})
+
 test('an error that is none of ours says that nobody knows', async (t) => {
   const scene = stageOutbox()
   goOnline(scene)
