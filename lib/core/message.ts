@@ -72,7 +72,10 @@ export interface PublishResult {
   readonly reasonCode: number
   /** It is on disk, and the broker has not answered yet: `until: 'stored'` was asked for. */
   readonly stored?: true
-  /** It was not sent: a newer one of its topic was published while it waited (`outbox.latest`). */
+  /**
+   * A newer one of its topic was published while it waited, and is sent in its place (`outbox.latest`). With
+   * `until: 'stored'`: and one of the two is on disk, or the newer one was answered.
+   */
   readonly superseded?: true
 }
 

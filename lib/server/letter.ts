@@ -37,6 +37,8 @@ export class Letter {
   key: string | undefined
   /** What the store has said of it. What it has refused may be there all the same: a disk that fails can not know. */
   standing: 'asked' | 'kept' | 'refused'
+  /** Settles when the store was asked to let go of those whose place it took, and has answered. */
+  cleared: Promise<unknown> | undefined = undefined
   readonly #options: PublishOptions
   readonly #publishedAt: number
   #resolve!: (result: PublishResult) => void
@@ -91,6 +93,11 @@ export class Letter {
     return now > this.deadline
   }
 
+  /** How long ago it was published. */
+  ageAt(now: number): number {
+    return now - this.#publishedAt
+  }
+
   /**
    * As it is to be sent now. Of its Message Expiry Interval is left what it has not waited, as 3.3.2.3.3 demands of
    * servers: whoever gets it sees how long it is of use, not how long it once was.
@@ -101,7 +108,7 @@ export class Letter {
     if (properties?.messageExpiryInterval === undefined) {
       return properties === undefined ? options : { ...options, properties }
     }
-    const waitedSeconds = Math.floor((now - this.#publishedAt) / 1_000)
+    const waitedSeconds = Math.floor(this.ageAt(now) / 1_000)
     const messageExpiryInterval = Math.max(0, properties.messageExpiryInterval - waitedSeconds)
     return { ...options, properties: { ...properties, messageExpiryInterval } }
   }
@@ -125,12 +132,22 @@ export class Letter {
   }
 }
 
+/** The time of this process, and milliseconds since 1970. */
+interface Clocks {
+  readonly now: number
+  readonly wallNow: number
+}
+
+/** As it is kept under this key, now or again later. */
+export function asKept(letter: Letter, key: string, { now, wallNow }: Clocks): KeptPublication {
+  const { payload, qos, topic } = letter
+  const { properties, retain } = letter.options
+  const options = { qos, ...(retain !== undefined && { retain }), ...(properties && { properties }) }
+  return { key, topic, payload, options, publishedAt: Math.round(wallNow - letter.ageAt(now)) }
+}
+
 /** One that an earlier process has left, on the clock of this one. */
-export function orphan(
-  kept: KeptPublication,
-  clocks: { readonly now: number; readonly wallNow: number },
-  policy: OutboxPolicy,
-): Letter {
+export function orphan(kept: KeptPublication, clocks: Clocks, policy: OutboxPolicy): Letter {
   // A wall clock that was set back must not make it younger than it is.
   const ageMs = Math.max(0, clocks.wallNow - kept.publishedAt)
   return new Letter({ ...kept, publishedAt: clocks.now - ageMs }, policy)

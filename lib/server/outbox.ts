@@ -16,6 +16,8 @@ import { WaitingLetters } from './waiting-letters.ts'
 /** Hands one publication to the connection; settles with the broker's answer. */
 export type Send = (topic: string, payload: Buffer, options: PublishOptions) => Promise<PublishResult>
 
+const SUPERSEDED: PublishResult = { reasonCode: 0, superseded: true }
+
 /** What the outbox is made of. */
 export interface OutboxParts {
   readonly send: Send
@@ -48,7 +50,11 @@ export class Outbox {
     this.#parts = parts
     this.#waiting = new WaitingLetters(isLatestBy(policy.latest ?? []))
     this.#alarm = new Alarm(clock, () => this.#expireWaiting())
-    this.#keeper = new LetterKeeper({ ...parts, notKept: (letter, error) => this.#notKept(letter, error) })
+    this.#keeper = new LetterKeeper({
+      ...parts,
+      waits: (letter) => this.#waiting.has(letter),
+      notKept: (letters, error, next) => this.#notKept(letters, error, next),
+    })
     for (const letter of this.#keeper.orphans()) {
       this.#putIn(letter, this.#waiting.supersededBy(letter))
       counters.outboxRestored++
@@ -173,7 +179,6 @@ export class Outbox {
     const going = givingWay(policy, excess, this.#waiting.but(old))
     if (going === undefined) throw this.#full(letter.topic)
     for (const one of going) this.#giveUp(one, 'outboxDropped', faults.dropped(one.topic))
-    // Before the old one is forgotten: of the two at least one is on disk at any time.
     this.#keeper.keep(letter)
     this.#putIn(letter, old)
     this.#flush(letter)
@@ -183,14 +188,15 @@ export class Outbox {
     this.#alarm.set(letter.deadline)
     if (old === undefined) return this.#waiting.add(letter)
     this.#waiting.replace(old, letter)
-    this.#supersede(old)
+    this.#supersede(old, letter)
   }
 
-  // Whoever published the newer one hears what becomes of it; to wait along with it would be a queue without limit.
-  #supersede(old: Letter): void {
+  // Whoever published the newer one hears what becomes of it; to wait along with it would be a queue without limit. Only
+  // who asked for the disk waits, for that one of the two is there.
+  #supersede(old: Letter, letter: Letter): void {
     this.#parts.counters.outboxSuperseded++
-    this.#keeper.forget(old)
-    old.succeed({ reasonCode: 0, superseded: true })
+    this.#keeper.supersede(old, letter)
+    if (!old.isToBeStored) old.succeed(SUPERSEDED)
   }
 
   /** What goes in the call that published it has not waited, whatever the clock says: its interval may be 0 (3.3.2.3.3). */
@@ -224,7 +230,7 @@ export class Outbox {
 
   #answered(letter: Letter, result: PublishResult): void {
     this.#parts.counters.published++
-    this.#keeper.forget(letter)
+    for (const old of this.#keeper.forget(letter)) old.succeed(SUPERSEDED)
     letter.succeed(result)
     this.#flush()
     this.#wake()
@@ -239,7 +245,6 @@ export class Outbox {
     else {
       if (error.code === 'ERR_PUBLISH_QUARANTINED') this.#parts.counters.quarantined++
       else this.#parts.counters.publishRefused++
-      this.#keeper.forget(letter)
       this.#tell(letter, error)
     }
     this.#flush()
@@ -249,9 +254,13 @@ export class Outbox {
   // The connection was gone before we were told of it, and nothing was sent.
   #return(letter: Letter): void {
     this.#underWay.window = 0
+    this.#putBack(letter)
+  }
+
+  #putBack(letter: Letter): void {
     this.#alarm.set(letter.deadline)
     const pair = this.#waiting.putBack(letter)
-    if (pair !== undefined) this.#supersede(pair.old)
+    if (pair !== undefined) this.#supersede(pair.old, pair.newer)
   }
 
   #giveUp(
@@ -261,7 +270,6 @@ export class Outbox {
   ): void {
     this.#waiting.remove(letter)
     this.#parts.counters[counter]++
-    this.#keeper.forget(letter)
     this.#tell(letter, error)
     this.#wake()
   }
@@ -269,16 +277,17 @@ export class Outbox {
   // What the broker can not bear concerns more people than the caller.
   #tell(letter: Letter, error: MqttasgiError): void {
     const { topic } = letter
+    for (const old of this.#keeper.forget(letter)) old.fail(error)
     if (letter.fail(error) && error.code !== 'ERR_PUBLISH_QUARANTINED') return
     this.#parts.log.error(`A publication is given up: ${error.message}`, { topic, error })
   }
 
-  #notKept(letter: Letter, error: Error): void {
-    // Under way it can not be called back: then the broker's answer is waited for.
-    if (!letter.isToBeStored || !this.#waiting.has(letter)) return
-    this.#waiting.remove(letter)
-    this.#keeper.forget(letter)
-    this.#tell(letter, faults.notStored(letter.topic, error))
+  #notKept(letters: readonly Letter[], error: Error, next: Letter | undefined): void {
+    for (const letter of letters) {
+      if (this.#waiting.has(letter)) this.#waiting.remove(letter)
+      this.#tell(letter, faults.notStored(letter.topic, error))
+    }
+    if (next !== undefined) this.#putBack(next)
     this.#wake()
   }
 

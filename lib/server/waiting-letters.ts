@@ -79,13 +79,13 @@ export class WaitingLetters {
   }
 
   /** To where it stood before it was taken out. If that leaves two of which only the newer counts, these are told. */
-  putBack(letter: Letter): { readonly old: Letter } | undefined {
+  putBack(letter: Letter): { readonly old: Letter; readonly newer: Letter } | undefined {
     const other = this.#newest.get(letter.topic)
     if (other !== undefined && other.number < letter.number) {
       this.replace(other, letter)
-      return { old: other }
+      return { old: other, newer: letter }
     }
-    if (other !== undefined && other.qos > 0) return { old: letter }
+    if (other !== undefined && other.qos > 0) return { old: letter, newer: other }
     this.#first = Math.min(this.#first, letter.place)
     this.#put(letter)
     return undefined

@@ -4,6 +4,7 @@ import { dirname, join } from 'node:path'
 import { JournalOutbox, outboxesElsewhere, outboxFolder } from '../../lib/durable/journal-outbox.ts'
 import { diskFiles, type JournalFiles } from '../../lib/durable/journal-files.ts'
 import { DurableMap } from '../../lib/durable/durable-map.ts'
+import { JournalView } from '../../lib/durable/journal-view.ts'
 import { kept, outboxStoreContract } from '../contract/outbox-store.ts'
 import { settled } from '../helpers/fake-clock.ts'
 import { failingFiles } from '../helpers/failing-files.ts'
@@ -88,6 +89,20 @@ test('of a topic of which only the newest counts, the newest is sent after a cra
   )
   scene.outbox.close(STOPPED)
   await scene.outbox.release()
+})
+
+test('what is told to be stored is on disk, also when it is superseded at once', async (t) => {
+  const folder = join(temporaryFolder(t), 'outbox')
+  const store = await JournalOutbox.open({ folder })
+  const scene = stageOutbox({ policy: { latest: ['#'] }, store })
+  const first = publish(scene, 'state', { until: 'stored' })
+  const second = publish(scene, 'state', { until: 'stored' })
+  await first
+  t.true((await JournalView.read(store.name)).keys().length > 0)
+  await second
+  scene.outbox.close(STOPPED)
+  t.true(await scene.outbox.release())
+  t.is((await JournalView.read(store.name)).keys().length, 1)
 })
 
 test('what can not be stored is refused, and what was stored stays', async (t) => {

@@ -90,7 +90,18 @@ interface Fate {
   isOver: boolean
   /** The server has ended before the broker answered. */
   isLeft: boolean
+  /** A newer one stands in its place: it is over when that one is, or is on disk. */
+  isSuperseded: boolean
+  /** The call was to wait for the disk, and has resolved. */
+  isAssured: boolean
+  /** The broker has answered it. */
+  isAnswered: boolean
+  /** It had no room, has waited too long, or is too large for the broker, which was known at the call or later. */
+  isGivenUp: boolean
 }
+
+/** Of a Message Expiry Interval, in a frame. */
+const EXPIRY_BYTES = 5
 
 const finalCodes = new Set<ErrorCode>([
   'ERR_PUBLISH_REFUSED',
@@ -100,6 +111,8 @@ const finalCodes = new Set<ErrorCode>([
   'ERR_OUTBOX_FULL',
   'ERR_OUTBOX_STORE',
 ])
+
+const givenUp = new Set<ErrorCode>(['ERR_PUBLISH_TOO_LARGE', 'ERR_PUBLISH_DROPPED', 'ERR_PUBLISH_EXPIRED'])
 
 const ends = new Set<ErrorCode>(['ERR_STOPPED', 'ERR_CONNECTION_CLOSED'])
 
@@ -172,6 +185,7 @@ class World {
     for (const index of this.#published) this.#t.is(this.#fates[index]?.settled, 1, `${index}`)
     await this.start()
     this.store.isSlow = false
+    this.store.sync()
     this.stage.outbox.connected(1_000, noLimits)
     for (const one of this.stage.sent) {
       this.#ended(one)
@@ -193,8 +207,13 @@ class World {
     if (!this.#diskFailed) this.#t.true(isWell)
     if (diskRecovers || isWell) this.#t.deepEqual(this.#overOnDisk(), [], 'it would be published again')
     if (!isWell) return
-    const onDisk = new Set(this.#onDisk())
-    const lost = this.#published.filter((index) => this.#fates[index]?.isLeft === true && !onDisk.has(index))
+    const onDisk = this.#onDisk()
+    const lost = this.#published.filter((index) => {
+      const { isLeft, topic } = this.#fates[index] ?? {}
+      return (
+        isLeft === true && !onDisk.includes(index) && !(topic === 'latest' && this.#isReplaced(index, onDisk))
+      )
+    })
     this.#t.deepEqual(lost, [], 'it is lost, and the end denies it')
   }
 
@@ -203,7 +222,36 @@ class World {
   }
 
   #overOnDisk(): number[] {
-    return this.#onDisk().filter((index) => this.#over.has(index))
+    const onDisk = this.#onDisk()
+    // It may have been superseded, and sent all the same because the newer one was refused.
+    const sent = new Set(this.stage.sent.map(({ payload }) => Number(payload.toString())))
+    return onDisk.filter((index) => {
+      const fate = this.#fates[index]
+      // One of QoS 0 that waits stands between an older one and those that would take its place.
+      if (fate?.isSuperseded === true && this.#policy.qos0 === 'keep') return false
+      if (!this.#over.has(index) || (sent.has(index) && fate?.isAnswered !== true)) return false
+      return fate?.isSuperseded !== true || this.#isReplaced(index, onDisk)
+    })
+  }
+
+  #isReplaced(index: number, onDisk: readonly number[]): boolean {
+    const topic = this.#fates[index]?.topic
+    return this.#published.some((newer) => {
+      const fate = this.#fates[newer]
+      if (newer < index || fate?.topic !== topic || fate?.qos === 0) return false
+      return fate?.isAnswered === true || (newer > index && onDisk.includes(newer))
+    })
+  }
+
+  /** What was assured of a topic of which only the newest counts is on disk, or a newer one is or was answered. */
+  #checkNewest(): void {
+    const assured = this.#fates.findLastIndex(({ isAssured, topic }) => isAssured && topic === 'latest')
+    if (assured < 0 || this.#policy.latest?.length === 0 || this.#givenUp(false) > 0) return
+    const isThere = this.#onDisk().some((index) => index >= assured && this.#fates[index]?.topic === 'latest')
+    const isAnswered = this.#fates.some(
+      (fate, index) => index >= assured && fate.topic === 'latest' && (fate.isAnswered || fate.isGivenUp),
+    )
+    this.#t.true(isThere || isAnswered, `${assured} was stored, and neither it nor a newer one is`)
   }
 
   #setDisk({ fails, isInDoubt }: DiskStep): void {
@@ -220,28 +268,44 @@ class World {
     this.#t.deepEqual(this.#overOnDisk(), [], 'it would be published again, and nobody says so')
   }
 
-  #givenUp(): number {
+  #givenUp(withSuperseded = true): number {
     const counts = this.#processes.map(({ counters, lines }) => {
       const tooLarge = lines.filter((line) => /is given up.*and the broker takes/.test(line)).length
-      return tooLarge + counters.outboxDropped + counters.outboxExpired + counters.outboxSuperseded
+      const superseded = withSuperseded ? counters.outboxSuperseded : 0
+      return tooLarge + counters.outboxDropped + counters.outboxExpired + superseded
     })
     return counts.reduce((a, b) => a + b, 0)
   }
 
   #publish(topic: string, given: PublishOptions): void {
     const index = this.#fates.length
-    const fate = { qos: given.qos ?? 1, topic, settled: 0, stored: false, isOver: false, isLeft: false }
+    const fate: Fate = {
+      qos: given.qos ?? 1,
+      topic,
+      settled: 0,
+      stored: false,
+      isOver: false,
+      isLeft: false,
+      isSuperseded: false,
+      isAssured: false,
+      isAnswered: false,
+      isGivenUp: false,
+    }
     this.#fates.push(fate)
     this.#published.push(index)
     this.stage.outbox.publish(topic, Buffer.from(`${index}`), given).then(
       (result) => {
         fate.settled++
         if (result.stored === true) fate.stored = true
-        if (result.superseded === true) this.#end(index)
+        if (given.until === 'stored') fate.isAssured = true
+        if (result.superseded !== true) return
+        fate.isSuperseded = true
+        this.#end(index)
       },
       (error: MqttasgiError) => {
         fate.settled++
         if (finalCodes.has(error.code)) this.#end(index)
+        if (givenUp.has(error.code)) fate.isGivenUp = true
         if (ends.has(error.code) && fate.qos > 0) fate.isLeft = true
       },
     )
@@ -266,6 +330,7 @@ class World {
 
   async #crash(applied: number): Promise<void> {
     this.disk = this.store.crash(applied)
+    this.#checkNewest()
     this.stage.outbox.close(STOPPED)
     // Whoever waited is gone as well.
     await settled()
@@ -273,7 +338,10 @@ class World {
   }
 
   #ended({ payload }: Sent): void {
-    this.#end(Number(payload.toString()))
+    const index = Number(payload.toString())
+    const fate = this.#fates[index]
+    if (fate !== undefined) fate.isAnswered = true
+    this.#end(index)
   }
 
   #end(index: number): void {
@@ -298,7 +366,9 @@ class World {
     // what the disk had still to do when that was reached.
     this.#backlog = Math.max(this.#backlog, this.store.backlog)
     this.#t.true(this.disk.size <= 2 * limit + maxMessages + this.#backlog, 'too many are on the disk')
-    if (this.#restored === 0) this.#t.true(outbox.bytes <= maxBytes, 'too many bytes wait')
+    // What takes its place again, because the disk has refused the newer one, may be larger than that one.
+    const beyond = this.#policy.latest?.length === 0 ? 0 : EXPIRY_BYTES
+    if (this.#restored === 0) this.#t.true(outbox.bytes <= maxBytes + beyond, 'too many bytes wait')
     for (const topic of ['a', 'b', 'latest']) this.#checkOrder(topic, sent)
   }
 
