@@ -51,10 +51,19 @@ function aboutIgnoredTls({ tls }: BrokerSettings, choice: Choice): readonly stri
   return [`TLS is off (${why?.source}), and ${ignored} (${choice.source(ignored)}) is not used`]
 }
 
-function aboutSession({ protocolVersion }: BrokerSettings, choice: Choice): readonly string[] {
-  if (protocolVersion !== 4 || choice.given('broker.sessionExpiry') === undefined) return []
+function aboutSession(
+  { clean, protocolVersion, sessionExpirySeconds }: BrokerSettings,
+  choice: Choice,
+): readonly string[] {
+  const source = choice.source('broker.sessionExpiry')
+  if (protocolVersion === 4) {
+    if (choice.given('broker.sessionExpiry') === undefined) return []
+    return [`broker.sessionExpiry (${source}) has no effect: MQTT 3.1.1 knows no expiry`]
+  }
+  if (clean || sessionExpirySeconds > 0) return []
   return [
-    `broker.sessionExpiry (${choice.source('broker.sessionExpiry')}) has no effect: MQTT 3.1.1 knows no expiry`,
+    `broker.sessionExpiry (${source}) is 0, and on MQTT 5 the broker forgets the session when the connection ends, though clean ` +
+      'is false: what is published while this process is away is lost. Leave it out, or give the seconds you may be away',
   ]
 }
 

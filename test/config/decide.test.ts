@@ -398,6 +398,20 @@ test('clean: false keeps the session for an hour, unless another time is said', 
   )
 })
 
+test('clean: false with a session expiry of 0 keeps nothing, and says so', (t) => {
+  const broker = { clean: false, clientId: 'pump', sessionExpiry: 0 }
+  const [warning] = settle({ file: { broker } }).warnings
+  t.regex(warning ?? '', /^broker\.sessionExpiry \(.*\) is 0, and on MQTT 5 the broker forgets the session/)
+  t.regex(warning ?? '', /published while this process is away is lost/)
+  t.is(settle({ file: { broker: { ...broker, protocolVersion: 5 } } }).warnings.length, 1)
+  t.deepEqual(settle({ file: { broker: { ...broker, sessionExpiry: 1 } } }).warnings, [])
+  t.deepEqual(settle({ file: { broker: { clean: true, sessionExpiry: 0 } } }).warnings, [])
+  // There it has no effect, which is said.
+  const older = settle({ file: { broker: { ...broker, protocolVersion: 4 } } }).warnings
+  t.is(older.length, 1)
+  t.regex(older[0] ?? '', /has no effect/)
+})
+
 test('certificates and keys are read, from files and from the texts themselves, and the key is not shown', (t) => {
   const fromFiles = settle({ env: { TLS_CA: cert, TLS_CERT: cert, TLS_KEY: key } }).broker.tls
   t.regex(fromFiles?.ca ?? '', /^-----BEGIN CERTIFICATE-----/)
