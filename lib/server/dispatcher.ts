@@ -520,8 +520,10 @@ export class Dispatcher {
 
   #pump(): void {
     if (this.#pumping || this.#entrance.size === 0) return
+    let next = this.#nextIn()
+    if (next === undefined) return
     this.#pumping = true
-    for (let next = this.#nextIn(); next !== undefined; next = this.#nextIn()) this.#handOut(next)
+    for (; next !== undefined; next = this.#nextIn()) this.#handOut(next)
     this.#pumping = false
     this.#balance()
   }
