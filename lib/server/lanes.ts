@@ -41,6 +41,12 @@ export class Lanes<J> {
     if (lane !== undefined) (lane.waiting ??= new Fifo<J>()).push(job)
   }
 
+  /** Another one runs in the lane of this key now, in the place of the one that had it. */
+  takeOver(key: string, job: J): void {
+    const lane = this.#find(key)
+    if (lane !== undefined) lane.running = job
+  }
+
   /** The running job of this key has ended: gives the next one, which now has the lane, or frees it. */
   next(key: string): J | undefined {
     const lane = this.#find(key)

@@ -399,7 +399,9 @@ export class Runner {
     if (job.handlerRuns) return this.#keep(job, burial)
     this.#open.remove(job)
     job.stage = 'over'
-    this.#launch(new Job(job.delivery, job.slot, job.plan, job, burial))
+    const next = new Job(job.delivery, job.slot, job.plan, job, burial)
+    if (next.hasLane) next.slot.lanes.takeOver(next.key!, next)
+    this.#launch(next)
     this.#parts.over()
   }
 

@@ -21,11 +21,20 @@ test('a lane is busy from its first job to its last', (t) => {
   t.is(lanes.size, 0)
 })
 
+test('another job takes over a lane, and those behind stay', (t) => {
+  const lanes = new Lanes<string>()
+  lanes.take('a', 'first')
+  lanes.queue('a', 'behind')
+  lanes.takeOver('a', 'first again')
+  t.deepEqual(lanes.clear(), ['first again', 'behind'])
+})
+
 test('nothing is next where nothing runs, and nothing can line up there', (t) => {
   const lanes = new Lanes<string>()
   lanes.take('b', 'other')
   t.is(lanes.next('a'), undefined)
   lanes.queue('a', 'lost')
+  lanes.takeOver('a', 'lost')
   t.false(lanes.busy('a'))
 })
 
