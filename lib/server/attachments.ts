@@ -126,7 +126,7 @@ export class Attachments {
     slot.isLeaving = true
     if (keeps !== undefined) dispatcher.waitFor(slot)
     roster.changed()
-    let unsettled = await this.#drain(slot, drainTimeoutMs)
+    let unsettled = (await this.#drain(slot, drainTimeoutMs)) + slot.givenBack
     const farewell = introductions.leave(slot, reason)
     // The time for the messages may be over when it begins.
     await new Deadline(clock, Math.max(drainTimeoutMs, FAREWELL_MS)).within(farewell)

@@ -88,6 +88,7 @@ export class Dispatcher {
       again: (job, error, afterMs) => this.#again(job, error, afterMs),
       abandoned: (job) => this.#abandoned(job),
       dropped: (job) => this.#dropped(job),
+      givenBack: (slot) => tellIdle(slot),
       over: () => {
         this.#pump()
         this.#wake()

@@ -3,10 +3,10 @@ import type { MqttasgiError } from '../core/errors.ts'
 import type { Attempt, Interest, Plan, Receiver, RunningChain } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
 import type { Member } from './crowd.ts'
-import type { Fifo } from './fifo.ts'
 import { Lanes } from './lanes.ts'
 import { Limits } from './limits.ts'
 import type { Burial } from './settlement.ts'
+import type { Vacancy } from './vacancy.ts'
 import type { Arrival } from '../transport/transport.ts'
 
 /** A message with an acknowledgement owed for it, until all its receivers are done with it. */
@@ -72,12 +72,14 @@ export interface Slot {
   isLeaving: boolean
   /** What runs at it has been told that nobody waits for it any more. */
   isLetGo: boolean
+  /** Messages that it was given and has not begun, and that wait for its successor. */
+  givenBack: number
   /** It has gone, and nothing of its place is left, or another one has it. */
   isGone: boolean
   /** It has gone, and left its place to whoever comes with the same id. */
   isVacant: boolean
   /** What waits for that one; undefined where messages are begun. */
-  waiting: Fifo<Delivery> | undefined
+  waiting: Vacancy<Delivery> | undefined
   /** The filters that were kept for that one. */
   kept: readonly Interest[]
 }
@@ -92,6 +94,7 @@ export function slotOf(receiver: Receiver): Slot {
     idle: undefined,
     isLeaving: false,
     isLetGo: false,
+    givenBack: 0,
     isGone: false,
     isVacant: false,
     waiting: undefined,

@@ -9,6 +9,7 @@ import { Crowd } from './crowd.ts'
 import { Deadlines } from './deadlines.ts'
 import { Fifo } from './fifo.ts'
 import { Job, type Delivery, type Slot } from './job.ts'
+import { Vacancy } from './vacancy.ts'
 import { burialOrFailure, decide, endOf, type Burial, type Decision, type Settlement } from './settlement.ts'
 
 /** What the runner works with. */
@@ -25,6 +26,8 @@ export interface RunnerParts {
   readonly abandoned: (job: Job) => void
   /** A job that was not begun never will be: its message comes again, or is of QoS 0. */
   readonly dropped: (job: Job) => void
+  /** A receiver that goes has not begun something: it waits for its successor. */
+  readonly givenBack: (slot: Slot) => void
   /** A job that had to be waited for is over, or has left its places, and what stood behind it has been begun. */
   readonly over: () => void
   readonly defer: (callback: () => void) => void
@@ -102,7 +105,7 @@ export class Runner {
 
   /** From now on messages for this place wait for whoever comes to it; `before` had it last. */
   waitFor(slot: Slot, before?: Slot): void {
-    slot.waiting ??= new Fifo<Delivery>()
+    slot.waiting ??= new Vacancy<Delivery>()
     this.#vacancies.add(slot)
     if (before !== undefined) this.#vacancies.delete(before)
   }
@@ -149,11 +152,10 @@ export class Runner {
       job.hasLane = false
       if (isOpen.has(job)) this.#open.remove(job)
     }
-    if (slot.waiting === undefined) for (const job of jobs) this.#leaveBehind(job, reason)
-    else {
-      const later = slot.waiting.clear()
-      for (const { delivery } of jobs) this.#wait(delivery, slot, slot.waiting)
-      for (const delivery of later) slot.waiting.push(delivery)
+    const { waiting } = slot
+    for (const job of jobs) {
+      if (waiting === undefined) this.#leaveBehind(job, reason)
+      else this.#giveBack(job, waiting)
     }
     return jobs.size
   }
@@ -211,9 +213,14 @@ export class Runner {
   }
 
   // Where nobody will send it again it can not wait beyond the end.
-  #wait(delivery: Delivery, slot: Slot, waiting: Fifo<Delivery>): void {
+  #wait(delivery: Delivery, slot: Slot, waiting: Vacancy<Delivery>): void {
     if (this.#isLost(delivery)) return this.#release(delivery, slot)
     waiting.push(delivery)
+  }
+
+  #giveBack({ delivery, slot }: Job, waiting: Vacancy<Delivery>): void {
+    if (this.#isLost(delivery)) return this.#release(delivery, slot)
+    waiting.giveBack(delivery)
   }
 
   #endWaiting(slot: Slot): void {
@@ -348,8 +355,10 @@ export class Runner {
   #decide(job: Job, outcome: Outcome): void {
     if (this.#left || job.stage === 'over') return
     // What fails for its signal has not failed: its message comes again, or waits for a successor.
-    const isLeft = this.#givenUp || (job.slot.isLetGo && job.slot.waiting !== undefined)
+    const { waiting } = job.slot
+    const isLeft = this.#givenUp || (job.slot.isLetGo && waiting !== undefined)
     if (isLeft && outcome.type !== 'done') return
+    if (waiting !== undefined && outcome.type === 'notTaken') return this.#returned(job, waiting)
     this.#leavePlaces(job)
     const { delivery, handlerRuns, number, plan } = job
     this.#follow(
@@ -380,6 +389,22 @@ export class Runner {
     const { afterMs } = decision
     if (!job.isUntaken) this.#parts.again(job, burial.error, afterMs)
     job.retry = { burial, cancel: this.#parts.clock.after(afterMs, () => this.#again(job, burial)) }
+  }
+
+  // Its receiver goes and has not begun it, and so begins nothing behind it either.
+  #returned(job: Job, waiting: Vacancy<Delivery>): void {
+    const { key, slot } = job
+    const behind = job.hasLane ? slot.lanes.dropBehind(key!, () => true) : []
+    this.#open.remove(job)
+    for (const one of [job, ...behind]) {
+      one.stage = 'over'
+      slot.givenBack++
+      this.#giveBack(one, waiting)
+    }
+    this.#leavePlaces(job)
+    nextInLane(job)
+    this.#parts.givenBack(slot)
+    this.#parts.over()
   }
 
   #bury(job: Job, burial: Burial): void {
