@@ -180,7 +180,7 @@ export class Crew implements Workforce {
   }
 
   async #kill(worker: Worker, options: KillOptions): Promise<void> {
-    worker.stopping(killed(worker.id))
+    worker.stopping(killed(worker.id), options.subscriptions === 'keep')
     await this.#detach(worker, options)
     await worker.close()
     this.#forget(worker)
@@ -201,7 +201,7 @@ export class Crew implements Workforce {
   }
 
   async #takeBack(worker: Worker, reason: Error): Promise<void> {
-    worker.stopping(reason)
+    worker.stopping(reason, false)
     await this.#detach(worker, { drainTimeoutMs: 0 })
     await worker.close()
     this.#forget(worker)

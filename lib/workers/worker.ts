@@ -44,6 +44,8 @@ export class Worker {
   #state: WorkerState = 'starting'
   #error: Error | undefined = undefined
   #closing: Promise<void> | undefined = undefined
+  /** What becomes of messages while it is being ended. */
+  #refusal: Refusal
 
   constructor(parts: WorkerParts) {
     const { clock, id, instances, share } = parts
@@ -51,6 +53,7 @@ export class Worker {
     this.#parts = parts
     this.receiver = new WorkerReceiver({ id, instances, share, now: () => clock.now() })
     this.receiver.onInterests(() => this.#look())
+    this.#refusal = this.#refusalOf('it is being ended')
   }
 
   get state(): WorkerState {
@@ -93,13 +96,16 @@ export class Worker {
     this.#life.signal.throwIfAborted()
   }
 
-  /** Starts nothing again, and lets no message wait for it. `reason`: what whoever waits for its start is told. */
-  stopping(reason: Error): void {
+  /**
+   * Starts nothing again, and lets no message wait for it. `reason`: what whoever waits for its start is told.
+   * `isKept`: what it has not begun is for its successor.
+   */
+  stopping(reason: Error, isKept: boolean): void {
     this.#state = 'stopping'
     this.#life.abort(reason)
     this.#cancelTimers()
-    const refusal = this.#refusalOf('it is being ended')
-    for (const seat of this.receiver.seats) if (!seat.isTaken) seat.refuse(refusal)
+    if (isKept) this.#refusal = notTakenOutcome(this.#takesNone('it is being ended'))
+    for (const seat of this.receiver.seats) if (!seat.isTaken) seat.refuse(this.#refusal)
   }
 
   /** Lets go of all instances, those that are being started included. */
@@ -155,8 +161,7 @@ export class Worker {
     this.#incarnations.delete(seat)
     seat.vacate()
     void incarnation.close(error)
-    if (this.#state === 'stopping' || this.receiver.isDismissed)
-      return seat.refuse(this.#refusalOf('it is being ended'))
+    if (this.#state === 'stopping' || this.receiver.isDismissed) return seat.refuse(this.#refusal)
     if (this.#state === 'starting') {
       return this.#startFault.reject(error ?? new Error('It ended before it was ready.'))
     }
@@ -235,8 +240,12 @@ export class Worker {
   }
 
   #refusalOf(why: string): Refusal {
+    return failedOutcome(this.#takesNone(why))
+  }
+
+  #takesNone(why: string): MqttasgiError {
     const message = sentence(`Worker "${this.id}" takes no messages any more: ${why}`)
-    return failedOutcome(new MqttasgiError('ERR_WORKER_STOPPED', message, { receiver: this.id }))
+    return new MqttasgiError('ERR_WORKER_STOPPED', message, { receiver: this.id })
   }
 }
 
@@ -247,6 +256,10 @@ function sentence(text: string): string {
 
 function failedOutcome(error: Error): Refusal {
   return ({ routes }: Plan): Outcome => ({ type: 'failed', error, route: routes[0] })
+}
+
+function notTakenOutcome(error: Error): Refusal {
+  return ({ routes }: Plan): Outcome => ({ type: 'notTaken', error, route: routes[0] })
 }
 
 function crashedOutcome(id: string, cause: Error): Refusal {

@@ -1,0 +1,67 @@
+// Workers that are killed with `subscriptions: 'keep'`: what waits for them waits for the next one with their id, and runs there.
+import test from 'ava'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { mqttasgi, type RawApplication } from '../../lib/index.ts'
+import { crewedServer } from '../helpers/crewed-server.ts'
+import { turns } from '../helpers/memory-server.ts'
+import { Tally, within } from '../integration/tally.ts'
+
+const keep = { subscriptions: 'keep', drainTimeoutMs: 60_000 } as const
+
+/** Notes what comes on `w/+`. */
+function noting(seen: Tally): ReturnType<typeof mqttasgi> {
+  const app = mqttasgi()
+  app.topic('w/+n', (ctx) => seen.add(`${ctx.topic} ${ctx.payload.toString()}`))
+  return app
+}
+
+/** Takes messages on `w/+` and ends none of them; fails when told to, and from then on at each start. */
+class Frail {
+  readonly #end = new Deferred<never>()
+  /** It has begun a message. */
+  readonly hasBegun = new Deferred()
+
+  fail(): void {
+    this.#end.reject(new Error('broken'))
+  }
+
+  readonly application: RawApplication = async (_scope, receive, send) => {
+    for (;;) {
+      const event = await Promise.race([this.#end.promise, receive()])
+      if (event.type === 'mqtt.connect') await send({ type: 'mqtt.sub', mqtt: { topic: 'w/+', qos: 1 } })
+      if (event.type !== 'mqtt.msg') continue
+      this.hasBegun.resolve()
+      await this.#end.promise
+    }
+  }
+}
+
+test('what waits for a worker that is being started again waits for its successor', async (t) => {
+  const { log, server, transport } = await crewedServer(t, mqttasgi())
+  const [frail, seen] = [new Frail(), new Tally()]
+  await server.spawn('w', frail.application, { maxRestarts: 1_000 })
+  frail.fail()
+  await log.said(/It is started again/)
+  for (const topic of ['w/1', 'w/2', 'w/1']) transport.deliver(topic, `${seen.total}`)
+  await turns()
+  t.is(server.workers()[0]?.inFlight, 3)
+  await within(10_000, 'a kill without anything to wait for', server.kill('w', keep))
+  await server.spawn('w', noting(seen))
+  await seen.untilTotal(3)
+  t.deepEqual(seen.keys, ['w/1 0', 'w/2 0'])
+  t.is(seen.of('w/1 0'), 2)
+})
+
+test('what stands in the line of an instance that ends while it is killed waits for its successor', async (t) => {
+  const { server, transport } = await crewedServer(t, mqttasgi())
+  const [frail, seen] = [new Frail(), new Tally()]
+  await server.spawn('w', frail.application)
+  for (const topic of ['w/1', 'w/2', 'w/3']) transport.deliver(topic)
+  await frail.hasBegun.promise
+  const killed = server.kill('w', keep)
+  frail.fail()
+  await within(10_000, 'a kill without anything to wait for', killed)
+  await server.spawn('w', noting(seen))
+  await seen.untilTotal(3)
+  t.is(seen.distinct, 3)
+})
