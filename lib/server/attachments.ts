@@ -58,6 +58,8 @@ export class Attachments {
     this.#arriving.set(slot, isOver)
     try {
       await Promise.race([this.#arrive(slot), isOver.promise])
+      // What comes in the turn in which it has arrived has lost the race, and ends its coming all the same.
+      if (isOver.settled) await isOver.promise
     } catch (error) {
       if (!slot.isLeaving && this.#error === undefined) await this.#takeBack(slot, kept, error)
       throw error

@@ -86,8 +86,10 @@ export class Crew implements Workforce {
       const place = await this.#parts.place
       worker.refuseIfOver()
       await Promise.race([place.attach(worker.receiver), worker.startFault])
+      worker.refuseIfOver()
     } catch (error) {
-      await this.#takeBack(worker, toError(error))
+      // A kill that is under way has its own terms.
+      await (this.#kills.get(worker) ?? this.#takeBack(worker, toError(error)))
       throw startFailure(order, error)
     }
     worker.runs()

@@ -328,6 +328,23 @@ test('a worker that is killed in the moment it has been started is not attached'
   t.true(scene.hosts.get('one')!.last.isClosed)
 })
 
+test('a worker that is killed in the moment it has been attached has not been started, and is let go of once', async (t) => {
+  const scene = new Scene()
+  const attached = new Deferred()
+  scene.place.attach = () => attached.promise
+  const spawned = scene.crew.spawn('one', './a.ts')
+  await settled()
+  attached.resolve()
+  const killed = scene.crew.kill('one', { subscriptions: 'keep' })
+  await t.throwsAsync(spawned, { code: 'ERR_RECEIVER_DETACHED', message: /kill\(\)/ })
+  await killed
+  t.deepEqual(
+    scene.place.detached.map(([, { keepSubscriptions }]) => keepSubscriptions),
+    [true],
+  )
+  t.deepEqual(scene.crew.workers(), [])
+})
+
 test('nobody is there to be killed under an unknown id, and the application is not to be', async (t) => {
   const scene = new Scene()
   await scene.spawn('one')

@@ -1,7 +1,7 @@
 // Workers that are killed with `subscriptions: 'keep'`: what waits for them waits for the next one with their id, and runs there.
 import test from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { mqttasgi, type RawApplication } from '../../lib/index.ts'
+import { mqttasgi, MqttasgiError, type RawApplication } from '../../lib/index.ts'
 import { crewedServer } from '../helpers/crewed-server.ts'
 import { turns } from '../helpers/memory-server.ts'
 import { Tally, within } from '../integration/tally.ts'
@@ -64,4 +64,30 @@ test('what stands in the line of an instance that ends while it is killed waits 
   await server.spawn('w', noting(seen))
   await seen.untilTotal(3)
   t.is(seen.distinct, 3)
+})
+
+test('a worker that is killed in any moment of its spawn leaves its place as a whole', async (t) => {
+  t.timeout(120_000)
+  const { server, transport } = await crewedServer(t, mqttasgi())
+  const ends = new Set<string>()
+  for (let moment = 0; moment < 80; moment++) {
+    const seen = new Tally()
+    await server.spawn('w', noting(seen))
+    await server.kill('w', keep)
+    for (const n of [1, 2]) transport.deliver(`w/${n}`, `${moment}`)
+    const spawned = server.spawn('w', noting(seen)).then(
+      () => 'spawned',
+      (error: unknown) => (error instanceof MqttasgiError ? error.code : String(error)),
+    )
+    for (let i = 0; i < moment; i++) await Promise.resolve()
+    await within(10_000, `the kill at moment ${moment}`, server.kill('w', keep))
+    ends.add(await spawned)
+    t.deepEqual(server.workers(), [], `at moment ${moment}`)
+    transport.deliver('w/3', `${moment}`)
+    await server.spawn('w', noting(seen))
+    await seen.untilTotal(3)
+    t.deepEqual(seen.repeated(), [])
+    await server.kill('w')
+  }
+  t.deepEqual([...ends].sort(), ['ERR_RECEIVER_DETACHED', 'spawned'])
 })
