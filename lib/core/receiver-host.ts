@@ -25,9 +25,10 @@ export interface ReceiverHost {
    * Resolves when the receiver has been told of the connection and all it wants is granted; waits for a connection
    * where there is none. Rejects with `ERR_RECEIVER_DUPLICATE`, `ERR_SUBSCRIBE_REFUSED`, `ERR_SUBSCRIBE_OPTIONS_DIFFER`,
    * `ERR_RECEIVER_DETACHED`, `ERR_STOPPED`, or what its `connected()` rejects with; the receiver is not attached then.
-   * One with the id of a receiver whose subscriptions were kept takes its place, and what waits there.
+   * One with the id of a receiver whose subscriptions were kept takes its place, and what waits there; where it is not
+   * attached, that goes on waiting. `until`: what rejects when it has ended before; then this does, with the same.
    */
-  attach(receiver: Receiver): Promise<void>
+  attach(receiver: Receiver, until?: Promise<never>): Promise<void>
   /**
    * Nothing new is begun at it; what it has in hand ends; it hears `disconnected`; what nobody else holds is
    * unsubscribed. One whose place was kept gives it up; one that is not attached is left alone. Never rejects.

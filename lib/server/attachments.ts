@@ -44,7 +44,7 @@ export class Attachments {
     this.#parts = parts
   }
 
-  async attach(receiver: Receiver): Promise<void> {
+  async attach(receiver: Receiver, until?: Promise<never>): Promise<void> {
     const { newcomers, roster, subscriber } = this.#parts
     if (this.#error !== undefined) throw this.#error
     const before = roster.withId(receiver.id)
@@ -56,6 +56,7 @@ export class Attachments {
     newcomers.came(slot)
     const isOver = new Deferred<never>()
     this.#arriving.set(slot, isOver)
+    until?.catch((error: unknown) => isOver.reject(error))
     try {
       await Promise.race([this.#arrive(slot), isOver.promise])
       // What comes in the turn in which it has arrived has lost the race, and ends its coming all the same.

@@ -217,10 +217,10 @@ export class Server implements Client, ReceiverHost {
    * Adds a receiver while the server runs. Resolves when its `connected()` has, and the broker has granted all that
    * it wants; waits for a connection where there is none. Where the place of one with its id was kept, it takes that
    * and what waits there. Rejects with `ERR_RECEIVER_DUPLICATE`, `ERR_SUBSCRIBE_REFUSED`,
-   * `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_STOPPED`, or what its `connected()` rejects with; it is not attached then.
+   * `ERR_SUBSCRIBE_OPTIONS_DIFFER`, `ERR_STOPPED`, or what its `connected()` or `until` rejects with; it is not attached then.
    */
-  attach(receiver: Receiver): Promise<void> {
-    return this.#attachments.attach(receiver)
+  attach(receiver: Receiver, until?: Promise<never>): Promise<void> {
+    return this.#attachments.attach(receiver, until)
   }
 
   /**

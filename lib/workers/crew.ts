@@ -85,7 +85,7 @@ export class Crew implements Workforce {
     try {
       const place = await this.#parts.place
       worker.refuseIfOver()
-      await Promise.race([place.attach(worker.receiver), worker.startFault])
+      await place.attach(worker.receiver, worker.startFault)
       worker.refuseIfOver()
     } catch (error) {
       // A kill that is under way has its own terms.
@@ -203,8 +203,9 @@ export class Crew implements Workforce {
   }
 
   async #takeBack(worker: Worker, reason: Error): Promise<void> {
-    worker.stopping(reason, false)
-    await this.#detach(worker, { drainTimeoutMs: 0 })
+    worker.stopping(reason, true)
+    // It is not attached, unless the server stops. What waits in the place of its predecessor is not its own to give up.
+    await this.#detach(worker, { drainTimeoutMs: 0, subscriptions: 'keep' })
     await worker.close()
     this.#forget(worker)
   }

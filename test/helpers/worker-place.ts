@@ -90,7 +90,7 @@ export class WorkerPlace implements ReceiverHost {
   /** What a detach waits for. */
   drained: Promise<void> = Promise.resolve()
 
-  async attach(receiver: Receiver): Promise<void> {
+  async attach(receiver: Receiver, _until?: Promise<never>): Promise<void> {
     if (this.fault !== undefined) throw this.fault
     this.attached.add(receiver)
     await receiver.connected(this.client, session)

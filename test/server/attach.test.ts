@@ -172,6 +172,22 @@ test('what fails in connected() is told to whoever attaches it, and it is out ag
   t.is(server.inFlight(guest), 0)
 })
 
+test('one that has ended before it is attached is out again, and what ends later is nothing to its attachment', async (t) => {
+  const { server, transport } = await started(t)
+  const [early, late] = [new Deferred<never>(), new Deferred<never>()]
+  const guest = new Guest('guest', ['b'], { connect: () => new Promise(() => {}) })
+  const attached = server.attach(guest, early.promise)
+  await turns()
+  early.reject(new Error('broken'))
+  await t.throwsAsync(attached, { message: 'broken' })
+  t.deepEqual(guest.news, ['connected', 'disconnected failed'])
+  t.deepEqual([...transport.subscriptions.keys()], ['a/#'])
+  await server.attach(new Guest('guest', ['c']), late.promise)
+  late.reject(new Error('broken'))
+  await turns()
+  t.deepEqual([...transport.subscriptions.keys()], ['a/#', 'c'])
+})
+
 test('one that fails at the start is logged, and does not end the server', async (t) => {
   const host = new Guest('host', ['a/#'], { connect: () => Promise.reject(new Error('no meter')) })
   const { lines, server } = await started(t, { host })

@@ -118,9 +118,9 @@ test('what can not be loaded, started or subscribed is told to the caller, and l
 
 test('a worker that ends before it is ready has not been started', async (t) => {
   const scene = new Scene()
-  scene.place.attach = async () => {
+  scene.place.attach = async (_receiver, until) => {
     scene.hosts.get('one')!.last.ending.resolve(new Error('connect() threw'))
-    await new Promise(() => {})
+    await until
   }
   await t.throwsAsync(scene.spawn('one'), { code: 'ERR_WORKER_START', message: /connect\(\) threw/ })
   t.deepEqual(scene.crew.workers(), [])

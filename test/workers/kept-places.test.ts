@@ -1,7 +1,7 @@
 // Workers that are killed with `subscriptions: 'keep'`: what waits for them waits for the next one with their id, and runs there.
 import test from 'ava'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { mqttasgi, MqttasgiError, type RawApplication } from '../../lib/index.ts'
+import { mqttasgi, MqttasgiError, MqttConsumer, type RawApplication } from '../../lib/index.ts'
 import { crewedServer } from '../helpers/crewed-server.ts'
 import { turns } from '../helpers/memory-server.ts'
 import { Tally, within } from '../integration/tally.ts'
@@ -90,4 +90,27 @@ test('a worker that is killed in any moment of its spawn leaves its place as a w
     await server.kill('w')
   }
   t.deepEqual([...ends].sort(), ['ERR_RECEIVER_DETACHED', 'spawned'])
+})
+
+test('a successor that can not be spawned leaves the place, and what waits there, as it was', async (t) => {
+  const { server, transport } = await crewedServer(t, mqttasgi())
+  const seen = new Tally()
+  transport.grant = ({ filter, qos }) => (filter === 'forbidden' ? 0x87 : qos)
+  const refused = noting(seen)
+  refused.topic('forbidden', () => {})
+  class Broken extends MqttConsumer {
+    override async connect(): Promise<void> {
+      throw new Error('broken')
+    }
+  }
+  await server.spawn('w', noting(seen))
+  await server.kill('w', keep)
+  transport.deliver('w/1')
+  await t.throwsAsync(server.spawn('w', refused), { code: 'ERR_SUBSCRIBE_REFUSED' })
+  await t.throwsAsync(server.spawn('w', Broken), { code: 'ERR_WORKER_START', message: /broken/ })
+  await t.throwsAsync(server.spawn('w', Broken, { instances: 2 }), { code: 'ERR_WORKER_START' })
+  t.deepEqual([...transport.subscriptions.keys()], ['w/+'])
+  transport.deliver('w/2')
+  await server.spawn('w', noting(seen))
+  await seen.untilTotal(2)
 })
