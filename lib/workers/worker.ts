@@ -41,6 +41,8 @@ export class Worker {
   /** Seats whose instance has ended as it should. */
   readonly #done = new Set<Seat>()
   readonly #startFault = new Deferred<never>()
+  /** Seats whose instance has ended before it ran, and with what. */
+  readonly #early = new Map<Seat, Error | undefined>()
   #state: WorkerState = 'starting'
   #error: Error | undefined = undefined
   #closing: Promise<void> | undefined = undefined
@@ -86,9 +88,11 @@ export class Worker {
     }
   }
 
-  /** It is attached: from now on what ends is started again. */
+  /** It is attached: from now on what ends is started again. So is what has ended in the turn in which it was. */
   runs(): void {
-    if (this.#state === 'starting') this.#settle()
+    if (this.#state !== 'starting') return
+    this.#settle()
+    for (const [seat, error] of this.#early) if (this.state === 'restarting') this.#lost(seat, error)
   }
 
   /** Throws why it is not to run any more, if it is not. */
@@ -163,8 +167,13 @@ export class Worker {
     void incarnation.close(error)
     if (this.#state === 'stopping' || this.receiver.isDismissed) return seat.refuse(this.#refusal)
     if (this.#state === 'starting') {
+      this.#early.set(seat, error)
       return this.#startFault.reject(error ?? new Error('It ended before it was ready.'))
     }
+    this.#lost(seat, error)
+  }
+
+  #lost(seat: Seat, error: Error | undefined): void {
     this.#decide(seat, error, error === undefined ? undefined : this.receiver.charge(seat))
   }
 

@@ -126,6 +126,32 @@ test('a worker that ends before it is ready has not been started', async (t) => 
   t.deepEqual(scene.crew.workers(), [])
 })
 
+test('a worker that ends in any moment of its attachment has not been started, or is started again', async (t) => {
+  const ends = new Set<string>()
+  for (let moment = 0; moment < 20; moment++) {
+    const scene = new Scene()
+    const attached = new Deferred()
+    scene.place.attach = async (_receiver, until) => Promise.race([attached.promise, until!])
+    const spawned = scene.crew.spawn('one', './a.ts').then(
+      () => 'spawned',
+      (error: MqttasgiError) => error.code,
+    )
+    await settled()
+    const { last } = scene.hosts.get('one')!
+    if (moment > 0) attached.resolve()
+    for (let i = 1; i < moment; i++) await Promise.resolve()
+    last.ending.resolve(new Error('broken'))
+    const end = await spawned
+    ends.add(end)
+    await settled()
+    scene.clock.advance(100)
+    await settled()
+    if (end === 'spawned') t.like(scene.crew.workers()[0], { state: 'running', restarts: 1 })
+    else t.deepEqual(scene.crew.workers(), [])
+  }
+  t.deepEqual([...ends].sort(), ['ERR_WORKER_START', 'spawned'])
+})
+
 test('a worker that fails is started again after its delay, and is told of the connection', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')
