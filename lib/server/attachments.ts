@@ -9,7 +9,7 @@ import type { Dispatcher } from './dispatcher.ts'
 import type { Introductions } from './introductions.ts'
 import type { Slot } from './job.ts'
 import type { Newcomers } from './newcomers.ts'
-import type { Roster } from './roster.ts'
+import { withKept, type Roster } from './roster.ts'
 import type { Subscriber } from './subscriber.ts'
 
 /** What they work with. */
@@ -85,7 +85,7 @@ export class Attachments {
     return this.#leave(slot, {
       reason: reason ?? { type: 'killed' },
       drainTimeoutMs,
-      keeps: keepSubscriptions === true ? () => [...interests, ...slot.added.values()] : undefined,
+      keeps: keepSubscriptions === true ? () => withKept(slot, interests) : undefined,
     })
   }
 

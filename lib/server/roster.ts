@@ -4,10 +4,17 @@ import { slotOf, type Slot } from './job.ts'
 import type { Wish } from './recipients.ts'
 import { wireFilter } from './subscriptions.ts'
 
-/** What this one wants now; a successor goes on wanting what was kept for it, as long as it has not said otherwise. */
-export function interestsOf({ added, isVacant, kept, receiver }: Slot): readonly Interest[] {
-  if (isVacant) return kept
-  const own = [...receiver.interests(), ...added.values()]
+/** What this one wants now. */
+export function interestsOf(slot: Slot): readonly Interest[] {
+  return slot.isVacant ? slot.kept : withKept(slot, slot.receiver.interests())
+}
+
+/**
+ * These, and what it has asked for by hand. A successor goes on wanting what was kept for it, as long as it has not said
+ * otherwise.
+ */
+export function withKept({ added, kept }: Slot, routes: readonly Interest[]): readonly Interest[] {
+  const own = [...routes, ...added.values()]
   if (kept.length === 0) return own
   const asked = new Set(own.map(wireFilter))
   return [...own, ...kept.filter((interest) => !asked.has(wireFilter(interest)))]

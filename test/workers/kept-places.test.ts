@@ -114,3 +114,26 @@ test('a successor that can not be spawned leaves the place, and what waits there
   await server.spawn('w', noting(seen))
   await seen.untilTotal(2)
 })
+
+test('one that is killed before it has said what it wants leaves what its predecessor held', async (t) => {
+  const { server, transport } = await crewedServer(t, mqttasgi())
+  const seen = new Tally()
+  const connecting = new Deferred()
+  class Slow extends MqttConsumer {
+    override async connect(): Promise<void> {
+      await this.subscribe('more')
+      connecting.resolve()
+      await new Promise(() => {})
+    }
+  }
+  await server.spawn('w', noting(seen))
+  await server.kill('w', keep)
+  const spawned = server.spawn('w', Slow)
+  await connecting.promise
+  await Promise.all([server.kill('w', keep), t.throwsAsync(spawned, { code: 'ERR_RECEIVER_DETACHED' })])
+  t.deepEqual([...transport.subscriptions.keys()].toSorted(), ['more', 'w/+'])
+  transport.deliver('w/1')
+  await server.spawn('w', noting(seen))
+  await seen.untilTotal(1)
+  t.deepEqual([...transport.subscriptions.keys()], ['w/+'])
+})
