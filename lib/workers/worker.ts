@@ -35,7 +35,8 @@ export class Worker {
   readonly #parts: WorkerParts
   readonly #incarnations = new Map<Seat, Incarnation>()
   readonly #timers = new Map<Seat, () => void>()
-  readonly #starts = new Set<Promise<Incarnation>>()
+  /** Starts of instances that are under way, and ends of those that have left. */
+  readonly #underWay = new Set<Promise<void>>()
   /** Aborts when nothing is to be started any more. */
   readonly #life = new AbortController()
   /** Seats whose instance has ended as it should. */
@@ -79,7 +80,7 @@ export class Worker {
   /** Starts all instances. Rejects with what one of them failed with, and leaves none behind. */
   async start(): Promise<void> {
     try {
-      const seated = this.receiver.seats.map((seat) => this.#begin(seat))
+      const seated = this.receiver.seats.map((seat) => this.#track(this.#begin(seat)))
       // One that has ended before the last one has begun is a start that has failed.
       await Promise.race([Promise.all(seated), this.startFault])
     } catch (error) {
@@ -126,24 +127,22 @@ export class Worker {
     this.#incarnations.clear()
     for (const seat of this.receiver.seats) seat.vacate()
     await Promise.all(incarnations.map((incarnation) => incarnation.close()))
-    await Promise.allSettled(this.#starts)
+    await Promise.allSettled(this.#underWay)
+  }
+
+  #track(work: Promise<void>): Promise<void> {
+    const over = (): void => void this.#underWay.delete(work)
+    this.#underWay.add(work)
+    work.then(over, over)
+    return work
   }
 
   async #begin(seat: Seat): Promise<void> {
-    const start = this.#parts.host.start(this.#life.signal)
-    this.#starts.add(start)
-    try {
-      this.#seated(seat, await start)
-    } finally {
-      this.#starts.delete(start)
-    }
-  }
-
-  #seated(seat: Seat, incarnation: Incarnation): void {
-    const { aborted, reason } = this.#life.signal
-    const fault = aborted ? toError(reason) : this.receiver.conflictOf(incarnation.receiver)
+    const { signal } = this.#life
+    const incarnation = await this.#parts.host.start(signal)
+    const fault = signal.aborted ? toError(signal.reason) : this.receiver.conflictOf(incarnation.receiver)
     if (fault !== undefined) {
-      void incarnation.close(fault)
+      await incarnation.close(fault)
       throw fault
     }
     this.#incarnations.set(seat, incarnation)
@@ -164,7 +163,7 @@ export class Worker {
     if (this.#incarnations.get(seat) !== incarnation) return
     this.#incarnations.delete(seat)
     seat.vacate()
-    void incarnation.close(error)
+    void this.#track(incarnation.close(error))
     if (this.#state === 'stopping' || this.receiver.isDismissed) return seat.refuse(this.#refusal)
     if (this.#state === 'starting') {
       this.#early.set(seat, error)
@@ -198,7 +197,7 @@ export class Worker {
   async #restart(seat: Seat): Promise<void> {
     this.#timers.delete(seat)
     try {
-      await this.#begin(seat)
+      await this.#track(this.#begin(seat))
     } catch (error) {
       if (this.#state === 'restarting' || this.#state === 'running') this.#decide(seat, toError(error))
     }

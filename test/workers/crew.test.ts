@@ -354,6 +354,38 @@ test('a worker that is killed in the moment it has been started is not attached'
   t.true(scene.hosts.get('one')!.last.isClosed)
 })
 
+test('a kill waits for the end of an instance that comes too late, and of one that has just left', async (t) => {
+  const scene = new Scene()
+  const starts = [new Deferred<Incarnation>(), new Deferred<Incarnation>()]
+  const hosted = [...starts]
+  const crew = new Crew({
+    ...scene.parts,
+    hostFor: async () => ({ start: () => hosted.shift()!.promise }),
+  })
+  const closings = [new Deferred(), new Deferred()]
+  const [left, late] = closings.map(({ promise }) => {
+    const one = new StagedIncarnation()
+    one.close = () => promise
+    return one
+  })
+  starts[0]!.resolve(left!)
+  await crew.spawn('one', './a.ts')
+  left!.ending.resolve(new Error('broken'))
+  await settled()
+  scene.clock.advance(100)
+  await settled()
+  let isKilled = false
+  const killed = crew.kill('one').then(() => (isKilled = true))
+  starts[1]!.resolve(late!)
+  for (const closing of closings) {
+    await settled()
+    t.false(isKilled)
+    closing.resolve()
+  }
+  await killed
+  t.deepEqual(crew.workers(), [])
+})
+
 test('a worker that is killed in the moment it has been attached has not been started, and is let go of once', async (t) => {
   const scene = new Scene()
   const attached = new Deferred()
