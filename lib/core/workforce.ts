@@ -72,7 +72,10 @@ export interface Workforce {
    * from a worker, `ERR_WORKER_APPLICATION`, `ERR_WORKER_START`, `ERR_APPLICATION_*`.
    */
   spawn(id: string, application: WorkerApplication, options?: WorkerOptions): Promise<WorkerHandle>
-  /** Drains, disconnects, unsubscribes. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`. */
+  /**
+   * Drains, disconnects, unsubscribes. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`,
+   * `ERR_CONFIG_VALUE`.
+   */
   kill(id: string, options?: KillOptions): Promise<void>
   workers(): readonly WorkerInfo[]
 }

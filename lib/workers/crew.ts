@@ -1,6 +1,7 @@
 // The workers of one server: spawned, ended and looked at by the application, and by nobody else.
 import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
+import { drainTimeoutFault } from '../core/deadline.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { ReceiverHost } from '../core/receiver-host.ts'
@@ -99,6 +100,8 @@ export class Crew implements Workforce {
   async kill(id: string, options: KillOptions = {}): Promise<void> {
     const worker = this.#workers.get(id)
     if (worker === undefined) throw unknown(id, [...this.#workers.keys()])
+    const fault = drainTimeoutFault(options.drainTimeoutMs ?? 0)
+    if (fault !== undefined) throw fault
     let kill = this.#kills.get(worker)
     if (kill === undefined) this.#kills.set(worker, (kill = this.#kill(worker, options)))
     return kill

@@ -403,6 +403,16 @@ test('a worker that is killed in the moment it has been attached has not been st
   t.deepEqual(scene.crew.workers(), [])
 })
 
+test('a kill that is to wait for no time at all is refused, and the worker runs on', async (t) => {
+  const scene = new Scene()
+  const host = await scene.spawn('one')
+  await t.throwsAsync(scene.crew.kill('one', { drainTimeoutMs: -1 }), { code: 'ERR_CONFIG_VALUE' })
+  t.deepEqual(await hand(scene.receiver, 'a'), { type: 'done', handled: true })
+  t.is(scene.crew.workers()[0]?.state, 'running')
+  await scene.crew.kill('one')
+  t.true(host.last.isClosed)
+})
+
 test('nobody is there to be killed under an unknown id, and the application is not to be', async (t) => {
   const scene = new Scene()
   await scene.spawn('one')
