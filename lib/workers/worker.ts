@@ -39,8 +39,8 @@ export class Worker {
   readonly #underWay = new Set<Promise<void>>()
   /** Aborts when nothing is to be started any more. */
   readonly #life = new AbortController()
-  /** Seats whose instance has ended as it should. */
-  readonly #done = new Set<Seat>()
+  /** Seats whose instance is not started again, and what it has failed with. */
+  readonly #done = new Map<Seat, Error | undefined>()
   readonly #startFault = new Deferred<never>()
   /** Seats whose instance has ended before it ran, and with what. */
   readonly #early = new Map<Seat, Error | undefined>()
@@ -210,7 +210,7 @@ export class Worker {
 
   #end(seat: Seat, error: Error | undefined): void {
     const { log, over } = this.#parts
-    this.#done.add(seat)
+    this.#done.set(seat, error)
     seat.refuse(this.#refusalOf(error === undefined ? 'it has ended' : `it has failed: ${error.message}`))
     if (error !== undefined) {
       log.error(`Worker "${this.id}" has failed, and is not started again: ${error.message}`, {
@@ -220,7 +220,8 @@ export class Worker {
     }
     if (this.#done.size < this.receiver.seats.length) return this.#settle()
     this.#state = 'stopped'
-    over(this, this.#error === undefined ? { type: 'finished' } : { type: 'failed', error: this.#error })
+    const failure = [...this.#done.values()].findLast((one) => one !== undefined)
+    over(this, failure === undefined ? { type: 'finished' } : { type: 'failed', error: failure })
   }
 
   #giveUp(cause: Error): void {

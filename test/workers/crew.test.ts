@@ -292,6 +292,28 @@ test('a transient worker that is done has finished', async (t) => {
   t.deepEqual(scene.crew.workers(), [])
 })
 
+test('one that has failed, was started again and is done has finished all the same', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts', { restart: 'transient' })
+  const host = scene.hosts.get('one')!
+  await scene.fails(host)
+  scene.clock.advance(100)
+  await settled()
+  t.like(scene.crew.workers()[0], { state: 'running', error: { message: 'broken' } })
+  host.last.ending.resolve(undefined)
+  t.deepEqual(await handle.ended, { type: 'finished' })
+})
+
+test('of several instances each has an end of its own, and one that has failed is not forgotten for another', async (t) => {
+  const scene = new Scene()
+  const handle = await scene.crew.spawn('one', './a.ts', { restart: 'temporary', instances: 2 })
+  const [first, second] = scene.hosts.get('one')!.started
+  first?.ending.resolve(new Error('broken'))
+  await settled()
+  second?.ending.resolve(undefined)
+  t.like(await handle.ended, { type: 'failed', error: { message: 'broken' } })
+})
+
 test('a kill drains, tells, lets go, and tells whoever spawned it', async (t) => {
   const scene = new Scene()
   const handle = await scene.crew.spawn('one', './a.ts')
