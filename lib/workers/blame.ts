@@ -27,6 +27,7 @@ export class Blame<P extends object> {
   // brought down, who still has to say farewell.
   readonly #failedLast = new WeakMap<P, Message>()
   readonly #charges = new WeakMap<Message, Charge[]>()
+  readonly #chargedAt = new WeakMap<Message, P>()
 
   /** A message has been given to this place. Gives back its outcome. */
   watch(place: P, message: Message, attempt: Attempt, outcome: Promise<Outcome>): Promise<Outcome> {
@@ -48,6 +49,12 @@ export class Blame<P extends object> {
     this.#failedLast.delete(place)
     for (const charge of this.#charges.get(message) ?? []) charge.acquit()
     this.#charges.delete(message)
+    this.#chargedAt.delete(message)
+  }
+
+  /** Where somebody has failed, last, and may have failed of this message. */
+  chargedAt(message: Message): P | undefined {
+    return this.#chargedAt.get(message)
   }
 
   /** Whoever was at this place has failed. Undefined when no message can be to blame, so that nothing is to blame but itself. */
@@ -61,6 +68,7 @@ export class Blame<P extends object> {
     const charge = new Charge(begun.length)
     for (const message of begun) {
       inHand.delete(message)
+      this.#chargedAt.set(message, place)
       const charges = this.#charges.get(message)
       if (charges === undefined) this.#charges.set(message, [charge])
       else charges.push(charge)

@@ -76,6 +76,9 @@ export class Seat {
   #last: Receiver | undefined = undefined
   #stopListening: () => void = () => {}
   #refusal: Refusal | undefined = undefined
+  // Of what was given to an instance that has ended, and not begun by it.
+  #notBegun: Refusal | undefined = undefined
+  #isRetired = false
 
   constructor({ changed, isHeldElsewhere, now, seenAs }: SeatParts) {
     this.#now = now
@@ -92,6 +95,11 @@ export class Seat {
   /** Somebody sits here. */
   get isTaken(): boolean {
     return this.#current !== undefined
+  }
+
+  /** Nobody will sit here any more, and others of its worker go on. */
+  get isRetired(): boolean {
+    return this.#isRetired
   }
 
   interests(): readonly Interest[] {
@@ -133,18 +141,28 @@ export class Seat {
   }
 
   /** Nobody will sit here any more. */
-  refuse(refusal: Refusal): void {
+  refuse(refusal: Refusal, notBegun: Refusal = refusal): void {
     this.vacate()
     this.#refusal = refusal
-    for (const { outcome, plan } of this.#waiting) outcome.resolve(refusal(plan))
+    this.#notBegun = notBegun
+    for (const { outcome, plan } of this.#waiting) outcome.resolve(notBegun(plan))
     this.#waiting.clear()
+  }
+
+  /** The same, and others of its worker go on: `notBegun` leaves to them what waits here. */
+  retire(refusal: Refusal, notBegun: Refusal, connection: Connection | undefined): void {
+    this.#isRetired = true
+    this.refuse(refusal, notBegun)
+    this.#held.next()
+    if (connection !== undefined) void this.#held.giveUpLeft(connection.client)
   }
 
   async connected({ client, session }: Connection): Promise<void> {
     const receiver = this.#current
     await receiver?.connected(this.#held.noting(client), session)
     // One that has failed at it has not said all that it wants.
-    if (receiver !== undefined && this.#current === receiver) void this.#held.giveUpLeft(client)
+    const hasSaidAll = receiver !== undefined && this.#current === receiver
+    if (hasSaidAll || this.#isRetired) void this.#held.giveUpLeft(client)
   }
 
   /** Whoever sits here, or has sat here last and has a successor, has subscribed to it by hand. */
@@ -198,7 +216,7 @@ export class Seat {
     since: number,
   ): Outcome | Promise<Outcome> {
     this.#leftBy(receiver)
-    const outcome = this.#refusal?.(plan) ?? this.#wait(message, plan, attempt, since)
+    const outcome = this.#notBegun?.(plan) ?? this.#wait(message, plan, attempt, since)
     this.#leave(message)
     return outcome
   }

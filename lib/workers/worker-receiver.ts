@@ -35,6 +35,8 @@ export class WorkerReceiver implements Receiver {
   #connection: Connection | undefined = undefined
   // Where messages without an order go next.
   #turn = 0
+  // Those that are not retired.
+  #staying: readonly Seat[]
 
   constructor({ id, instances, now, share }: WorkerReceiverParts) {
     this.id = id
@@ -47,6 +49,7 @@ export class WorkerReceiver implements Receiver {
         isHeldElsewhere: (one, filter) => this.seats.some((other) => other !== one && other.holds(filter)),
       })
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
+    this.#staying = this.seats
   }
 
   get asksWhenConnected(): boolean {
@@ -60,7 +63,7 @@ export class WorkerReceiver implements Receiver {
 
   /** Never throws: it is asked for the messages of all receivers. */
   interests(): readonly Interest[] {
-    const own = this.seats.flatMap((seat) => seat.interests())
+    const own = this.#staying.flatMap((seat) => seat.interests())
     return this.#group?.shared(own) ?? own
   }
 
@@ -75,7 +78,7 @@ export class WorkerReceiver implements Receiver {
   }
 
   plan(message: Message): Plan {
-    return this.seats[0].plan(message)
+    return this.#staying[0]!.plan(message)
   }
 
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
@@ -108,6 +111,13 @@ export class WorkerReceiver implements Receiver {
     for (const seat of this.seats) seat.refuse(refusal)
   }
 
+  /** No instance will sit here any more, and the others go on: they take what it has not begun. */
+  retire(seat: Seat, refusal: Refusal, notBegun: Refusal): void {
+    this.#staying = this.#staying.filter((one) => one !== seat)
+    seat.retire(refusal, notBegun, this.#connection)
+    this.#changed()
+  }
+
   #changed(): void {
     for (const listener of this.#listeners) listener()
   }
@@ -117,7 +127,14 @@ export class WorkerReceiver implements Receiver {
     const { seats } = this
     if (seats.length === 1) return seats[0]
     const number = plan.order === 'none' ? this.#turn++ : hash(placeOf(message, plan))
-    return seats[number % seats.length]!
+    const seat = seats[number % seats.length]!
+    const staying = this.#staying
+    if (staying.length === seats.length) return seat
+    const charged = this.#blame.chargedAt(message)
+    // What may have ended one for good might end the next one, too.
+    if (charged?.isRetired === true) return charged
+    // Whatever has a place at one that stays keeps it.
+    return seat.isRetired ? staying[Math.floor(number / seats.length) % staying.length]! : seat
   }
 }
 

@@ -211,14 +211,18 @@ export class Worker {
   #end(seat: Seat, error: Error | undefined): void {
     const { log, over } = this.#parts
     this.#done.set(seat, error)
-    seat.refuse(this.#refusalOf(error === undefined ? 'it has ended' : `it has failed: ${error.message}`))
+    const why = this.#takesNone(error === undefined ? 'it has ended' : `it has failed: ${error.message}`)
+    const isLast = this.#done.size === this.receiver.seats.length
+    if (isLast) seat.refuse(failedOutcome(why))
+    else this.receiver.retire(seat, failedOutcome(why), notTakenOutcome(why))
     if (error !== undefined) {
-      log.error(`Worker "${this.id}" has failed, and is not started again: ${error.message}`, {
+      const who = isLast ? 'Worker' : 'An instance of worker'
+      log.error(`${who} "${this.id}" has failed, and is not started again: ${error.message}`, {
         worker: this.id,
         error,
       })
     }
-    if (this.#done.size < this.receiver.seats.length) return this.#settle()
+    if (!isLast) return this.#settle()
     this.#state = 'stopped'
     const failure = [...this.#done.values()].findLast((one) => one !== undefined)
     over(this, failure === undefined ? { type: 'finished' } : { type: 'failed', error: failure })

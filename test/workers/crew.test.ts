@@ -3,60 +3,15 @@ import { silentLog } from '../../lib/core/log.ts'
 import { MqttasgiError } from '../../lib/core/errors.ts'
 import type { ReceiverHost } from '../../lib/core/receiver-host.ts'
 import type { Message } from '../../lib/core/message.ts'
-import type { Outcome, Plan } from '../../lib/core/receiver.ts'
+import type { Outcome } from '../../lib/core/receiver.ts'
 import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
-import type { WorkerOptions } from '../../lib/core/workforce.ts'
 import { resolveWorkerOptions } from '../../lib/config/worker.ts'
-import { Crew, type CrewParts } from '../../lib/workers/crew.ts'
+import { Crew } from '../../lib/workers/crew.ts'
 import type { Incarnation, WorkerHost } from '../../lib/workers/host.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { FakeClock, settled } from '../helpers/fake-clock.ts'
-import { hand, PlainAttempt, StagedHost, StagedIncarnation, WorkerPlace } from '../helpers/worker-place.ts'
-
-class Scene {
-  readonly clock = new FakeClock()
-  readonly place = new WorkerPlace()
-  readonly hosts = new Map<string, StagedHost>()
-  readonly exits: MqttasgiError[] = []
-  readonly crew: Crew
-  /** What the loading of an application fails with. */
-  fault: Error | undefined = undefined
-
-  readonly parts: CrewParts
-
-  constructor(plan: Partial<Plan> = {}) {
-    this.parts = {
-      place: Promise.resolve(this.place),
-      hostFor: async ({ id }) => {
-        if (this.fault !== undefined) throw this.fault
-        const host = new StagedHost(plan)
-        this.hosts.set(id, host)
-        return host
-      },
-      clock: this.clock,
-      random: () => 1,
-      log: silentLog,
-      exit: (error) => this.exits.push(error),
-    }
-    this.crew = new Crew(this.parts)
-  }
-
-  async spawn(id: string, options?: WorkerOptions): Promise<StagedHost> {
-    await this.crew.spawn(id, './app.ts', options)
-    return this.hosts.get(id)!
-  }
-
-  /** The only receiver that is attached. */
-  get receiver(): ReturnType<WorkerPlace['attached']['values']> extends Iterator<infer R> ? R : never {
-    return [...this.place.attached][0]!
-  }
-
-  /** The instance of a worker fails, and everything that follows at once has happened. */
-  async fails(host: StagedHost, error = new Error('broken')): Promise<void> {
-    host.last.ending.resolve(error)
-    await settled()
-  }
-}
+import { CrewScene as Scene } from '../helpers/crew-scene.ts'
+import { settled } from '../helpers/fake-clock.ts'
+import { hand, PlainAttempt, StagedHost, StagedIncarnation } from '../helpers/worker-place.ts'
 
 test('a spawned worker is attached, told of the connection, and listed', async (t) => {
   const scene = new Scene()
