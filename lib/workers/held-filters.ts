@@ -3,11 +3,18 @@ import type { Client } from '../core/receiver.ts'
 
 export class HeldFilters {
   readonly #isHeldElsewhere: (filter: string) => boolean
+  readonly #changed: () => void
   #own = new Set<string>()
   readonly #left = new Set<string>()
 
-  constructor(isHeldElsewhere: (filter: string) => boolean) {
+  constructor(isHeldElsewhere: (filter: string) => boolean, changed: () => void) {
     this.#isHeldElsewhere = isHeldElsewhere
+    this.#changed = changed
+  }
+
+  /** Those of the present instance, and those of the one before that it has not spoken of. */
+  get filters(): readonly string[] {
+    return [...this.#left, ...this.#own]
   }
 
   has(filter: string): boolean {
@@ -28,16 +35,19 @@ export class HeldFilters {
       subscribe: async (filter, options) => {
         const isNew = !own.has(filter)
         own.add(filter)
+        this.#changed()
         try {
           return await client.subscribe(filter, options)
         } catch (error) {
           if (isNew) own.delete(filter)
+          this.#changed()
           throw error
         }
       },
       unsubscribe: async (filter) => {
         own.delete(filter)
         this.#left.delete(filter)
+        this.#changed()
         // To the server all instances are one receiver, and it has each filter once.
         if (!this.has(filter) && !this.#isHeldElsewhere(filter)) await client.unsubscribe(filter)
       },
@@ -48,6 +58,7 @@ export class HeldFilters {
   async giveUpLeft(client: Client): Promise<void> {
     const left = [...this.#left].filter((filter) => !this.#own.has(filter))
     this.#left.clear()
+    this.#changed()
     // What can not be told to the broker now is told with the next connection: the server knows what is wanted.
     await Promise.allSettled(
       left.filter((filter) => !this.#isHeldElsewhere(filter)).map((filter) => client.unsubscribe(filter)),

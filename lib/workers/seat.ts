@@ -56,6 +56,8 @@ export interface SeatParts {
   readonly changed: () => void
   /** What instances get to see of a message. */
   readonly seenAs: (message: Message) => Message
+  /** Something has been subscribed to here, or given up. */
+  readonly asked: () => void
   /** At another seat somebody has subscribed to it. */
   readonly isHeldElsewhere: (seat: Seat, filter: string) => boolean
 }
@@ -78,13 +80,14 @@ export class Seat {
   #refusal: Refusal | undefined = undefined
   // Of what was given to an instance that has ended, and not begun by it.
   #notBegun: Refusal | undefined = undefined
-  #isRetired = false
+  // What the last one here wanted, when nobody will sit here any more and others go on.
+  #lastWish: readonly string[] | undefined = undefined
 
-  constructor({ changed, isHeldElsewhere, now, seenAs }: SeatParts) {
+  constructor({ asked, changed, isHeldElsewhere, now, seenAs }: SeatParts) {
     this.#now = now
     this.#changed = changed
     this.#seenAs = seenAs
-    this.#held = new HeldFilters((filter) => isHeldElsewhere(this, filter))
+    this.#held = new HeldFilters((filter) => isHeldElsewhere(this, filter), asked)
   }
 
   /** Whoever sits here asks for something when it is connected. */
@@ -99,7 +102,12 @@ export class Seat {
 
   /** Nobody will sit here any more, and others of its worker go on. */
   get isRetired(): boolean {
-    return this.#isRetired
+    return this.#lastWish !== undefined
+  }
+
+  /** The filters of whoever sits here or has sat here last: its routes, and what it has subscribed to. */
+  get asksFor(): readonly string[] {
+    return this.#lastWish ?? [...this.interests().map(onWire), ...this.#held.filters]
   }
 
   interests(): readonly Interest[] {
@@ -151,7 +159,7 @@ export class Seat {
 
   /** The same, and others of its worker go on: `notBegun` leaves to them what waits here. */
   retire(refusal: Refusal, notBegun: Refusal, connection: Connection | undefined): void {
-    this.#isRetired = true
+    this.#lastWish = this.asksFor
     this.refuse(refusal, notBegun)
     this.#held.next()
     if (connection !== undefined) void this.#held.giveUpLeft(connection.client)
@@ -162,7 +170,7 @@ export class Seat {
     await receiver?.connected(this.#held.noting(client), session)
     // One that has failed at it has not said all that it wants.
     const hasSaidAll = receiver !== undefined && this.#current === receiver
-    if (hasSaidAll || this.#isRetired) void this.#held.giveUpLeft(client)
+    if (hasSaidAll || this.isRetired) void this.#held.giveUpLeft(client)
   }
 
   /** Whoever sits here, or has sat here last and has a successor, has subscribed to it by hand. */
@@ -265,6 +273,10 @@ export class Seat {
 function wasBegun(outcome: Outcome, attempt: Attempt): boolean {
   if (outcome.type !== 'notTaken' && !(isLoss(outcome) && attempt.isWaiting === true)) return true
   return attempt.signal.aborted
+}
+
+function onWire({ filter, share }: Interest): string {
+  return share === undefined ? filter : `$share/${share}/${filter}`
 }
 
 function isLoss(outcome: Outcome): boolean {

@@ -13,6 +13,7 @@ import type {
 } from '../core/receiver.ts'
 import { Blame, type Charge } from './blame.ts'
 import { Seat, type Connection, type Refusal } from './seat.ts'
+import { Wanting } from './wanting.ts'
 import { WorkerGroup } from './worker-group.ts'
 
 /** What a worker is to the server. */
@@ -30,6 +31,7 @@ export class WorkerReceiver implements Receiver {
   readonly #group: WorkerGroup | undefined
   readonly #listeners = new Set<() => void>()
   readonly #blame = new Blame<Seat>()
+  readonly #wanting: Wanting<Seat>
   /** It was told that it is over: the server stops, or it is being ended. */
   isDismissed = false
   #connection: Connection | undefined = undefined
@@ -45,11 +47,13 @@ export class WorkerReceiver implements Receiver {
       new Seat({
         now,
         changed: () => this.#changed(),
-        seenAs: (message) => this.#group?.own(message) ?? message,
+        asked: () => this.#wanting.changed(),
+        seenAs: (message) => this.#seen(message),
         isHeldElsewhere: (one, filter) => this.seats.some((other) => other !== one && other.holds(filter)),
       })
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
     this.#staying = this.seats
+    this.#wanting = new Wanting(this.seats)
   }
 
   get asksWhenConnected(): boolean {
@@ -78,7 +82,7 @@ export class WorkerReceiver implements Receiver {
   }
 
   plan(message: Message): Plan {
-    return this.#staying[0]!.plan(message)
+    return (this.seats.length === 1 ? this.seats[0] : this.#meantFor(message)[0]!).plan(message)
   }
 
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {
@@ -119,6 +123,7 @@ export class WorkerReceiver implements Receiver {
   }
 
   #changed(): void {
+    this.#wanting.changed()
     for (const listener of this.#listeners) listener()
   }
 
@@ -126,15 +131,26 @@ export class WorkerReceiver implements Receiver {
   #seatOf(message: Message, plan: Plan): Seat {
     const { seats } = this
     if (seats.length === 1) return seats[0]
-    const number = plan.order === 'none' ? this.#turn++ : hash(placeOf(message, plan))
-    const seat = seats[number % seats.length]!
-    const staying = this.#staying
-    if (staying.length === seats.length) return seat
     const charged = this.#blame.chargedAt(message)
     // What may have ended one for good might end the next one, too.
     if (charged?.isRetired === true) return charged
-    // Whatever has a place at one that stays keeps it.
-    return seat.isRetired ? staying[Math.floor(number / seats.length) % staying.length]! : seat
+    const meant = this.#meantFor(message)
+    const number = plan.order === 'none' ? this.#turn++ : hash(placeOf(message, plan))
+    const seat = seats[number % seats.length]!
+    // Its place does not depend on how many they are, so whatever has one at an instance that stays keeps it.
+    return meant.includes(seat) ? seat : meant[Math.floor(number / seats.length) % meant.length]!
+  }
+
+  // What only those have asked for that nobody sits at any more has its end there.
+  #meantFor(message: Message): readonly Seat[] {
+    const meant = this.#wanting.of(this.#seen(message))
+    if (this.#staying.length === this.seats.length) return meant
+    const staying = meant.filter((seat) => !seat.isRetired)
+    return staying.length === 0 ? meant : staying
+  }
+
+  #seen(message: Message): Message {
+    return this.#group?.own(message) ?? message
   }
 }
 

@@ -42,7 +42,10 @@ test('nor does it end what it has never subscribed to itself', async (t) => {
 
 test('what an instance was refused it does not hold for others', async (t) => {
   const client = recordingClient()
-  const held = new HeldFilters(() => false)
+  const held = new HeldFilters(
+    () => false,
+    () => {},
+  )
   const refusing = held.noting({ ...client, subscribe: () => Promise.reject(new Error('refused')) })
   await t.throwsAsync(refusing.subscribe('x'))
   t.false(held.has('x'))
@@ -53,7 +56,10 @@ test('what an instance was refused it does not hold for others', async (t) => {
 
 test('one that is late to unsubscribe does not end what its successor wants', async (t) => {
   const client = recordingClient()
-  const held = new HeldFilters(() => false)
+  const held = new HeldFilters(
+    () => false,
+    () => {},
+  )
   const before = held.noting(client)
   await before.subscribe('x')
   held.next()
