@@ -1,30 +1,35 @@
 // What the instances at one seat have subscribed to by hand: what an older one has left is given up once the new one has said what it wants.
+import type { QoS, SubscribeOptions, SubscribeResult } from '../core/message.ts'
 import type { Client } from '../core/receiver.ts'
 
-export class HeldFilters {
-  readonly #isHeldElsewhere: (filter: string) => boolean
-  readonly #changed: () => void
-  #own = new Set<string>()
-  readonly #left = new Set<string>()
+/** How somebody at another seat holds a filter: with the best QoS of all who do. Undefined where nobody does. */
+type HeldElsewhere = (filter: string) => SubscribeOptions | undefined
 
-  constructor(isHeldElsewhere: (filter: string) => boolean, changed: () => void) {
-    this.#isHeldElsewhere = isHeldElsewhere
+export class HeldFilters {
+  readonly #heldElsewhere: HeldElsewhere
+  readonly #changed: () => void
+  #own = new Map<string, SubscribeOptions>()
+  readonly #left = new Map<string, SubscribeOptions>()
+
+  constructor(heldElsewhere: HeldElsewhere, changed: () => void) {
+    this.#heldElsewhere = heldElsewhere
     this.#changed = changed
   }
 
   /** Those of the present instance, and those of the one before that it has not spoken of. */
   get filters(): readonly string[] {
-    return [...this.#left, ...this.#own]
+    return [...this.#left.keys(), ...this.#own.keys()]
   }
 
-  has(filter: string): boolean {
-    return this.#own.has(filter) || this.#left.has(filter)
+  /** How it is held here; undefined where it is not. */
+  of(filter: string): SubscribeOptions | undefined {
+    return this.#own.get(filter) ?? this.#left.get(filter)
   }
 
   /** Another instance comes: nobody says whether it wants what the one before did. */
   next(): void {
-    for (const filter of this.#own) this.#left.add(filter)
-    this.#own = new Set()
+    for (const [filter, options] of this.#own) this.#left.set(filter, options)
+    this.#own = new Map()
   }
 
   /** The client as the present instance is to have it. */
@@ -32,36 +37,61 @@ export class HeldFilters {
     const own = this.#own
     return {
       publish: (topic, payload, options) => client.publish(topic, payload, options),
-      subscribe: async (filter, options) => {
-        const isNew = !own.has(filter)
-        own.add(filter)
+      subscribe: async (filter, options = {}) => {
+        const before = own.get(filter)
+        own.set(filter, options)
         this.#changed()
         try {
-          return await client.subscribe(filter, options)
+          return await this.#ask(client, filter, options)
         } catch (error) {
-          if (isNew) own.delete(filter)
+          if (before === undefined) own.delete(filter)
+          else own.set(filter, before)
           this.#changed()
           throw error
         }
       },
       unsubscribe: async (filter) => {
+        const held = own.get(filter) ?? this.#left.get(filter)
         own.delete(filter)
         this.#left.delete(filter)
         this.#changed()
-        // To the server all instances are one receiver, and it has each filter once.
-        if (!this.has(filter) && !this.#isHeldElsewhere(filter)) await client.unsubscribe(filter)
+        if (this.of(filter) === undefined) await this.#giveUp(client, filter, held)
       },
     }
   }
 
   /** The present instance has said what it wants. Never rejects. */
   async giveUpLeft(client: Client): Promise<void> {
-    const left = [...this.#left].filter((filter) => !this.#own.has(filter))
+    const left = [...this.#left].filter(([filter]) => !this.#own.has(filter))
     this.#left.clear()
     this.#changed()
     // What can not be told to the broker now is told with the next connection: the server knows what is wanted.
-    await Promise.allSettled(
-      left.filter((filter) => !this.#isHeldElsewhere(filter)).map((filter) => client.unsubscribe(filter)),
-    )
+    await Promise.allSettled(left.map(([filter, options]) => this.#giveUp(client, filter, options)))
   }
+
+  // To the server all instances are one receiver, and it has each filter once: as it was asked for last.
+  async #ask(client: Client, filter: string, options: SubscribeOptions): Promise<SubscribeResult> {
+    const others = this.#heldElsewhere(filter)
+    if (others === undefined || qosOf(others) <= qosOf(options)) return client.subscribe(filter, options)
+    const { qos, ...result } = await client.subscribe(filter, { ...options, qos: qosOf(others) })
+    return { ...result, qos: Math.min(qos, qosOf(options)) as QoS }
+  }
+
+  async #giveUp(client: Client, filter: string, options: SubscribeOptions | undefined): Promise<void> {
+    const others = this.#heldElsewhere(filter)
+    if (others === undefined) await client.unsubscribe(filter)
+    else if (options !== undefined && qosOf(others) < qosOf(options)) await client.subscribe(filter, others)
+  }
+}
+
+/** The one with the best QoS. */
+export function bestOf(all: readonly SubscribeOptions[]): SubscribeOptions | undefined {
+  return all.reduce<SubscribeOptions | undefined>(
+    (best, one) => (best === undefined || qosOf(one) > qosOf(best) ? one : best),
+    undefined,
+  )
+}
+
+function qosOf({ qos = 1 }: SubscribeOptions): QoS {
+  return qos
 }

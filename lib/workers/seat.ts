@@ -1,7 +1,7 @@
 // A seat: the place of one instance of a worker, and the messages that wait there while it is started again.
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError } from '../core/errors.ts'
-import type { Message } from '../core/message.ts'
+import type { Message, SubscribeOptions } from '../core/message.ts'
 import type {
   Attempt,
   Client,
@@ -58,8 +58,8 @@ export interface SeatParts {
   readonly seenAs: (message: Message) => Message
   /** Something has been subscribed to here, or given up. */
   readonly asked: () => void
-  /** At another seat somebody has subscribed to it. */
-  readonly isHeldElsewhere: (seat: Seat, filter: string) => boolean
+  /** With which options somebody at another seat has subscribed to it; those with the best QoS. */
+  readonly heldElsewhere: (seat: Seat, filter: string) => SubscribeOptions | undefined
 }
 
 export class Seat {
@@ -83,11 +83,11 @@ export class Seat {
   // What the last one here wanted, when nobody will sit here any more and others go on.
   #lastWish: readonly string[] | undefined = undefined
 
-  constructor({ asked, changed, isHeldElsewhere, now, seenAs }: SeatParts) {
+  constructor({ asked, changed, heldElsewhere, now, seenAs }: SeatParts) {
     this.#now = now
     this.#changed = changed
     this.#seenAs = seenAs
-    this.#held = new HeldFilters((filter) => isHeldElsewhere(this, filter), asked)
+    this.#held = new HeldFilters((filter) => heldElsewhere(this, filter), asked)
   }
 
   /** Whoever sits here asks for something when it is connected. */
@@ -173,9 +173,9 @@ export class Seat {
     if (hasSaidAll || this.isRetired) void this.#held.giveUpLeft(client)
   }
 
-  /** Whoever sits here, or has sat here last and has a successor, has subscribed to it by hand. */
-  holds(filter: string): boolean {
-    return this.#refusal === undefined && this.#held.has(filter)
+  /** How whoever sits here, or has sat here last and has a successor, has subscribed to it by hand. */
+  holding(filter: string): SubscribeOptions | undefined {
+    return this.#refusal === undefined ? this.#held.of(filter) : undefined
   }
 
   async disconnected(reason: DisconnectReason): Promise<void> {

@@ -12,6 +12,7 @@ import type {
   SessionInfo,
 } from '../core/receiver.ts'
 import { Blame, type Charge } from './blame.ts'
+import { bestOf } from './held-filters.ts'
 import { Seat, type Connection, type Refusal } from './seat.ts'
 import { Wanting } from './wanting.ts'
 import { WorkerGroup } from './worker-group.ts'
@@ -49,7 +50,8 @@ export class WorkerReceiver implements Receiver {
         changed: () => this.#changed(),
         asked: () => this.#wanting.changed(),
         seenAs: (message) => this.#seen(message),
-        isHeldElsewhere: (one, filter) => this.seats.some((other) => other !== one && other.holds(filter)),
+        heldElsewhere: (one, filter) =>
+          bestOf(this.seats.flatMap((other) => (other === one ? [] : (other.holding(filter) ?? [])))),
       })
     this.seats = [seat(), ...Array.from({ length: instances - 1 }, seat)]
     this.#staying = this.seats

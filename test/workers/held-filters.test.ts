@@ -2,7 +2,9 @@
 import test from 'ava'
 import { mqttasgi, MqttConsumer } from '../../lib/index.ts'
 import { HeldFilters } from '../../lib/workers/held-filters.ts'
+import { CrewScene } from '../helpers/crew-scene.ts'
 import { crewedServer, type CrewedServer } from '../helpers/crewed-server.ts'
+import { settled } from '../helpers/fake-clock.ts'
 import { recordingClient } from '../helpers/worker-place.ts'
 
 interface Pair extends CrewedServer {
@@ -40,24 +42,69 @@ test('nor does it end what it has never subscribed to itself', async (t) => {
   t.true(transport.subscriptions.has('x'))
 })
 
+test('the best QoS of those that hold a filter counts, whoever has asked last', async (t) => {
+  const { a, b, transport } = await pair(t)
+  const qos = (): number | undefined => transport.subscriptions.get('x')?.qos
+  await a.subscribe('x', { qos: 1 })
+  t.deepEqual(await b.subscribe('x', { qos: 0 }), { filter: 'x', qos: 0 })
+  t.is(qos(), 1)
+  await a.unsubscribe('x')
+  t.is(qos(), 0)
+  await a.subscribe('x')
+  t.is(qos(), 1)
+  await a.subscribe('x', { qos: 0 })
+  t.is(qos(), 0)
+})
+
+test('one that has ended for good does not keep up the QoS of those that are left', async (t) => {
+  const scene = new CrewScene()
+  const { started } = await scene.spawn('one', { instances: 2, restart: 'transient' })
+  await started[0]?.client?.subscribe('x', { qos: 1 })
+  await started[1]?.client?.subscribe('x', { qos: 0 })
+  started[0]?.ending.resolve(undefined)
+  await settled()
+  t.deepEqual(scene.place.client.asked, [
+    ['subscribe', 'x', { qos: 1 }],
+    ['subscribe', 'x', { qos: 1 }],
+    ['subscribe', 'x', { qos: 0 }],
+  ])
+})
+
+test('a successor that wants less than the one before gets less, once it has said so', async (t) => {
+  const scene = new CrewScene()
+  const { started } = await scene.spawn('one', { instances: 2 })
+  await started[0]?.client?.subscribe('x', { qos: 1 })
+  await started[1]?.client?.subscribe('x', { qos: 0 })
+  started[0]?.ending.resolve(new Error('broken'))
+  await settled()
+  // It has not spoken of it yet, and messages wait for it.
+  await started[1]?.client?.subscribe('x', { qos: 0 })
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(
+    scene.place.client.asked.map(([, , options]) => options),
+    [{ qos: 1 }, { qos: 1 }, { qos: 1 }, { qos: 0 }],
+  )
+})
+
 test('what an instance was refused it does not hold for others', async (t) => {
   const client = recordingClient()
   const held = new HeldFilters(
-    () => false,
+    () => undefined,
     () => {},
   )
   const refusing = held.noting({ ...client, subscribe: () => Promise.reject(new Error('refused')) })
   await t.throwsAsync(refusing.subscribe('x'))
-  t.false(held.has('x'))
+  t.is(held.of('x'), undefined)
   await held.noting(client).subscribe('x')
   await t.throwsAsync(refusing.subscribe('x'))
-  t.true(held.has('x'))
+  t.deepEqual(held.of('x'), {})
 })
 
 test('one that is late to unsubscribe does not end what its successor wants', async (t) => {
   const client = recordingClient()
   const held = new HeldFilters(
-    () => false,
+    () => undefined,
     () => {},
   )
   const before = held.noting(client)
