@@ -124,20 +124,20 @@ export class Crew implements Workforce {
     for (const worker of workers) worker.ended.resolve({ type: 'stopped' })
   }
 
-  // From here on it is started again when it ends, connected or not, whatever the others are at.
   async #prepared(order: WorkerOrder): Promise<Receiver> {
-    const worker = await this.#started(order)
-    worker.runs()
-    return worker.receiver
+    const { receiver } = await this.#started(order, true)
+    return receiver
   }
 
-  async #started(order: WorkerOrder): Promise<Worker> {
+  async #started(order: WorkerOrder, isDeclared = false): Promise<Worker> {
     const { id } = order
     if (this.#closing !== undefined) throw stopped(id)
     if (masterIds.has(id) || this.#workers.has(id)) throw duplicate(id)
     // The id is taken before anything is waited for.
     const worker = new Worker(this.#workerParts(order))
     this.#workers.set(id, worker)
+    // What was loaded is started again when it ends, connected or not, whatever the others are at.
+    if (isDeclared) worker.runs()
     try {
       await worker.start()
       worker.refuseIfOver()

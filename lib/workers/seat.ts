@@ -110,6 +110,11 @@ export class Seat {
     return this.#lastWish ?? [...this.interests().map(onWire), ...this.#held.filters]
   }
 
+  /** Somebody sits here or has sat here: there are routes to plan by. */
+  get hasRoutes(): boolean {
+    return this.#last !== undefined
+  }
+
   interests(): readonly Interest[] {
     return this.#last?.interests() ?? []
   }

@@ -84,7 +84,10 @@ export class WorkerReceiver implements Receiver {
   }
 
   plan(message: Message): Plan {
-    return (this.seats.length === 1 ? this.seats[0] : this.#meantFor(message)[0]!).plan(message)
+    if (this.seats.length === 1) return this.seats[0].plan(message)
+    const meant = this.#meantFor(message)
+    // A worker may be given up while some of its instances have not been loaded yet.
+    return (meant.find(({ hasRoutes }) => hasRoutes) ?? meant[0]!).plan(message)
   }
 
   receive(message: Message, plan: Plan, attempt: Attempt): Outcome | Promise<Outcome> {

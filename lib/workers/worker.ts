@@ -46,6 +46,7 @@ export class Worker {
   readonly #early = new Map<Seat, Error | undefined>()
   #state: WorkerState = 'starting'
   #error: Error | undefined = undefined
+  #isGivenUp = false
   #closing: Promise<void> | undefined = undefined
   /** What becomes of messages while it is being ended. */
   #refusal: Refusal
@@ -77,7 +78,10 @@ export class Worker {
     return this.#startFault.promise
   }
 
-  /** Starts all instances. Rejects with what one of them failed with, and leaves none behind. */
+  /**
+   * Starts all instances. Rejects with what one of them failed with, and leaves none behind; of one that is said to run
+   * already, with what could not be started.
+   */
   async start(): Promise<void> {
     try {
       const seated = this.receiver.seats.map((seat) => this.#track(this.#begin(seat)))
@@ -85,11 +89,11 @@ export class Worker {
       await Promise.race([Promise.all(seated), this.startFault])
     } catch (error) {
       await this.close()
-      throw error
+      if (!this.#isGivenUp) throw error
     }
   }
 
-  /** It is attached: from now on what ends is started again. So is what has ended in the turn in which it was. */
+  /** From now on what ends is started again. So is what has ended in the turn in which its start was over. */
   runs(): void {
     if (this.#state !== 'starting') return
     this.#settle()
@@ -98,7 +102,8 @@ export class Worker {
 
   /** Throws why it is not to run any more, if it is not. */
   refuseIfOver(): void {
-    this.#life.signal.throwIfAborted()
+    // One that has failed too often stays where it is.
+    if (!this.#isGivenUp) this.#life.signal.throwIfAborted()
   }
 
   /**
@@ -236,6 +241,7 @@ export class Worker {
       { cause, receiver: this.id },
     )
     this.#error = error
+    this.#isGivenUp = true
     this.#state = 'stopped'
     log.error(error.message, { worker: this.id, error: cause })
     if (escalation === 'exit') {

@@ -8,6 +8,7 @@ import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import { resolveWorkerOptions } from '../../lib/config/worker.ts'
 import { Crew } from '../../lib/workers/crew.ts'
 import type { Incarnation, WorkerHost } from '../../lib/workers/host.ts'
+import { untilAborted } from '../../lib/workers/until-aborted.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { CrewScene as Scene } from '../helpers/crew-scene.ts'
 import { settled } from '../helpers/fake-clock.ts'
@@ -738,6 +739,67 @@ test('a worker of the configuration that ends while another one still begins is 
   await settled()
   t.is(scene.hosts.get('quick')!.started.length, 2)
   t.is(crew.workers()[0]?.state, 'running')
+})
+
+test('a worker of the configuration that ends in any moment after it was loaded is started again', async (t) => {
+  for (let moment = 0; moment < 12; moment++) {
+    const scene = new Scene()
+    const host = new StagedHost()
+    const crew = new Crew({ ...scene.parts, hostFor: async () => host })
+    const prepared = crew.prepare([{ ...resolveWorkerOptions({}), application: './a.ts', id: 'one' }])
+    while (host.started.length === 0) await Promise.resolve()
+    for (let i = 0; i < moment; i++) await Promise.resolve()
+    host.last.ending.resolve(new Error('broken'))
+    await prepared
+    await settled()
+    scene.clock.advance(100)
+    await settled()
+    t.like(crew.workers()[0], { state: 'running', restarts: 1 })
+  }
+})
+
+test('nor does it wait for its other instances, which may still fail to load', async (t) => {
+  const scene = new Scene()
+  const second = new Deferred<Incarnation>()
+  const [first, again] = [new StagedIncarnation(), new StagedIncarnation()]
+  const starts = [Promise.resolve<Incarnation>(first), second.promise, Promise.resolve<Incarnation>(again)]
+  const crew = new Crew({ ...scene.parts, hostFor: async () => ({ start: () => starts.shift()! }) })
+  const order = { ...resolveWorkerOptions({ instances: 2 }), application: './a.ts', id: 'one' }
+  const prepared = crew.prepare([order])
+  await settled()
+  first.ending.resolve(new Error('broken'))
+  await settled()
+  scene.clock.advance(100)
+  await settled()
+  t.is(starts.length, 0)
+  second.reject(new Error('no such file'))
+  await t.throwsAsync(prepared, { code: 'ERR_WORKER_START', message: /no such file/ })
+  t.true(again.isClosed)
+  t.deepEqual(crew.workers(), [])
+  t.is(scene.clock.timers, 0)
+})
+
+test('one of the configuration that is given up before all have been loaded keeps its messages, as later', async (t) => {
+  for (const [escalation, outcome] of [
+    ['stop-mount', { type: 'failed', error: { code: 'ERR_WORKER_STOPPED' } }],
+    ['exit', { type: 'retry', error: { code: 'ERR_WORKER_CRASHED' } }],
+  ] as const) {
+    const scene = new Scene()
+    const first = new StagedIncarnation()
+    const starts = [Promise.resolve<Incarnation>(first)]
+    const start = (signal: AbortSignal): Promise<Incarnation> =>
+      starts.pop() ?? untilAborted(new Promise(() => {}), signal)
+    const crew = new Crew({ ...scene.parts, hostFor: async () => ({ start }) })
+    const options = resolveWorkerOptions({ instances: 2, maxRestarts: 0, escalation })
+    const prepared = crew.prepare([{ ...options, application: './a.ts', id: 'one' }])
+    await settled()
+    first.ending.resolve(new Error('broken'))
+    const [receiver] = await prepared
+    t.is(crew.workers()[0]?.state, 'stopped')
+    t.is(scene.exits.length, escalation === 'exit' ? 1 : 0)
+    t.like(await hand(receiver!, 'a'), outcome)
+    t.true(first.isClosed)
+  }
 })
 
 test('of several instances one that ends before the others have begun is a start that has failed', async (t) => {
