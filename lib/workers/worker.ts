@@ -1,13 +1,15 @@
 // One worker: its instances, started, started again as its policy says, and given up when they fail too often.
 import type { Clock } from '../core/clock.ts'
+import { Deadline } from '../core/deadline.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
-import type { Outcome, Plan } from '../core/receiver.ts'
+import { FAREWELL_MS } from '../core/receiver.ts'
 import type { WorkerEnd, WorkerState } from '../core/workforce.ts'
 import type { Charge } from './blame.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 import type { Restarts } from './restarts.ts'
+import { crashedOutcome, failedOutcome, notTakenOutcome } from './refusals.ts'
 import type { Refusal, Seat } from './seat.ts'
 import { WorkerReceiver } from './worker-receiver.ts'
 
@@ -160,8 +162,23 @@ export class Worker {
   #look(): void {
     for (const [seat, incarnation] of this.#incarnations) {
       const conflict = this.receiver.conflictOf(incarnation.receiver)
-      if (conflict !== undefined) queueMicrotask(() => this.#left(seat, incarnation, conflict))
+      if (conflict !== undefined) queueMicrotask(() => this.#dismiss(seat, incarnation, conflict))
     }
+  }
+
+  #dismiss(seat: Seat, incarnation: Incarnation, conflict: Error): void {
+    if (this.#incarnations.get(seat) !== incarnation || !seat.isTaken) return
+    if (this.#state === 'starting') return this.#left(seat, incarnation, conflict)
+    seat.vacate()
+    if (this.#state === 'running') this.#settle()
+    void this.#track(this.#takeLeave(seat, incarnation, conflict))
+  }
+
+  // Unlike one that has ended it is still there, and its successor must not be beside it.
+  async #takeLeave(seat: Seat, incarnation: Incarnation, error: Error): Promise<void> {
+    const told = incarnation.receiver.disconnected({ type: 'failed', error })
+    await new Deadline(this.#parts.clock, FAREWELL_MS).within(Promise.allSettled([told]))
+    this.#left(seat, incarnation, error)
   }
 
   #left(seat: Seat, incarnation: Incarnation, error: Error | undefined): void {
@@ -271,18 +288,4 @@ export class Worker {
 // What others say may have an end of its own.
 function sentence(text: string): string {
   return /[.!?]$/.test(text) ? text : `${text}.`
-}
-
-function failedOutcome(error: Error): Refusal {
-  return ({ routes }: Plan): Outcome => ({ type: 'failed', error, route: routes[0] })
-}
-
-function notTakenOutcome(error: Error): Refusal {
-  return ({ routes }: Plan): Outcome => ({ type: 'notTaken', error, route: routes[0] })
-}
-
-function crashedOutcome(id: string, cause: Error): Refusal {
-  const message = `Worker "${id}" has ended the server, and this message is left to the next one.`
-  const error = new MqttasgiError('ERR_WORKER_CRASHED', message, { cause, receiver: id })
-  return ({ routes }: Plan): Outcome => ({ type: 'retry', afterMs: undefined, error, route: routes[0] })
 }

@@ -1,8 +1,17 @@
 // Routes that do not go together with the group of their worker are the trouble of that worker alone.
 import test from 'ava'
+import { Deferred } from '../../lib/core/deferred.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import type { DisconnectReason } from '../../lib/core/receiver.ts'
+import { masterScope } from '../../lib/core/scope.ts'
+import { asHostable } from '../../lib/consumer/hostable.ts'
 import { mqttasgi, MqttConsumer } from '../../lib/index.ts'
+import { Crew } from '../../lib/workers/crew.ts'
+import { InProcessHost } from '../../lib/workers/in-process.ts'
 import { WorkerReceiver } from '../../lib/workers/worker-receiver.ts'
+import { CrewScene } from '../helpers/crew-scene.ts'
 import { crewedServer, type CrewedServer } from '../helpers/crewed-server.ts'
+import { settled } from '../helpers/fake-clock.ts'
 import { StagedIncarnation } from '../helpers/worker-place.ts'
 import { Tally, within } from '../integration/tally.ts'
 
@@ -79,6 +88,49 @@ test('a route that can not be shared, added later, fails its worker and nobody e
   await within(10_000, 'the next connection', new Promise((resolve) => (transport.granted = resolve)))
   await server.kill('one')
   t.deepEqual(server.workers(), [])
+})
+
+test('the next instance does not start while the one before says farewell, for as long as that may take', async (t) => {
+  for (const isInTime of [true, false]) {
+    const scene = new CrewScene()
+    const farewell = new Deferred()
+    const made: MqttConsumer[] = []
+    const reasons: string[] = []
+    class One extends MqttConsumer {
+      override connect(): void {
+        made.push(this)
+      }
+      override async disconnect({ type }: DisconnectReason): Promise<void> {
+        reasons.push(type)
+        await farewell.promise
+      }
+    }
+    const host = new InProcessHost(asHostable(One, 'It'), {
+      id: 'one',
+      mount: '',
+      log: silentLog,
+      scope: masterScope,
+      clock: scene.clock,
+    })
+    const crew = new Crew({ ...scene.parts, hostFor: async () => host })
+    await crew.spawn('one', One, { share: 'g' })
+    for (const pattern of ['bad/1', 'bad/2']) made[0]?.topic(pattern, { noLocal: true }, () => {})
+    await settled()
+    t.deepEqual(reasons, ['failed'])
+    t.is(crew.workers()[0]?.state, 'restarting')
+    scene.clock.advance(1_000)
+    await settled()
+    t.is(made.length, 1)
+    if (isInTime) farewell.resolve()
+    else scene.clock.advance(4_000)
+    await settled()
+    scene.clock.advance(100)
+    await settled()
+    t.is(made.length, 2)
+    t.like(crew.workers()[0], { state: 'running', restarts: 1 })
+    farewell.resolve()
+    await crew.close()
+  }
 })
 
 test('what a thread wants that it can not have ends that thread, and the next one does its work', async (t) => {
