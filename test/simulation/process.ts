@@ -188,9 +188,10 @@ export class Process {
 
   #checkTimes(): void {
     const now = this.clock.now()
-    // Only what is on its way to the dead letters has no limit.
+    // Only what is on its way to the dead letters has no limit; and what has none left ends with its turn.
     const isBurying = this.lettersDisk.waiting > 0 || this.deadLetters?.fault !== undefined
-    if (this.drained === 'no' && !isBurying && this.dispatcher.overdueMs > 0)
+    const isTurnOver = this.#deferred.length === 0
+    if (this.drained === 'no' && isTurnOver && !isBurying && this.dispatcher.overdueMs > 0)
       fail('a message is in hand for more than twice as long as it may be')
     for (const { begunAt, extraMs, job, task } of this.#open) {
       const { timeoutMs } = task.plan
