@@ -37,7 +37,7 @@ export class Workplace extends Server implements Workforce {
 
   /**
    * Ends a worker: its handlers end, it hears `disconnect`, and what nobody else wants is unsubscribed.
-   * Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_MASTER`, `ERR_CONFIG_VALUE` for a time that is none.
+   * Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_MASTER`, `ERR_WORKER_OPTION`, `ERR_CONFIG_VALUE` for a time that is none.
    *
    * @example
    * await server.kill('pump-7', { drainTimeoutMs: 5_000 })

@@ -1,5 +1,5 @@
-// The options of a worker: what each must be, and what it is when nobody says.
-import type { RestartPolicy, WorkerOptions } from '../core/workforce.ts'
+// The options of a worker and of its end: what each must be, and what it is when nobody says.
+import type { KillOptions, RestartPolicy, WorkerOptions } from '../core/workforce.ts'
 import { nearest } from './near.ts'
 import { show } from './value.ts'
 
@@ -49,22 +49,24 @@ const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
   withinSeconds: ['a whole number of seconds from 1 to 86,400', isWhole(1, 86_400)],
 }
 
-const workerOptionNames: readonly string[] = Object.keys(rules)
+const killRules: Readonly<Record<Exclude<keyof KillOptions, 'drainTimeoutMs'>, Rule>> = {
+  subscriptions: ["'unsubscribe' or 'keep'", (value) => value === 'unsubscribe' || value === 'keep'],
+}
 
 /** The first thing that is wrong; undefined when all is well. */
 export function workerFault(given: WorkerOptionsGiven): WorkerFault | undefined {
-  for (const [key, value] of Object.entries(given)) {
-    const rule = Object.hasOwn(rules, key) ? rules[key as keyof WorkerOptions] : undefined
-    if (rule === undefined) return unknown(key)
-    if (value === undefined) continue
-    const [expected, check] = rule
-    if (!check(value)) return { key, isUnknown: false, what: `expected ${expected}, got ${show(value)}.` }
-  }
+  const fault = faultBy(rules, given, 'A worker', ['id', 'application'])
+  if (fault !== undefined) return fault
   if (given['memoryMb'] !== undefined && given['thread'] !== true) {
     const what = 'only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.'
     return { key: 'memoryMb', isUnknown: false, what }
   }
   return undefined
+}
+
+/** The first thing that is wrong with how a worker is to be ended, but for the time; undefined when all is well. */
+export function killFault(given: WorkerOptionsGiven): WorkerFault | undefined {
+  return faultBy(killRules, given, 'kill()', ['drainTimeoutMs'])
 }
 
 /** Options without a fault, with every default in place. */
@@ -83,10 +85,25 @@ export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOpti
   }
 }
 
-function unknown(key: string): WorkerFault {
-  const names = ['id', 'application', ...workerOptionNames]
+function faultBy(
+  all: Readonly<Record<string, Rule>>,
+  given: WorkerOptionsGiven,
+  whose: string,
+  beside: readonly string[] = [],
+): WorkerFault | undefined {
+  for (const [key, value] of Object.entries(given)) {
+    const rule = Object.hasOwn(all, key) ? all[key] : undefined
+    if (rule === undefined) return unknown(key, whose, [...beside, ...Object.keys(all)])
+    if (value === undefined) continue
+    const [expected, check] = rule
+    if (!check(value)) return { key, isUnknown: false, what: `expected ${expected}, got ${show(value)}.` }
+  }
+  return undefined
+}
+
+function unknown(key: string, whose: string, names: readonly string[]): WorkerFault {
   const near = nearest(key, names)
-  const hint = near === undefined ? `A worker has ${names.join(', ')}.` : `Did you mean ${near}?`
+  const hint = near === undefined ? `${whose} has ${names.join(', ')}.` : `Did you mean ${near}?`
   return { key, isUnknown: true, what: `there is no such key. ${hint}` }
 }
 

@@ -186,7 +186,7 @@ export class MqttConsumer<Params extends object = ScopeParams> {
     return sessionOf(this).workforce.spawn(id, application, options)
   }
 
-  /** Ends a worker. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`. */
+  /** Ends a worker. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`, `ERR_WORKER_OPTION`. */
   async kill(id: string, options?: KillOptions): Promise<void> {
     return sessionOf(this).workforce.kill(id, options)
   }

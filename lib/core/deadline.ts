@@ -4,11 +4,11 @@ import { Deferred } from './deferred.ts'
 import { MqttasgiError } from './errors.ts'
 
 /** What is wrong with a time to wait for; `Infinity` is one. */
-export function drainTimeoutFault(ms: number): MqttasgiError | undefined {
-  if (ms >= 0) return undefined
+export function drainTimeoutFault(ms: unknown): MqttasgiError | undefined {
+  if (typeof ms === 'number' && ms >= 0) return undefined
   return new MqttasgiError(
     'ERR_CONFIG_VALUE',
-    `drainTimeoutMs is ${ms}, expected a number of milliseconds, 0 or more.`,
+    `drainTimeoutMs is ${typeof ms === 'number' ? ms : `a ${typeof ms}`}, expected a number of milliseconds, 0 or more.`,
   )
 }
 

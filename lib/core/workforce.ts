@@ -69,12 +69,12 @@ export interface KillOptions {
 export interface Workforce {
   /**
    * Resolves when it runs and its subscriptions are granted. Codes: `ERR_RECEIVER_DUPLICATE`, `ERR_WORKER_FORBIDDEN`
-   * from a worker, `ERR_WORKER_APPLICATION`, `ERR_WORKER_START`, `ERR_APPLICATION_*`.
+   * from a worker, `ERR_WORKER_OPTION`, `ERR_WORKER_APPLICATION`, `ERR_WORKER_START`, `ERR_APPLICATION_*`.
    */
   spawn(id: string, application: WorkerApplication, options?: WorkerOptions): Promise<WorkerHandle>
   /**
    * Drains, disconnects, unsubscribes. Codes: `ERR_WORKER_UNKNOWN`, `ERR_WORKER_FORBIDDEN`, `ERR_WORKER_MASTER`,
-   * `ERR_CONFIG_VALUE`.
+   * `ERR_WORKER_OPTION`, `ERR_CONFIG_VALUE` for a time that is none.
    */
   kill(id: string, options?: KillOptions): Promise<void>
   workers(): readonly WorkerInfo[]

@@ -1,7 +1,6 @@
 // The workers of one server: spawned, ended and looked at by the application, and by nobody else.
 import type { Random } from '../core/backoff.ts'
 import type { Clock } from '../core/clock.ts'
-import { drainTimeoutFault } from '../core/deadline.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
 import type { ReceiverHost } from '../core/receiver-host.ts'
@@ -15,18 +14,12 @@ import type {
   WorkerOptions,
   Workforce,
 } from '../core/workforce.ts'
-import { resolveWorkerOptions, workerFault, type ResolvedWorkerOptions } from '../config/worker.ts'
 import type { WorkerHost } from './host.ts'
 import { Restarts } from './restarts.ts'
 import { startFailure } from './in-process.ts'
+import { checkKill, duplicate, isMasterId, orderOf, unknown, type WorkerOrder } from './orders.ts'
 import { untilAborted } from './until-aborted.ts'
 import { Worker, type WorkerParts } from './worker.ts'
-
-/** A worker that is to be started. */
-export interface WorkerOrder extends ResolvedWorkerOptions {
-  readonly id: string
-  readonly application: WorkerApplication
-}
 
 /** What a crew works with. */
 export interface CrewParts {
@@ -40,9 +33,6 @@ export interface CrewParts {
   /** A worker has failed too often, and everything is to end with that. */
   readonly exit: (error: MqttasgiError) => void
 }
-
-/** The ids of the application itself, in our words and in the original's. */
-const masterIds: ReadonlySet<unknown> = new Set(['application', '0', 0])
 
 export class Crew implements Workforce {
   readonly #parts: CrewParts
@@ -98,10 +88,9 @@ export class Crew implements Workforce {
   }
 
   async kill(id: string, options: KillOptions = {}): Promise<void> {
+    checkKill(options)
     const worker = this.#workers.get(id)
     if (worker === undefined) throw unknown(id, [...this.#workers.keys()])
-    const fault = drainTimeoutFault(options.drainTimeoutMs ?? 0)
-    if (fault !== undefined) throw fault
     let kill = this.#kills.get(worker)
     if (kill === undefined) this.#kills.set(worker, (kill = this.#kill(worker, options)))
     return kill
@@ -132,7 +121,7 @@ export class Crew implements Workforce {
   async #started(order: WorkerOrder, isDeclared = false): Promise<Worker> {
     const { id } = order
     if (this.#closing !== undefined) throw stopped(id)
-    if (masterIds.has(id) || this.#workers.has(id)) throw duplicate(id)
+    if (isMasterId(id) || this.#workers.has(id)) throw duplicate(id)
     // The id is taken before anything is waited for.
     const worker = new Worker(this.#workerParts(order))
     this.#workers.set(id, worker)
@@ -217,43 +206,6 @@ export class Crew implements Workforce {
     this.#kills.delete(worker)
     if (this.#workers.get(worker.id) === worker) this.#workers.delete(worker.id)
   }
-}
-
-function orderOf(id: unknown, application: WorkerApplication, options: WorkerOptions): WorkerOrder {
-  if (typeof id !== 'string' || id === '') {
-    throw refused(
-      'spawn()',
-      `expected a text that is not empty as id, got ${id === '' ? 'an empty one' : typeof id}`,
-    )
-  }
-  const fault = workerFault({ ...options })
-  if (fault !== undefined) throw refused(`Worker "${id}"`, `${fault.key}: ${fault.what}`)
-  return { ...resolveWorkerOptions(options), id, application }
-}
-
-function refused(where: string, what: string): MqttasgiError {
-  return new MqttasgiError('ERR_WORKER_OPTION', `${where}: ${what}`)
-}
-
-function duplicate(id: string): MqttasgiError {
-  const what = masterIds.has(id) ? 'that is the application itself' : 'there is one already'
-  return new MqttasgiError(
-    'ERR_RECEIVER_DUPLICATE',
-    `No second receiver can have the id "${id}": ${what}. Give each worker an id of its own.`,
-    { receiver: id },
-  )
-}
-
-function unknown(id: unknown, there: readonly string[]): MqttasgiError {
-  if (masterIds.has(id)) {
-    return new MqttasgiError(
-      'ERR_WORKER_MASTER',
-      'The application itself can not be ended as a worker can: nobody would be left to end the others. Stop the server instead: server.stop().',
-    )
-  }
-  const names =
-    there.length === 0 ? 'There is none.' : `There are ${there.map((one) => `"${one}"`).join(', ')}.`
-  return new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker "${String(id)}" to be ended. ${names}`)
 }
 
 function killed(id: string): MqttasgiError {

@@ -5,6 +5,7 @@ import type { ReceiverHost } from '../../lib/core/receiver-host.ts'
 import type { Message } from '../../lib/core/message.ts'
 import type { Outcome } from '../../lib/core/receiver.ts'
 import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
+import type { KillOptions } from '../../lib/core/workforce.ts'
 import { resolveWorkerOptions } from '../../lib/config/worker.ts'
 import { Crew } from '../../lib/workers/crew.ts'
 import type { Incarnation, WorkerHost } from '../../lib/workers/host.ts'
@@ -54,6 +55,28 @@ test('options that are none are refused before anything is begun', async (t) => 
   }
   await t.throwsAsync(scene.spawn(''), { code: 'ERR_WORKER_OPTION', message: /as id, got an empty one/ })
   await t.throwsAsync(scene.spawn(7 as never), { code: 'ERR_WORKER_OPTION', message: /as id, got number/ })
+  const none = { code: 'ERR_WORKER_OPTION', message: /expected an object of options, got null/ }
+  await t.throwsAsync(scene.spawn('one', null as never), none)
+  t.deepEqual(scene.crew.workers(), [])
+})
+
+test('options of kill() that are none are refused, and the worker goes on', async (t) => {
+  const scene = new Scene()
+  await scene.spawn('one')
+  const options: readonly (readonly [unknown, RegExp])[] = [
+    [{ subscriptions: 'kep' }, /^kill\(\): subscriptions: expected 'unsubscribe' or 'keep', got "kep"\.$/],
+    [{ subscription: 'keep' }, /subscription: there is no such key. Did you mean subscriptions\?/],
+    [{ force: true }, /force: there is no such key. kill\(\) has drainTimeoutMs, subscriptions\./],
+    [null, /expected an object of options, got null/],
+  ]
+  for (const [one, message] of options) {
+    await t.throwsAsync(scene.crew.kill('one', one as KillOptions), { code: 'ERR_WORKER_OPTION', message })
+  }
+  t.is(scene.crew.workers()[0]!.state, 'running')
+  await scene.crew.kill('one', {
+    subscriptions: undefined,
+    drainTimeoutMs: Infinity,
+  } as unknown as KillOptions)
   t.deepEqual(scene.crew.workers(), [])
 })
 

@@ -64,3 +64,15 @@ test('whoever takes the place of a consumer that was killed waits for its discon
   await again
   t.deepEqual(told, ['connect', 'disconnected', 'connect'])
 })
+
+test('a slip of the pen in the options of kill() does not cost the messages that were to be kept', async (t) => {
+  const { server, transport } = await crewedServer(t, mqttasgi())
+  await server.spawn(
+    'pump',
+    mqttasgi().topic('pumps/1', () => {}),
+  )
+  const slip = { subscriptions: 'kep' } as unknown as { subscriptions: 'keep' }
+  await t.throwsAsync(server.kill('pump', slip), { code: 'ERR_WORKER_OPTION', message: /'keep', got "kep"/ })
+  t.like(server.workers(), [{ id: 'pump', state: 'running' }])
+  t.true(transport.subscriptions.has('pumps/1'))
+})
