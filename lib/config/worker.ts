@@ -1,7 +1,6 @@
 // The options of a worker and of its end: what each must be, and what it is when nobody says.
 import type { KillOptions, RestartPolicy, WorkerOptions } from '../core/workforce.ts'
-import { nearest } from './near.ts'
-import { show } from './value.ts'
+import { faultBy, isWhole, type OptionFault, type OptionsGiven, type Rule } from './rules.ts'
 
 /** Every option decided. */
 export interface ResolvedWorkerOptions {
@@ -18,22 +17,10 @@ export interface ResolvedWorkerOptions {
   readonly withinSeconds: number
 }
 
-/** Options as somebody wrote them. */
-export type WorkerOptionsGiven = Readonly<Record<string, unknown>>
-
-/** What is wrong with them: the name of the option, and the rest of the sentence. */
-export interface WorkerFault {
-  readonly key: string
-  readonly isUnknown: boolean
-  readonly what: string
-}
-
-type Rule = readonly [expected: string, check: (value: unknown) => boolean]
-
 const policies: ReadonlySet<unknown> = new Set(['permanent', 'transient', 'temporary'])
 const escalations: ReadonlySet<unknown> = new Set(['stop-mount', 'exit'])
 
-const rules: Readonly<Record<keyof WorkerOptions, Rule>> = {
+export const workerRules: Readonly<Record<keyof WorkerOptions, Rule>> = {
   mount: ['a pattern such as building/+floor', (value) => typeof value === 'string'],
   params: ['an object', isPlain],
   thread: ['true or false', (value) => typeof value === 'boolean'],
@@ -54,8 +41,8 @@ const killRules: Readonly<Record<Exclude<keyof KillOptions, 'drainTimeoutMs'>, R
 }
 
 /** The first thing that is wrong; undefined when all is well. */
-export function workerFault(given: WorkerOptionsGiven): WorkerFault | undefined {
-  const fault = faultBy(rules, given, 'A worker', ['id', 'application'])
+export function workerFault(given: OptionsGiven): OptionFault | undefined {
+  const fault = faultBy(workerRules, given, 'A worker', ['id', 'application'])
   if (fault !== undefined) return fault
   if (given['memoryMb'] !== undefined && given['thread'] !== true) {
     const what = 'only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.'
@@ -65,7 +52,7 @@ export function workerFault(given: WorkerOptionsGiven): WorkerFault | undefined 
 }
 
 /** The first thing that is wrong with how a worker is to be ended, but for the time; undefined when all is well. */
-export function killFault(given: WorkerOptionsGiven): WorkerFault | undefined {
+export function killFault(given: OptionsGiven): OptionFault | undefined {
   return faultBy(killRules, given, 'kill()', ['drainTimeoutMs'])
 }
 
@@ -83,32 +70,6 @@ export function resolveWorkerOptions(options: WorkerOptions): ResolvedWorkerOpti
     maxRestarts: options.maxRestarts ?? 5,
     withinSeconds: options.withinSeconds ?? 60,
   }
-}
-
-function faultBy(
-  all: Readonly<Record<string, Rule>>,
-  given: WorkerOptionsGiven,
-  whose: string,
-  beside: readonly string[] = [],
-): WorkerFault | undefined {
-  for (const [key, value] of Object.entries(given)) {
-    const rule = Object.hasOwn(all, key) ? all[key] : undefined
-    if (rule === undefined) return unknown(key, whose, [...beside, ...Object.keys(all)])
-    if (value === undefined) continue
-    const [expected, check] = rule
-    if (!check(value)) return { key, isUnknown: false, what: `expected ${expected}, got ${show(value)}.` }
-  }
-  return undefined
-}
-
-function unknown(key: string, whose: string, names: readonly string[]): WorkerFault {
-  const near = nearest(key, names)
-  const hint = near === undefined ? `${whose} has ${names.join(', ')}.` : `Did you mean ${near}?`
-  return { key, isUnknown: true, what: `there is no such key. ${hint}` }
-}
-
-function isWhole(min: number, max: number): (value: unknown) => boolean {
-  return (value) => typeof value === 'number' && Number.isInteger(value) && value >= min && value <= max
 }
 
 /** An object as it is written down. It may come from another realm or from a module namespace; classes are not meant. */

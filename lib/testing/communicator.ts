@@ -5,15 +5,18 @@ import type { ChannelEvent, ChannelLayer } from '../core/channel-layer.ts'
 import type { Clock } from '../core/clock.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { HostedReceiver } from '../core/hosted.ts'
+import type { HostedReceiver, ReceiverIdentity } from '../core/hosted.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type { Payload } from '../core/message.ts'
 import { encodePayload } from '../core/payload.ts'
 import type { Outcome, Plan, Receiver } from '../core/receiver.ts'
-import type { Scope, ScopeParams } from '../core/scope.ts'
+import type { Scope } from '../core/scope.ts'
 import { assertTopic } from '../core/topic.ts'
 import { Server } from '../server/server.ts'
 import { systemClock } from '../system-clock.ts'
+import type { WorkerOrder } from '../workers/orders.ts'
+import { checkCommunicatorOptions, type MqttCommunicatorOptions } from './communicator-options.ts'
+import { receiverOf } from './instances.ts'
 import { MemoryBroker } from './memory-broker.ts'
 import type { MemoryDelivery } from './memory-arrival.ts'
 import type { MemoryPublication, MemoryTransport } from './memory-transport.ts'
@@ -21,28 +24,6 @@ import { nextTurn, Outputs, withinMs, type CommunicatorOutput } from './outputs.
 import { recordedClient, recordedWorkforce } from './recorded-client.ts'
 import { TestWorkforce } from './test-workforce.ts'
 import { withAttempts } from './with-attempts.ts'
-
-/** Who the consumer is, and what it finds. */
-export interface MqttCommunicatorOptions {
-  /** Default: 0. */
-  readonly appId?: string | number
-  /** Only a `master` may spawn. Default: worker. */
-  readonly instanceType?: 'master' | 'worker'
-  readonly params?: ScopeParams
-  /** The pattern under which its routes and subscriptions lie. */
-  readonly mount?: string
-  /** Shared by several communicators. Default: one of its own. */
-  readonly broker?: MemoryBroker
-  /** Shared by several communicators. Default: one in memory of its own. */
-  readonly channels?: ChannelLayer
-  /** The time of the consumer, as of its retries and time limits; a `FakeClock`. Default: that of the machine. */
-  readonly clock?: Clock
-  /** How often a message is tried at most. Default: 1. */
-  readonly attempts?: number
-  /** What stands for the files that are named at `spawn()`. */
-  readonly applications?: Readonly<Record<string, object>>
-  readonly log?: Logger
-}
 
 /** What a message comes with. */
 export type CommunicatorDelivery = Pick<MemoryDelivery, 'qos' | 'retain' | 'dup' | 'properties'>
@@ -79,18 +60,19 @@ export class MqttCommunicator {
   #connected = new Deferred()
   #isKilled = false
 
-  /** Throws `ERR_APPLICATION_INVALID`, and what the consumer's class throws. */
+  /** Throws `ERR_APPLICATION_INVALID`, `ERR_CONFIG_*` for options that are none, and what the consumer's class throws. */
   constructor(application: unknown, options: MqttCommunicatorOptions = {}) {
+    checkCommunicatorOptions(options)
     const { appId = 0, instanceType = 'worker', log = silentLog, mount = '', params = {} } = options
     this.broker = options.broker ?? new MemoryBroker()
     this.channels = options.channels ?? new InMemoryChannelLayer()
     this.transport = this.broker.transport()
     const clock = options.clock ?? systemClock
     const scope: Scope = { type: 'mqtt', appId, instanceType, params }
-    this.#workforce = new TestWorkforce(String(appId), (id, worker, how) =>
-      this.#worker(id, worker, { ...how, broker: this.broker, channels: this.channels, clock, log }, options),
+    this.#workforce = new TestWorkforce((order) =>
+      workerOf(order, options, { broker: this.broker, channels: this.channels, clock, log }),
     )
-    this.#receiver = asHostable(application, 'What MqttCommunicator was given').receiver({
+    const identity: ReceiverIdentity = {
       id: String(appId),
       mount,
       scope,
@@ -98,7 +80,8 @@ export class MqttCommunicator {
       channels: this.#namedChannels(),
       workforce: recordedWorkforce(this.#workforce, (output) => this.#outputs.push(output)),
       clock,
-    })
+    }
+    this.#receiver = receiverOf(asHostable(application, 'What MqttCommunicator was given'), identity, options)
     this.ended = this.#receiver.ended ?? new Promise(() => {})
     void this.#leaveAtItsEnd()
     this.#server = serverOf(this.#watched(options.attempts ?? 1), this.transport, clock, log)
@@ -226,20 +209,6 @@ export class MqttCommunicator {
     await Promise.allSettled([this.#workforce.stop(TIMEOUT_MS), this.#server.stop()])
   }
 
-  #worker(
-    id: string,
-    application: string | object,
-    how: MqttCommunicatorOptions,
-    { applications, attempts }: MqttCommunicatorOptions,
-  ): MqttCommunicator {
-    const found = typeof application === 'string' ? standIn(application, applications) : application
-    const inherited = {
-      ...(applications === undefined ? {} : { applications }),
-      ...(attempts === undefined ? {} : { attempts }),
-    }
-    return new MqttCommunicator(found, { ...inherited, ...how, appId: id, instanceType: 'worker' })
-  }
-
   #namedChannels(): ChannelLayer {
     const { channels } = this
     return {
@@ -280,6 +249,25 @@ export class MqttCommunicator {
   #noteFailure(outcome: Outcome): void {
     if (outcome.type !== 'done' && outcome.type !== 'dropped') this.#outputs.fail(outcome.error)
   }
+}
+
+function workerOf(
+  { application, id, instances, mount, params, share }: WorkerOrder,
+  { applications, attempts }: MqttCommunicatorOptions,
+  surroundings: MqttCommunicatorOptions,
+): MqttCommunicator {
+  const found = typeof application === 'string' ? standIn(application, applications) : application
+  return new MqttCommunicator(found, {
+    ...surroundings,
+    ...(applications === undefined ? {} : { applications }),
+    ...(attempts === undefined ? {} : { attempts }),
+    ...(share === undefined ? {} : { share }),
+    appId: id,
+    instanceType: 'worker',
+    instances,
+    mount,
+    params,
+  })
 }
 
 function standIn(file: string, applications: MqttCommunicatorOptions['applications'] = {}): object {

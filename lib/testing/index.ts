@@ -1,5 +1,6 @@
 // The public face `mqttasgi/testing`: trying an application, and a server, without a broker.
-export { MqttCommunicator, type CommunicatorDelivery, type MqttCommunicatorOptions } from './communicator.ts'
+export { MqttCommunicator, type CommunicatorDelivery } from './communicator.ts'
+export type { MqttCommunicatorOptions } from './communicator-options.ts'
 export { type CommunicatorOutput } from './outputs.ts'
 export { FakeClock } from './fake-clock.ts'
 export { MemoryBroker } from './memory-broker.ts'

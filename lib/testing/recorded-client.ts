@@ -31,8 +31,9 @@ export function recordedClient(client: Client, note: Note): Client {
 
 export function recordedWorkforce(workforce: Workforce, note: Note): Workforce {
   return {
-    spawn: (id: string, application: WorkerApplication, options: WorkerOptions = {}) => {
-      const { params, ...rest } = options
+    spawn: (id: string, application: WorkerApplication, options?: WorkerOptions) => {
+      // Also of what is refused behind this.
+      const { params, ...rest } = { ...options }
       const command = {
         app_id: id,
         consumer_path: application,

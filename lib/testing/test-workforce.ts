@@ -11,6 +11,15 @@ import type {
   Workforce,
 } from '../core/workforce.ts'
 import { startFailure } from '../workers/in-process.ts'
+import {
+  checkApplication,
+  checkKill,
+  duplicate,
+  isMasterId,
+  orderOf,
+  unknown,
+  type WorkerOrder,
+} from '../workers/orders.ts'
 
 /** What a communicator is to whoever has spawned its consumer. */
 export interface Spawned {
@@ -28,51 +37,45 @@ interface Worker<C> {
 
 const LEAVE_MS = 1_000
 
-type Make<C> = (id: string, application: WorkerApplication, how: Pick<WorkerOptions, 'params' | 'mount'>) => C
-
 export class TestWorkforce<C extends Spawned> implements Workforce {
-  readonly #master: string
-  readonly #make: Make<C>
+  readonly #make: (order: WorkerOrder) => C
   readonly #workers = new Map<string, Worker<C>>()
 
-  constructor(master: string, make: Make<C>) {
-    this.#master = master
+  constructor(make: (order: WorkerOrder) => C) {
     this.#make = make
   }
 
   communicator(id: string): C {
-    return this.#known(id).communicator
+    const worker = this.#workers.get(id)
+    if (worker !== undefined) return worker.communicator
+    throw new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker with the id "${id}".`)
   }
 
   async spawn(
     id: string,
     application: WorkerApplication,
-    { mount, params }: WorkerOptions = {},
+    options: WorkerOptions = {},
   ): Promise<WorkerHandle> {
-    if (id === this.#master || this.#workers.has(id)) {
-      throw new MqttasgiError('ERR_RECEIVER_DUPLICATE', `There is a receiver with the id "${id}" already.`)
-    }
+    const order = orderOf(id, application, options)
+    if (isMasterId(id) || this.#workers.has(id)) throw duplicate(id)
     let worker: Worker<C> | undefined
     try {
-      worker = this.#made(id, application, {
-        ...(mount === undefined ? {} : { mount }),
-        ...(params === undefined ? {} : { params }),
-      })
+      checkApplication(order)
+      worker = this.#made(order)
       const { communicator, ended } = worker
       await Promise.race([communicator.start(), endsEarly(communicator)])
       return { id, ended: ended.promise }
     } catch (cause) {
-      const error = startFailure({ id, mount: mount ?? '' }, cause)
+      const error = startFailure(order, cause)
       if (worker !== undefined) await this.#leave(worker, { type: 'failed', error })
       throw error
     }
   }
 
-  async kill(id: string, _options?: KillOptions): Promise<void> {
-    if (id === this.#master) {
-      throw new MqttasgiError('ERR_WORKER_MASTER', `"${id}" is the application itself. Stop it instead.`)
-    }
-    const worker = this.#known(id)
+  async kill(id: string, options: KillOptions = {}): Promise<void> {
+    checkKill(options)
+    const worker = this.#workers.get(id)
+    if (worker === undefined) throw unknown(id, [...this.#workers.keys()])
     await worker.communicator.kill()
     this.#over(worker, { type: 'killed' })
   }
@@ -88,14 +91,10 @@ export class TestWorkforce<C extends Spawned> implements Workforce {
     }
   }
 
-  #known(id: string): Worker<C> {
-    const worker = this.#workers.get(id)
-    if (worker !== undefined) return worker
-    throw new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker with the id "${id}".`)
-  }
-
-  #made(...[id, application, how]: Parameters<Make<C>>): Worker<C> {
-    const communicator = this.#make(id, application, how)
+  #made(order: WorkerOrder): Worker<C> {
+    const { id, params, thread } = order
+    // A thread has a copy of them.
+    const communicator = this.#make(thread ? { ...order, params: structuredClone(params) } : order)
     const worker: Worker<C> = { id, communicator, ended: new Deferred<WorkerEnd>() }
     this.#workers.set(id, worker)
     void communicator.ended.then((error) =>

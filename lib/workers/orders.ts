@@ -32,6 +32,12 @@ export function orderOf(id: unknown, application: WorkerApplication, options: Wo
   return { ...resolveWorkerOptions(options), id, application }
 }
 
+/** Throws `ERR_WORKER_APPLICATION` for what can not be run where it is to be. */
+export function checkApplication({ application, id, thread }: WorkerOrder): void {
+  if (typeof application === 'string') refusePythonPath(id, application)
+  else if (thread) throw unfit(id, 'a thread can only load a file')
+}
+
 /** Throws `ERR_WORKER_OPTION` for what can not be meant, `ERR_CONFIG_VALUE` for a time that is none. */
 export function checkKill(options: KillOptions): void {
   checkObject('kill()', options)
@@ -72,4 +78,20 @@ export function unknown(id: unknown, there: readonly string[]): MqttasgiError {
   const names =
     there.length === 0 ? 'There is none.' : `There are ${there.map((one) => `"${one}"`).join(', ')}.`
   return new MqttasgiError('ERR_WORKER_UNKNOWN', `There is no worker "${String(id)}" to be ended. ${names}`)
+}
+
+// The form of the Python server, or of a dotted import.
+function refusePythonPath(id: string, spec: string): void {
+  const path = /^(?<module>[\w.]+):(?<name>[\w.]+)$/.exec(spec)?.groups
+  if (path === undefined) return
+  const file = `./${(path['module'] ?? '').replaceAll('.', '/')}.ts`
+  throw unfit(id, `"${spec}" is a path of Python. Write the file and its export: ${file}#${path['name']}`)
+}
+
+function unfit(id: string, why: string): MqttasgiError {
+  return new MqttasgiError(
+    'ERR_WORKER_APPLICATION',
+    `Worker "${id}" can not run what it was given: ${why}${why.includes('#') ? '' : ": './file.ts#name'"}.`,
+    { receiver: id },
+  )
 }
