@@ -50,6 +50,11 @@ export function titleOf({ id, mount, share }: Placed): string {
   return `worker ${id}${mount === '' ? '' : ` at ${mount}`}${share === undefined ? '' : `, shared as ${share}`}`
 }
 
+/** What stands for the filters where none is known. */
+export function noneKnown(placed: readonly Placed[]): string | undefined {
+  return placed.some(({ open }) => open !== undefined) ? 'nothing that is known beforehand' : undefined
+}
+
 /** A line on what nobody knows beforehand; undefined where all is known. */
 export function knownLater({ application, open }: Placed): string | undefined {
   if (open === undefined) return undefined

@@ -2,7 +2,7 @@
 import type { Settings } from '../config/settings.ts'
 import { type Command, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import { interestsOf, knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
+import { interestsOf, knownLater, noneKnown, type Placed, placedApplications, titleOf } from './placed.ts'
 import { type PlanReport, type PlannedSubscription, type Placement, reportPlan } from './plan-report.ts'
 
 /** Prints the plan for MQTT 5 and for 3.1.1, or for the version that is set; connects to nothing. */
@@ -18,7 +18,8 @@ export const plan: Command = async (context) => {
     const knownLaterOf = open.map(({ id }) => id)
     terminal.print(JSON.stringify({ plans: reports, knownLater: knownLaterOf }, undefined, 2))
   } else {
-    terminal.print(reports.flatMap(linesOf).join('\n'))
+    const nothing = noneKnown(placed) ?? 'nothing is subscribed: app.topic(pattern, handler) adds a route'
+    terminal.print(reports.flatMap((report) => linesOf(report, nothing)).join('\n'))
     for (const one of open) terminal.print(`${titleOf(one)}\n${knownLater(one)}`)
   }
   // What one version can not do the other may: the broker decides which it will be.
@@ -34,7 +35,10 @@ function versionsOf({ broker }: Settings): readonly (4 | 5)[] {
   return broker.protocolVersion === 'auto' ? [5, 4] : [broker.protocolVersion]
 }
 
-function linesOf({ fault, moreOverlaps, overlaps, protocolVersion, subscriptions }: PlanReport): string[] {
+function linesOf(
+  { fault, moreOverlaps, overlaps, protocolVersion, subscriptions }: PlanReport,
+  nothing: string,
+): string[] {
   const title =
     protocolVersion === 5
       ? 'MQTT 5, with Subscription Identifiers'
@@ -43,9 +47,7 @@ function linesOf({ fault, moreOverlaps, overlaps, protocolVersion, subscriptions
     title,
     ...(fault === null ? [] : [`   the start would fail: ${fault.message} (${fault.code})`]),
     ...subscriptions.flatMap(subscriptionLines),
-    ...(subscriptions.length === 0 && fault === null
-      ? ['   nothing is subscribed: app.topic(pattern, handler) adds a route']
-      : []),
+    ...(subscriptions.length === 0 && fault === null ? [`   ${nothing}`] : []),
     ...(overlaps.length > 0 ? ['   overlaps'] : []),
     ...overlaps.map(
       ({ filters: [one, other], meaning, topic }) => `      ${one} and ${other}, as on ${topic}: ${meaning}`,

@@ -5,7 +5,7 @@ import type { FlatRoute } from '../core/router.ts'
 import { planSubscriptions } from '../server/subscriptions.ts'
 import { type Command, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
-import { interestsOf, knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
+import { interestsOf, knownLater, noneKnown, type Placed, placedApplications, titleOf } from './placed.ts'
 import { drawTree } from './tree.ts'
 
 /** Prints the routes of the application and of each worker, and the filters; connects to nothing. */
@@ -26,7 +26,7 @@ export const routes: Command = async (context) => {
   for (const { request } of subscriptions) {
     terminal.print(`   ${request.filter.padEnd(width)}  qos ${request.qos}${flagsOf(request)}`)
   }
-  if (subscriptions.length === 0) terminal.print('   nothing')
+  if (subscriptions.length === 0) terminal.print(`   ${noneKnown(placed) ?? 'nothing'}`)
   return exitCodes.clean
 }
 

@@ -79,3 +79,27 @@ test('plan as JSON names those of whom not all is known', async (t) => {
     /worker raw\n {3}a raw application: what it subscribes to is known once it runs/,
   )
 })
+
+test('of a consumer or a raw application as the application nobody says that it subscribes to nothing', async (t) => {
+  const consumer = `
+    import { MqttConsumer } from 'mqttasgi'
+    export default class Meter extends MqttConsumer {}
+  `
+  const what = {
+    'meter.ts': ['a consumer', consumer],
+    'raw.ts': ['a raw application', files['raw.ts']],
+  } as const
+  for (const [name, [kind, code]] of Object.entries(what)) {
+    const cwd = temporaryFolder(t, { [name]: code })
+    const later = `application\n   ${kind}: what it subscribes to is known once it runs\n`
+    const plan = runHere(['plan', `./${name}`, '--protocol-version', '5'], { cwd })
+    t.is(await plan.ended, 0, plan.output())
+    t.is(
+      plan.stdout(),
+      `MQTT 5, with Subscription Identifiers\n   nothing that is known beforehand\n\n${later}`,
+    )
+    const routes = runHere(['routes', `./${name}`], { cwd })
+    t.is(await routes.ended, 0, routes.output())
+    t.is(routes.stdout(), `${later}\nsubscribed at the broker\n   nothing that is known beforehand\n`)
+  }
+})
