@@ -22,17 +22,22 @@ export function asHostable(value: unknown, what: string): Hostable {
   if (isRawApplication(value)) return { receiver: (identity) => rawReceiver(value, identity) }
   throw new MqttasgiError(
     'ERR_APPLICATION_INVALID',
-    `${what} is expected to be made by mqttasgi() or Router(), to be a class that extends MqttConsumer, or an application (scope, receive, send) => …, and is ${inWords(value)}. If it looks right, two copies of mqttasgi may be in use: installed twice, or loaded once by import and once by require (then npm pkg set type=module helps).`,
+    `${what} is expected to be made by mqttasgi() or Router(), to be a class that extends MqttConsumer, or a function of three parameters, and is ${inWords(value)}`,
   )
 }
 
+const TWO_COPIES =
+  'If it looks right, two copies of mqttasgi may be in use: installed twice, or loaded once by import and once by require (then npm pkg set type=module helps).'
+
 function inWords(value: unknown): string {
-  if (value === null) return 'null'
-  if (value instanceof MqttConsumer) return 'a consumer itself: give its class, the server makes the object'
-  if (typeof value !== 'function') return `a value of type ${typeof value}`
-  return isClass(value) ? 'another class' : `a function with ${value.length} parameters`
+  if (value === null) return `null. ${TWO_COPIES}`
+  if (value instanceof MqttConsumer) return 'a consumer itself: give its class, the server makes the object.'
+  if (typeof value !== 'function') return `a value of type ${typeof value}. ${TWO_COPIES}`
+  if (isClass(value)) return `another class. ${TWO_COPIES}`
+  return `a function that shows ${value.length} of them. A raw application, (scope, receive, send) => …, names all three, also those that it does not use, with no default value and no ...rest. A handler goes into app.topic(), and of a function that makes an application give what it returns.`
 }
 
+// A handler, a middleware and a function that makes an application are functions as well: their parameters tell them apart.
 function isRawApplication(value: unknown): value is RawApplication {
   return typeof value === 'function' && value.length === 3 && !isClass(value)
 }

@@ -32,11 +32,26 @@ test('anything else is refused with what it is', (t) => {
   const cases: [unknown, RegExp][] = [
     [null, /and is null\. .*two copies of mqttasgi/],
     [{}, /and is a value of type object/],
-    [(_ctx: unknown) => {}, /and is a function with 1 parameters/],
     [Other, /and is another class/],
     [new MqttConsumer(), /give its class/],
   ]
   for (const [value, message] of cases) {
     t.throws(() => asHostable(value, 'Worker "a"'), { code: 'ERR_APPLICATION_INVALID', message })
+  }
+})
+
+test('a function that does not show three parameters is told how a raw application is written', (t) => {
+  const functions: readonly ((...args: never[]) => unknown)[] = [
+    async (_scope: unknown, _receive: unknown) => {},
+    async (...all: unknown[]) => void all,
+    async (_scope: unknown, _receive: unknown, _send: unknown = null) => {},
+    (_ctx: unknown) => {},
+    () => mqttasgi(),
+  ]
+  for (const one of functions) {
+    const { message } = t.throws(() => asHostable(one, 'Worker "a"'), { code: 'ERR_APPLICATION_INVALID' })
+    t.regex(message, new RegExp(`and is a function that shows ${one.length} of them\\. `))
+    t.regex(message, /\(scope, receive, send\) => …, names all three, .* no default value and no \.\.\.rest/)
+    t.notRegex(message, /two copies/)
   }
 })
