@@ -13,9 +13,9 @@ export function notTakenOutcome(error: Error): Refusal {
   return ({ routes }: Plan): Outcome => ({ type: 'notTaken', error, route: routes[0] })
 }
 
-/** It is left to the process that comes after this one. */
+/** It is left to the process that comes after this one, or kept where nobody would send it again. */
 export function crashedOutcome(id: string, cause: Error): Refusal {
-  const message = `Worker "${id}" has ended the server, and this message is left to the next one.`
+  const message = `Worker "${id}" has ended the server, and was not done with this message.`
   const error = new MqttasgiError('ERR_WORKER_CRASHED', message, { cause, receiver: id })
   return ({ routes }: Plan): Outcome => ({ type: 'retry', afterMs: undefined, error, route: routes[0] })
 }

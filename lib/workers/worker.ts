@@ -262,7 +262,7 @@ export class Worker {
     this.#state = 'stopped'
     log.error(error.message, { worker: this.id, error: cause })
     if (escalation === 'exit') {
-      // First the server, which from then on tries nothing again: its messages come to the process after this one.
+      // First the server, which from then on waits for no attempt: it leaves its messages to a kept session, or keeps them.
       exit(error)
       this.receiver.refuse(crashedOutcome(this.id, cause))
     } else this.receiver.refuse(failedOutcome(error))
