@@ -53,6 +53,8 @@ test('there is code to run on the pages that are about code', (t) => {
   ]) {
     t.true(withCode.has(page), page)
   }
+  // An assistant copies it as it stands.
+  t.true(programs.every(({ isRun, page }) => isRun || page !== skill))
 })
 
 test('the first screen of the README is one sentence, twelve lines, two commands, eight entries', (t) => {
