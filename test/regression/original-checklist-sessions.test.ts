@@ -35,30 +35,37 @@ finding(
   },
 )
 
-finding(
-  '3. who comes later to a filter gets what is retained, and the others do not get it again',
-  async (t, { broker, serve }) => {
-    const seen = new Tally()
-    class Listener extends MqttConsumer {
-      override async connect(): Promise<void> {
-        await this.subscribe('rooms/+')
+for (const [protocolVersion, version] of [
+  [5, '5'],
+  [4, '3.1.1'],
+] as const) {
+  finding(
+    `3. who comes later to a filter gets what is retained, and the others do not get it again, on MQTT ${version}`,
+    async (t, { broker, serve }) => {
+      const seen = new Tally()
+      class Listener extends MqttConsumer {
+        override async connect(): Promise<void> {
+          await this.subscribe('rooms/+')
+        }
+        override receive(message: ConsumerMessage): void {
+          seen.add(`${this.scope.appId} ${message.text()}`)
+        }
       }
-      override receive(message: ConsumerMessage): void {
-        seen.add(`${this.scope.appId} ${message.text()}`)
-      }
-    }
-    broker.publish('rooms/hall', 'warm', { retain: true })
-    const server = await serve(mqttasgi())
-    await server.spawn('first', Listener)
-    await seen.untilTotal(1)
-    await server.spawn('second', Listener)
-    await seen.untilTotal(2)
-    broker.publish('rooms/hall', 'cold')
-    await seen.untilTotal(4)
-    t.deepEqual(seen.repeated(), [])
-    t.deepEqual(seen.keys.toSorted(), ['first cold', 'first warm', 'second cold', 'second warm'])
-  },
-)
+      broker.publish('rooms/hall', 'warm', { retain: true })
+      const server = await serve(mqttasgi(), { broker: { protocolVersion } })
+      await server.spawn('first', Listener)
+      await seen.untilTotal(1)
+      // Without identifiers what comes within half a second may still be for the first one: twice rather than never.
+      if (protocolVersion === 4) await new Promise((resolve) => setTimeout(resolve, 600))
+      await server.spawn('second', Listener)
+      await seen.untilTotal(2)
+      broker.publish('rooms/hall', 'cold')
+      await seen.untilTotal(4)
+      t.deepEqual(seen.repeated(), [])
+      t.deepEqual(seen.keys.toSorted(), ['first cold', 'first warm', 'second cold', 'second warm'])
+    },
+  )
+}
 
 finding(
   '6. what waited in the session reaches a consumer that subscribes after it has come',
