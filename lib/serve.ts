@@ -55,8 +55,7 @@ const TRACE_WARNING =
  *
  * Resolves when messages can come. Rejects with `ERR_CONFIG_*` for wrong options, with `ERR_CONNECT_*`
  * when the broker can not be reached within the retries, with `ERR_SUBSCRIBE_REFUSED` when it refuses a
- * route, with `ERR_STOPPED` when the application has ended by then. Nothing is read from files, flags or
- * the environment.
+ * route. Nothing is read from files, flags or the environment.
  *
  * @example
  * const server = await serve(app, { broker: { url: 'mqtt://localhost:1883' } })
@@ -197,7 +196,7 @@ export async function createServer(
   for (const notice of settings.notices) log.warn(notice)
   const stopWatching = watchLoop({ log, lastRoutes: () => server.lastRoutes })
   void master.ended?.then((error) => {
-    if (error === undefined) void server.stop()
+    if (error === undefined) server.finish()
     else server.fail(failed(error))
   })
   void server.closed.then(() => {

@@ -65,6 +65,7 @@ export class Server implements Client, ReceiverHost {
   #state: State = 'idle'
   #error: MqttasgiError | undefined = undefined
   #stopping: Promise<StopResult> | undefined = undefined
+  #hasFinished = false
   #cancelRetry: (() => void) | undefined = undefined
   // It is waited for that the broker is silent.
   #cancelQuiet: (() => void) | undefined = undefined
@@ -184,7 +185,7 @@ export class Server implements Client, ReceiverHost {
     const deadline = new Deadline(this.#clock, CONNECT_PATIENCE_MS)
     await deadline.within(Promise.race([this.#introductions.made, this.closed]))
     // Also when they are done by now: nothing comes any more.
-    if (this.#stopping !== undefined) throw (await this.closed).error ?? stopped()
+    if (this.#stopping !== undefined && !this.#hasFinished) throw (await this.closed).error ?? stopped()
     const names = this.#introductions.asking.map((id) => `"${id}"`).join(', ')
     if (!deadline.isOver || names === '') return
     this.#parts.log.warn(
@@ -254,6 +255,12 @@ export class Server implements Client, ReceiverHost {
     if (fault !== undefined) return Promise.reject(fault)
     this.#stopping ??= this.#stop(drainTimeoutMs, leave)
     return this.#stopping
+  }
+
+  /** Stops because the application has done its work: a start that is under way has gone well, too. */
+  finish(): void {
+    this.#hasFinished = true
+    void this.stop()
   }
 
   /** Stops for a reason that nobody asked for: `closed` gives it, and the command line ends with its exit code. */
