@@ -129,6 +129,30 @@ test('a PUBACK before its chain settled is found', (t) => {
   t.deepEqual(forgery.found(), [], 'without the rule it is not looked at')
 })
 
+test('a PUBACK before any server said that it was done is found, and another message is no excuse', (t) => {
+  const forgery = new Forgery().connect().publish(1).publish(2)
+  forgery.log.concluded(keyOf('t', 'm1'))
+  forgery.puback(1, 2)
+  t.deepEqual(forgery.found({ concluded: true }), ['early 1'])
+  t.deepEqual(forgery.found(), [], 'without the rule it is not looked at')
+})
+
+test('more publications of the client than the broker takes at once are found', (t) => {
+  const publish = (forgery: Forgery, messageId: number, qos: 0 | 1 | 2 = 1): Forgery =>
+    forgery.up({ cmd: 'publish', topic: 't', payload: '', qos, dup: false, retain: false, messageId })
+  const limited = (): Forgery =>
+    new Forgery()
+      .connect()
+      .down({ cmd: 'connack', sessionPresent: false, reasonCode: 0, properties: { receiveMaximum: 1 } })
+  const over = publish(publish(limited(), 1), 2)
+  t.deepEqual(over.found(), ['quota 1'])
+  const within = publish(publish(limited(), 1), 0, 0).down({ cmd: 'puback', messageId: 1, reasonCode: 0 })
+  publish(within, 2, 2).down({ cmd: 'pubrec', messageId: 2, reasonCode: 0x97 })
+  publish(within, 3, 2).down({ cmd: 'pubcomp', messageId: 3, reasonCode: 0 })
+  t.deepEqual(publish(within, 4).found(), [])
+  t.deepEqual(publish(within.connect(), 4).found(), [], 'each connection counts for itself')
+})
+
 test('the key of a settlement can be made by the test', (t) => {
   const forgery = new Forgery().connect().publish(1).puback(1)
   const settled = (topic: string, payload: Buffer): string => `${topic}/${payload.toString()}`

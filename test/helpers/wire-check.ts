@@ -7,9 +7,10 @@ export interface Violation {
    * order: not the oldest unacknowledged one of its QoS [MQTT-4.6.0-2, 4.6.0-3] · unknown: no such PUBLISH or PUBREL on
    * any connection
    * · repeated: acknowledged already · stale: it came on an older connection only · early: the chain had
-   * not settled · window: more unacknowledged than allowed · malformed: not MQTT.
+   * not settled · window: more unacknowledged than allowed · quota: more publications of its own without an answer than
+   * the broker's Receive Maximum [MQTT-3.3.4-7] · malformed: not MQTT.
    */
-  readonly type: 'order' | 'unknown' | 'repeated' | 'stale' | 'early' | 'window' | 'malformed'
+  readonly type: 'order' | 'unknown' | 'repeated' | 'stale' | 'early' | 'window' | 'quota' | 'malformed'
   readonly connection: number
   readonly index: number
   readonly message: string
@@ -23,6 +24,8 @@ export interface WireRules {
   readonly window?: number | 'announced'
   /** Hold every PUBACK and PUBREC against the `settled` marks. `keyOf` of topic and payload when `true`. */
   readonly settled?: boolean | ((topic: string, payload: Buffer) => string)
+  /** The same with what the server says of itself, so that it needs no word of the test's. */
+  readonly concluded?: boolean
 }
 
 /** Every way in which the acknowledgements of this log break the rules; empty when all is well. */
@@ -48,6 +51,9 @@ interface Connection {
   /** PUBREL came, and its PUBCOMP is due. */
   readonly released: Set<number>
   window: number
+  /** What the client has published and the broker has not answered to the end. */
+  readonly own: Set<number>
+  quota: number
 }
 
 class Check {
@@ -56,6 +62,7 @@ class Check {
   readonly #rules: WireRules
   readonly #connections = new Map<number, Connection>()
   readonly #settled = new Set<string>()
+  readonly #concluded = new Set<string>()
 
   constructor(log: WireLog, rules: WireRules) {
     this.#log = log
@@ -64,6 +71,7 @@ class Check {
 
   next(event: WireEvent): void {
     if (event.type === 'mark' && event.settled) this.#settled.add(event.label)
+    if (event.type === 'concluded') this.#concluded.add(event.key)
     if (event.type === 'malformed') {
       this.#report('malformed', event.connection, event.index, `${event.direction}: ${event.message}`)
     }
@@ -81,6 +89,22 @@ class Check {
     if (packet.cmd === 'puback' && direction === 'up') this.#answered(event, connection, 1)
     if (packet.cmd === 'pubrec' && direction === 'up') this.#answered(event, connection, 2)
     if (packet.cmd === 'pubcomp' && direction === 'up') this.#completed(event, connection)
+    this.#publishing(event, connection)
+  }
+
+  /** The client's own publications. */
+  #publishing({ connection: number, direction, index, packet }: PacketEvent, connection: Connection): void {
+    const { cmd, messageId = 0 } = packet
+    if (direction === 'down') {
+      if (cmd === 'connack') connection.quota = packet.properties?.receiveMaximum ?? 65_535
+      const refuses = cmd === 'pubrec' && (packet.reasonCode ?? 0) >= 0x80
+      if (cmd === 'puback' || cmd === 'pubcomp' || refuses) connection.own.delete(messageId)
+    } else if (cmd === 'publish' && packet.qos > 0) {
+      const { own, quota } = connection
+      own.add(messageId)
+      if (own.size > quota)
+        this.#report('quota', number, index, `${own.size} publications, allowed are ${quota}`)
+    }
   }
 
   #publish(event: PacketEvent, connection: Connection): void {
@@ -130,6 +154,8 @@ class Check {
     if (oldest !== received) report('order', `message ${oldest?.messageId ?? 0} was received before it`)
     const isHeld = this.#rules.settled !== undefined && this.#rules.settled !== false
     if (isHeld && !this.#settled.has(received.key)) report('early', `"${received.key}" had not settled`)
+    if (this.#rules.concluded === true && !this.#concluded.has(received.key))
+      report('early', `no server was done with "${received.key}"`)
   }
 
   #completed(event: PacketEvent, connection: Connection): void {
@@ -155,6 +181,8 @@ class Check {
       owed: [],
       acked: new Set(),
       released: new Set(),
+      own: new Set(),
+      quota: 65_535,
       window: typeof this.#rules.window === 'number' ? this.#rules.window : 65_535,
     }
     this.#connections.set(number, connection)

@@ -21,6 +21,8 @@ export type WireEvent = { readonly index: number } & (
     }
   /** Set by the test: `settled` marks are what the checker holds PUBACKs against. */
   | { readonly type: 'mark'; readonly label: string; readonly settled: boolean }
+  /** A server of this process says that it is done with the message that has this key. */
+  | { readonly type: 'concluded'; readonly key: string }
 )
 
 /** An event before it has its place. */
@@ -86,6 +88,11 @@ export class WireLog {
    */
   settled(key: string): void {
     this.#add({ type: 'mark', label: key, settled: true })
+  }
+
+  /** What the diagnostics channel `mqttasgi:settled` says, which `recording` listens to. */
+  concluded(key: string): void {
+    this.#add({ type: 'concluded', key })
   }
 
   /** The packets of one kind, oldest first. */
@@ -194,6 +201,7 @@ export class WireLog {
 
 function sentence(event: WireEvent): string {
   if (event.type === 'mark') return `-- ${event.settled ? 'settled' : 'mark'}: ${event.label}`
+  if (event.type === 'concluded') return `-- concluded: ${event.key}`
   const where = `#${event.connection}`
   if (event.type === 'malformed') return `${where} ${event.direction} malformed: ${event.message}`
   if (event.type !== 'packet') return `${where} ${event.type}`
