@@ -2,9 +2,10 @@
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi, type Application, type ServeOptions, type Server } from '../../lib/index.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { checkWire } from '../helpers/wire-check.ts'
-import { keyOf, startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
+import { keyOf, type WireProxy } from '../helpers/wire-log.ts'
 import { latency, newClientId, serving } from '../integration/serving.ts'
 import { Tally, within } from '../integration/tally.ts'
 import type { Kind, TestBroker } from './kinds.ts'
@@ -26,8 +27,7 @@ interface Stage {
 let roots = 0
 
 async function stage(t: ExecutionContext, kind: Kind, broker: TestBroker, version: Version): Promise<Stage> {
-  const proxy = await startWireProxy(broker.port)
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const publisher = await startPublisher(broker.url, { protocolVersion: version, ...broker.login })
   t.teardown(() => publisher.close())
   const connection = { url: proxy.url, clientId: newClientId(), clean: false, protocolVersion: version }

@@ -148,7 +148,6 @@ for (const [protocolVersion, name] of versions) {
       // again the broker decides: mosquitto 2.0.11 has hundreds under way after a connect, whatever was asked for.
       for (const key of handled.keys) t.true(handled.of(key) <= (sentOn.get(`m/${key}`) ?? 0), key)
       t.true(handled.total - 2_000 <= again - joined)
-      t.deepEqual(checkWire(proxy.log), [])
     },
   )
 }

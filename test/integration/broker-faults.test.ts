@@ -4,9 +4,10 @@ import { mqttasgi, type Server } from '../../lib/index.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { checkWire } from '../helpers/wire-check.ts'
-import { keyOf, startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
+import { keyOf, type WireProxy } from '../helpers/wire-log.ts'
 import { newClientId, serving } from './serving.ts'
 import { Tally, within } from './tally.ts'
 
@@ -16,8 +17,7 @@ const withNats = serverTest('nats-server')
 async function started(t: ExecutionContext, options: MosquittoOptions = {}): Promise<[Mosquitto, WireProxy]> {
   const broker = await startMosquitto(options)
   t.teardown(() => broker.stop())
-  const proxy = await startWireProxy(broker.port)
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   return [broker, proxy]
 }
 
@@ -160,8 +160,7 @@ withNats(
   async (t) => {
     const broker = await startNats({ ackWait: '1s' })
     t.teardown(() => broker.stop())
-    const proxy = await startWireProxy(broker.port)
-    t.teardown(() => proxy.close())
+    const proxy = await recording(t, broker.port)
     const gates = new Gates()
     const app = mqttasgi()
     app.topic('slow', async (ctx) => {

@@ -3,9 +3,9 @@ import { existsSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { runProcess } from '../helpers/command-line.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { latency, newClientId } from './serving.ts'
@@ -41,8 +41,7 @@ function yearIn(days: number): number {
 async function jumps(t: ExecutionContext, library: string): Promise<void> {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port, {})
   const cwd = temporaryFolder(t, { 'app.ts': app, time: '+0' })
   const command = runProcess(
     t,

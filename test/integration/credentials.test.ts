@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 import { mqttasgi, type ServeOptions } from '../../lib/index.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { KeptLog, newClientId, serving } from './serving.ts'
@@ -20,8 +20,7 @@ async function rotation(
 ): Promise<void> {
   const broker = await startMosquitto({ passwords: { hall: 'canary-old' } })
   t.teardown(() => broker.stop())
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   replace('canary-old')
   const log = new KeptLog()
   const app = mqttasgi().topic('a/+b', () => {})

@@ -1,9 +1,9 @@
 // A link that is dead without a word, and a broker that stands still: noticed in time, tried in time, and all is well after it.
 import type { ExecutionContext } from 'ava'
 import { mqttasgi, type Server } from '../../lib/index.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { KeptLog, newClientId, serving } from './serving.ts'
 import { Tally, within } from './tally.ts'
@@ -90,8 +90,7 @@ withMosquitto('a broker that stands still is noticed within 1.5 keepalives and a
 withMosquitto('so is a link on which nothing arrives any more, in either direction', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const stage = await scene(t, proxy.url)
   proxy.set('both', { type: 'swallow' })
   const noticedMs = await stage.ended

@@ -1,8 +1,8 @@
 // The last will on a real broker: published when we are gone without a word, and only then.
 import { mqttasgi, type ServeOptions } from '../../lib/index.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { newClientId, serving } from './serving.ts'
 import { Tally } from './tally.ts'
@@ -16,8 +16,7 @@ for (const protocolVersion of [4, 5] as const) {
     async (t) => {
       const broker = await startMosquitto()
       t.teardown(() => broker.stop())
-      const proxy = await startFaultProxy({ target: broker.port })
-      t.teardown(() => proxy.close())
+      const proxy = await recording(t, broker.port)
       const publisher = await startPublisher(broker.url)
       t.teardown(() => publisher.close())
       const heard: string[] = []
@@ -44,8 +43,7 @@ for (const protocolVersion of [4, 5] as const) {
 withMosquitto('a will with a delay is not published when the session goes on in time', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const heard = new Tally()
   const watcher = mqttasgi().topic('status/+place', (ctx) => heard.add(ctx.text()))
   await serving(t, watcher, { broker: { url: broker.url } })

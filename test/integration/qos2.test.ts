@@ -4,10 +4,11 @@ import type { ExecutionContext } from 'ava'
 import { mqttasgi, type ServeOptions, type Server } from '../../lib/index.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { checkWire } from '../helpers/wire-check.ts'
-import { keyOf, startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
+import { keyOf, type WireProxy } from '../helpers/wire-log.ts'
 import { latency, newClientId, serving } from './serving.ts'
 import { Tally, within } from './tally.ts'
 
@@ -24,8 +25,7 @@ interface Scene {
 async function scene(t: ExecutionContext, broker: NonNullable<ServeOptions['broker']> = {}): Promise<Scene> {
   const mosquitto = await startMosquitto()
   t.teardown(() => mosquitto.stop())
-  const proxy = await startWireProxy(mosquitto.port)
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, mosquitto.port)
   const publisher = await startPublisher(mosquitto.url)
   t.teardown(() => publisher.close())
   const handled = new Tally()
@@ -106,12 +106,14 @@ withMosquitto('what a stopped server has said PUBREC for is let go of by the nex
 withMosquitto('a message that is too large goes its four packets, and is skipped', async (t) => {
   const { handled, proxy, publisher, serve } = await scene(t)
   const server = await serve({ maxPacketBytes: 1_000 })
-  await publisher.publish('m/large', 'x'.repeat(5_000), { qos: 2 })
+  const large = 'x'.repeat(5_000)
+  // Nobody runs for it, so nobody says that it is done with it.
+  proxy.log.concluded(keyOf('m/large', large))
+  await publisher.publish('m/large', large, { qos: 2 })
   await publisher.publish('m/1', '1', { qos: 2 })
   await completed(proxy, 2)
   t.deepEqual(handled.keys, ['1'])
   t.is(server.counters.oversized, 1)
-  t.deepEqual(checkWire(proxy.log), [])
 })
 
 withMosquitto(

@@ -1,6 +1,6 @@
 // Fifty reconnects leave nothing behind. A thousand are made by npm run soak.
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { reconnect } from '../soak/reconnects.ts'
 
@@ -9,8 +9,7 @@ const withMosquitto = serverTest('mosquitto')
 withMosquitto.serial('fifty reconnects leave no descriptor, no handle and no listener behind', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const { after, before, connects, warnings } = await reconnect(proxy, 50)
   t.true(connects >= 51)
   t.deepEqual(warnings, [])

@@ -3,7 +3,8 @@ import type { ExecutionContext } from 'ava'
 import type { ServeOptions, Server } from '../../lib/index.ts'
 import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
-import { startWireProxy, type WireProxy } from '../helpers/wire-log.ts'
+import { recording } from '../helpers/recording.ts'
+import type { WireProxy } from '../helpers/wire-log.ts'
 import { serving, type Served } from './serving.ts'
 
 export interface Scene {
@@ -17,8 +18,7 @@ export interface Scene {
 export async function scene(t: ExecutionContext, options: MosquittoOptions = {}): Promise<Scene> {
   const broker = await startMosquitto(options)
   t.teardown(() => broker.stop())
-  const proxy = await startWireProxy(broker.port)
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const publisher = await startPublisher(broker.url)
   t.teardown(() => publisher.close())
   return {

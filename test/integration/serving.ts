@@ -1,5 +1,6 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { serve, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
@@ -47,8 +48,23 @@ export class KeptLog implements Logger {
 /** What can be served. */
 export type Served = Parameters<typeof serve>[0]
 
-/** `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. */
+/**
+ * `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. What goes over the wire
+ * is recorded, and held against the rules when the test ends.
+ */
 export async function serving(t: ExecutionContext, app: Served, options: ServeOptions): Promise<Server> {
+  const { broker, transport } = options
+  if (transport !== undefined || broker?.url === undefined) return servingDirectly(t, app, options)
+  const url = await recordedUrl(t, broker.url)
+  return servingDirectly(t, app, { ...options, broker: { ...broker, url } })
+}
+
+/** The same with nobody between: for a broker that checks by itself, or a test that counts each byte. */
+export async function servingDirectly(
+  t: ExecutionContext,
+  app: Served,
+  options: ServeOptions,
+): Promise<Server> {
   const server = await serve(app, { log: new KeptLog(), stateDir: temporaryFolder(t), ...options })
   t.teardown(() => server.stop({ drainTimeoutMs: 0 }))
   return server

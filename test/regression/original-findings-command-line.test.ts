@@ -3,8 +3,8 @@ import test, { type ExecutionContext } from 'ava'
 import { startBroker, type EmbeddedBroker } from '../../lib/broker/index.ts'
 import { runProcess, type RunningCommand } from '../helpers/command-line.ts'
 import { freePort } from '../helpers/free-port.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { within } from '../integration/tally.ts'
@@ -96,8 +96,7 @@ withMosquitto(
   async (t) => {
     const broker = await startMosquitto({ passwords: { hall: 'right' } })
     t.teardown(() => broker.stop())
-    const proxy = await startFaultProxy({ target: broker.port })
-    t.teardown(() => proxy.close())
+    const proxy = await recording(t, broker.port)
     const env = '\nMQTT_PASSWORD=wrong\n'
     const command = start(t, ['--url', proxy.url, '-U', 'hall', '-r', '0'], { '.env': env })
     t.is(await command.ended, 1)

@@ -3,9 +3,9 @@ import { setTimeout as wait } from 'node:timers/promises'
 import test, { type ExecutionContext } from 'ava'
 import { mqttasgi, serve, type ErrorCode, type ServeOptions } from '../../lib/index.ts'
 import { certificates } from '../helpers/certificates.ts'
-import { startFaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { KeptLog, serving } from '../integration/serving.ts'
 import { Tally, within } from '../integration/tally.ts'
@@ -36,8 +36,7 @@ withMosquitto('2. after a restart of the broker messages come again, with a clea
 
 withMosquitto('8. a wrong password at the start is an error at once, without a second attempt', async (t) => {
   const broker = await mosquitto(t, { passwords: { hall: 'right' } })
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const log = new KeptLog()
   const connectedTo = { url: proxy.url, username: 'hall', password: 'wrong', retries: 0 }
   const app = mqttasgi()
@@ -48,8 +47,7 @@ withMosquitto('8. a wrong password at the start is an error at once, without a s
 
 withMosquitto('8. a password that is refused later is tried again after a long while', async (t) => {
   const broker = await mosquitto(t, { passwords: { hall: 'right' } })
-  const proxy = await startFaultProxy({ target: broker.port })
-  t.teardown(() => proxy.close())
+  const proxy = await recording(t, broker.port)
   const log = new KeptLog()
   const connectedTo = { url: proxy.url, username: 'hall', password: 'right', retries: 0 }
   const server = await serving(t, mqttasgi(), { broker: connectedTo, log })

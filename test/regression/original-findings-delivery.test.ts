@@ -5,6 +5,9 @@ import { Deferred } from '../../lib/core/deferred.ts'
 import { mqttasgi, Reject, type Context } from '../../lib/index.ts'
 import { MemoryTransport } from '../../lib/testing/index.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { startMosquitto } from '../helpers/mosquitto.ts'
+import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { KeptLog, newClientId, serving } from '../integration/serving.ts'
@@ -209,7 +212,12 @@ finding(
 )
 
 withMosquitto('25. several processes share the work of one application', async (t) => {
-  const { proxy, publisher } = await scene(t)
+  const broker = await startMosquitto()
+  t.teardown(() => broker.stop())
+  // What their handlers do nobody here hears of.
+  const proxy = await recording(t, broker.port, {})
+  const publisher = await startPublisher(broker.url)
+  t.teardown(() => publisher.close())
   const handled = [new Tally(), new Tally()]
   const both = new Tally()
   const processes = handled.map((tally) => {

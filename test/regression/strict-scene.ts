@@ -2,7 +2,7 @@
 import test, { type ExecutionContext } from 'ava'
 import type { ServeOptions, Server } from '../../lib/index.ts'
 import { startStrictBroker, type StrictBroker, type StrictOptions } from '../brokers/strict/broker.ts'
-import { newClientId, serving, type Served } from '../integration/serving.ts'
+import { newClientId, servingDirectly, type Served } from '../integration/serving.ts'
 import { within } from '../integration/tally.ts'
 
 export interface StrictScene {
@@ -21,7 +21,7 @@ async function scene(t: ExecutionContext, options: StrictOptions = {}): Promise<
     broker,
     clientId,
     serve: (app, { broker: more, ...rest } = {}) =>
-      serving(t, app, { ...rest, broker: { ...connection, ...more } }),
+      servingDirectly(t, app, { ...rest, broker: { ...connection, ...more } }),
   }
 }
 
