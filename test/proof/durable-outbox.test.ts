@@ -8,6 +8,7 @@ import { mqttasgi, type ServeOptions } from '../../lib/index.ts'
 import { loader } from '../helpers/loader.ts'
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { KeptLog, newClientId, serving } from '../integration/serving.ts'
@@ -63,12 +64,14 @@ async function scene(t: ExecutionContext): Promise<Scene> {
     if (ctx.params.topic === 'end') ends.add('end')
     else came.set(ctx.params.topic, [...(came.get(ctx.params.topic) ?? []), Number(ctx.text())])
   })
-  const session = { url: broker.url, clientId: newClientId(), clean: false }
+  // What the processes do nobody here hears of.
+  const { url } = await recording(t, broker.port, {})
+  const session = { url, clientId: newClientId(), clean: false }
   await (await serving(t, app, { broker: session })).stop()
   return {
     broker,
     options: {
-      broker: { url: broker.url, retries: 0 },
+      broker: { url, retries: 0 },
       outbox: { durable: true, maxMessages: 10_000 },
       stateDir: temporaryFolder(t),
     },

@@ -22,13 +22,16 @@ for (const name of ['nats', 'rabbitmq', 'ejabberd'] as const) {
   const { lacks, server, start, versions } = kinds[name]
   serverTest(server ?? 'mosquitto')(`${name}, MQTT ${versions.join(' and ')}`, async (t) => {
     t.timeout(120_000)
-    const broker = await start()
+    // After an UNSUBSCRIBE nats-server may stand still for as long as that.
+    const broker = await start({ ackWait: '1s' })
     t.teardown(() => broker.stop())
     const noRetained = name === 'rabbitmq' ? 'rabbitmq 3.10 sends nothing retained to wildcards' : undefined
+    // [MQTT-3.10.4-2] lets it; what only the narrower filter had brought is lost with it.
+    const noBacklog = name === 'nats' ? 'nats-server gives up at UNSUBSCRIBE what it has not sent' : undefined
     for (const protocolVersion of versions) {
       const { login, url } = broker
       t.log(`MQTT ${protocolVersion}`)
-      await runOverlapMatrix(t, { url, login, protocolVersion, noShare: lacks.share, noRetained })
+      await runOverlapMatrix(t, { url, login, protocolVersion, noShare: lacks.share, noRetained, noBacklog })
     }
   })
 }

@@ -4,6 +4,7 @@ import { runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -18,7 +19,7 @@ const app = `
   })
 `
 
-const MESSAGES = 200
+const MESSAGES = 1_000
 
 /** How often a process dies with this application until one keeps the message as a dead letter. */
 async function deathsUntilPutAway(
@@ -64,6 +65,7 @@ for (const [version, name] of [
     async (t) => {
       const broker = await startMosquitto({ persistence: true })
       t.teardown(() => broker.stop())
+      const proxy = await recording(t, broker.port, {})
       const cwd = temporaryFolder(t, {
         'app.ts': app.replace(
           'appendFileSync(',
@@ -74,7 +76,7 @@ for (const [version, name] of [
       const argv = [
         './app.ts',
         '--url',
-        broker.url,
+        proxy.url,
         '-c',
         'false',
         '-i',
@@ -115,8 +117,9 @@ serverTest('nats-server')(
   async (t) => {
     const broker = await startNats({ ackWait: '2s' })
     t.teardown(() => broker.stop())
+    const proxy = await recording(t, broker.port, {})
     const cwd = temporaryFolder(t, { 'app.ts': app, handled: '' })
-    const argv = ['./app.ts', '--url', broker.url, '-c', 'false', '-i', 'victim', '--protocol-version', '4']
+    const argv = ['./app.ts', '--url', proxy.url, '-c', 'false', '-i', 'victim', '--protocol-version', '4']
     const first = runProcess(t, argv, { cwd })
     await first.seen(/running/)
     const publisher = await startPublisher(broker.url)

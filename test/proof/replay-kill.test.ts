@@ -9,6 +9,7 @@ import { endWithUs } from '../helpers/guard.ts'
 import { letter } from '../helpers/letters.ts'
 import { loader } from '../helpers/loader.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { SeededRandom } from '../helpers/seeded-random.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -20,6 +21,7 @@ const bin = join(import.meta.dirname, '../../bin/mqttasgi.ts')
 withMosquitto('a replay that is killed loses no letter, and repeats at most one for each kill', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
+  const proxy = await recording(t, broker.port, {})
   const cwd = temporaryFolder(t)
   const archive = new JournalDeadLetters({
     folder: join(cwd, '.mqttasgi/dead-letters'),
@@ -38,7 +40,7 @@ withMosquitto('a replay that is killed loses no letter, and repeats at most one 
   const random = new SeededRandom(3)
   let kills = 0
   for (let code: unknown = null; code !== 0;) {
-    const args = ['--import', loader, bin, 'dlq', 'replay', '--to', 'broker', '--url', broker.url]
+    const args = ['--import', loader, bin, 'dlq', 'replay', '--to', 'broker', '--url', proxy.url]
     const child = spawn(process.execPath, args, { cwd, stdio: ['ignore', 'pipe', 'ignore'] })
     endWithUs(child)
     t.teardown(() => child.kill('SIGKILL'))

@@ -5,10 +5,11 @@ import { mqttasgi, type Application } from '../../lib/index.ts'
 import { runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { latency, newClientId, serving } from '../integration/serving.ts'
-import { within } from '../integration/tally.ts'
+import { Tally, within } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
 
@@ -24,11 +25,12 @@ async function fight(
 ): Promise<void> {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
+  const proxy = await recording(t, broker.port, {})
   const id = newClientId()
   const cwd = temporaryFolder(t, { 'app.ts': app })
   const argv = [
     '--url',
-    broker.url,
+    proxy.url,
     '-i',
     id,
     '-c',
@@ -72,8 +74,8 @@ test('where the broker says so one takeover is enough: the later one ends, and t
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const options = { url: broker.url, clientId: newClientId(), protocolVersion: 5, retries: 0 } as const
-  const handled: string[] = []
-  const application = (name: string): Application => mqttasgi().topic('a', () => void handled.push(name))
+  const handled = new Tally()
+  const application = (name: string): Application => mqttasgi().topic('a', () => handled.add(name))
   const first = await serving(t, application('first'), { broker: options })
   await latency(5_200, 5_200)
   const later = await serving(t, application('later'), { broker: options })
@@ -82,7 +84,8 @@ test('where the broker says so one takeover is enough: the later one ends, and t
   t.regex(error?.message ?? '', new RegExp(`as "${options.clientId}" and took the session over \\(0x8e\\)`))
   await within(10_000, 'the return of the first one', first.ready())
   await broker.publish('a', 'x')
+  await handled.untilTotal(1)
   await first.stop()
-  t.deepEqual(handled, ['first'])
+  t.deepEqual(handled.keys, ['first'])
   t.is(first.counters.connects, 2)
 })
