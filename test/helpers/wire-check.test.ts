@@ -105,7 +105,13 @@ test('an id may come again once it was acknowledged', (t) => {
 test('what is sent again on the same connection is still one message, in its old place', (t) => {
   t.deepEqual(new Forgery().connect().publish(1).publish(2).publish(1).puback(1, 2).found(), [])
   t.deepEqual(new Forgery().connect().publish(1).publish(2).publish(1).puback(2, 1).found(), ['order 1'])
-  t.deepEqual(new Forgery().connect().publish(1).publish(1).puback(1, 1).found(), ['repeated 1'])
+})
+
+test('what is sent again may cross its acknowledgement, and is then acknowledged once more, but no more often', (t) => {
+  const twice = (): Forgery => new Forgery().connect().publish(1).publish(1)
+  t.deepEqual(twice().puback(1, 1).found(), [])
+  t.deepEqual(twice().puback(1, 1, 1).found(), ['repeated 1'])
+  t.deepEqual(twice().puback(1).publish(1, 'new').puback(1, 1).found(), ['repeated 1'])
 })
 
 test('a PUBACK for a message of an older connection is found', (t) => {

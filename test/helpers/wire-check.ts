@@ -48,6 +48,8 @@ interface Connection {
   /** Received and not yet acknowledged to the end, oldest first. */
   readonly owed: Received[]
   readonly acked: Set<number>
+  /** How often each has come again before it was acknowledged. */
+  readonly again: Map<number, number>
   /** PUBREL came, and its PUBCOMP is due. */
   readonly released: Set<number>
   window: number
@@ -114,9 +116,11 @@ class Check {
     // Some servers send again on the same connection what is not acknowledged yet: still one, in its old place.
     const before = connection.owed.find((received) => received.messageId === messageId)
     if (before !== undefined) {
+      if (!before.answered) connection.again.set(messageId, (connection.again.get(messageId) ?? 0) + 1)
       before.answered = false
       return
     }
+    connection.again.delete(messageId)
     const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
     const key =
       typeof this.#rules.settled === 'function' ? this.#rules.settled(topic, bytes) : keyOf(topic, bytes)
@@ -139,6 +143,9 @@ class Check {
     const due = connection.owed.filter((received) => received.qos === qos && !received.answered)
     const received = due.find((one) => one.messageId === messageId)
     if (received === undefined) {
+      // It may have crossed the first acknowledgement on the way: to the client it was a new one then.
+      const again = connection.again.get(messageId) ?? 0
+      if (again > 0) return void connection.again.set(messageId, again - 1)
       if (connection.acked.has(messageId)) return report('repeated', 'was acknowledged already')
       if (this.#isOlder(event.connection, connection, messageId)) {
         return report('stale', 'came on an older connection and not on this one')
@@ -180,6 +187,7 @@ class Check {
       clientId: this.#log.clientId(number),
       owed: [],
       acked: new Set(),
+      again: new Map(),
       released: new Set(),
       own: new Set(),
       quota: 65_535,
