@@ -5,10 +5,11 @@ import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
 import { startRabbitmq } from '../helpers/rabbitmq.ts'
 import type { ServerName } from '../helpers/server-test.ts'
+import type { WireRules } from '../helpers/wire-check.ts'
 import { startStrictBroker } from './strict/broker.ts'
 import type { Violation } from './strict/violation.ts'
 
-export type BrokerName = 'mosquitto' | 'nats' | 'rabbitmq' | 'ejabberd' | 'strict'
+export type BrokerName = 'mosquitto' | 'mosquitto-merging' | 'nats' | 'rabbitmq' | 'ejabberd' | 'strict'
 
 export interface KindOptions {
   /** How soon a broker that resends by itself does so; Go's words. */
@@ -26,6 +27,8 @@ export interface Kind {
   /** The program; undefined for our own. */
   readonly server: ServerName | undefined
   readonly versions: readonly (4 | 5)[]
+  /** How many it has in flight at most on MQTT 3.1.1, where no client can say so: a setting of its own. */
+  readonly inFlight?: number
   readonly start: (options?: KindOptions) => Promise<TestBroker>
   /** What it can not do, each with the reason why a test on it is skipped. */
   readonly lacks: {
@@ -42,14 +45,20 @@ async function plain(broker: Promise<Broker>): Promise<TestBroker> {
   return Object.assign(await broker, { violations: [] })
 }
 
-export const kinds: Readonly<Record<BrokerName, Kind>> = {
-  mosquitto: {
-    name: 'mosquitto',
+/** One copy for each filter that matches, or one for all of them. */
+function mosquitto(name: BrokerName, allowDuplicateMessages: boolean): Kind {
+  return {
+    name,
     server: 'mosquitto',
     versions: [5, 4],
-    start: () => plain(startMosquitto({ maxQueuedMessages: 0 })),
+    start: () => plain(startMosquitto({ maxQueuedMessages: 0, allowDuplicateMessages })),
     lacks: { window: 'mosquitto 2.0.11 sends more than Receive Maximum allows' },
-  },
+  }
+}
+
+export const kinds: Readonly<Record<BrokerName, Kind>> = {
+  mosquitto: mosquitto('mosquitto', true),
+  'mosquitto-merging': mosquitto('mosquitto-merging', false),
   nats: {
     name: 'nats',
     server: 'nats-server',
@@ -65,6 +74,7 @@ export const kinds: Readonly<Record<BrokerName, Kind>> = {
     name: 'rabbitmq',
     server: 'rabbitmq-server',
     versions: [4],
+    inFlight: 20,
     start: () => plain(startRabbitmq({ prefetch: 20 })),
     lacks: { share: 'rabbitmq 3.10 grants $share and delivers nothing' },
   },
@@ -72,6 +82,7 @@ export const kinds: Readonly<Record<BrokerName, Kind>> = {
     name: 'ejabberd',
     server: 'ejabberd',
     versions: [5, 4],
+    inFlight: 1,
     start: () => plain(startEjabberd()),
     lacks: {
       share: 'ejabberd answers no SUBSCRIBE with $share',
@@ -85,6 +96,13 @@ export const kinds: Readonly<Record<BrokerName, Kind>> = {
     start: async () => Object.assign(await startStrictBroker(), { login: undefined }),
     lacks: {},
   },
+}
+
+/** What the wire is to be held against: the window, where this broker keeps to one. */
+export function windowOf({ inFlight, lacks }: Kind, version: 4 | 5): Pick<WireRules, 'window'> {
+  if (lacks.window !== undefined) return {}
+  if (version === 5) return { window: 'announced' }
+  return inFlight === undefined ? {} : { window: inFlight }
 }
 
 export function isBrokerName(name: string): name is BrokerName {

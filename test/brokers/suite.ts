@@ -8,7 +8,7 @@ import { checkWire } from '../helpers/wire-check.ts'
 import { keyOf, type WireProxy } from '../helpers/wire-log.ts'
 import { latency, newClientId, serving } from '../integration/serving.ts'
 import { Tally, within } from '../integration/tally.ts'
-import type { Kind, TestBroker } from './kinds.ts'
+import { windowOf, type Kind, type TestBroker } from './kinds.ts'
 
 type Version = 4 | 5
 
@@ -43,11 +43,7 @@ async function stage(t: ExecutionContext, kind: Kind, broker: TestBroker, versio
         broker: { retries: 0, ...connection, ...broker.login, ...more },
       }),
     check: () => {
-      const keepsWindow = version === 5 && kind.lacks.window === undefined
-      t.deepEqual(
-        checkWire(proxy.log, { settled: true, ...(keepsWindow ? { window: 'announced' } : {}) }),
-        [],
-      )
+      t.deepEqual(checkWire(proxy.log, { settled: true, ...windowOf(kind, version) }), [])
       t.deepEqual(broker.violations, [])
     },
   }

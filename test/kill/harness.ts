@@ -3,10 +3,11 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { JournalDeadLetters } from '../../lib/durable/journal-dead-letters.ts'
-import { kinds, type BrokerName } from '../brokers/kinds.ts'
+import { kinds, windowOf, type BrokerName } from '../brokers/kinds.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import type { VictimOptions } from './victim.ts'
 import { Victim } from './victims.ts'
+import { KillWire } from './wire.ts'
 
 export interface KillOptions {
   readonly broker: BrokerName
@@ -43,8 +44,10 @@ export interface Account {
 export interface KillReport extends Account {
   readonly kills: number
   readonly seconds: number
-  /** What the strict broker, and only that one, has seen the client do wrong. */
-  readonly violations: number
+  /** A window for each kill: so many can have been handled and not acknowledged, where the broker keeps the window. */
+  readonly bound: number
+  /** A sentence for each rule that was broken on the wire, or in the eyes of the strict broker. */
+  readonly violations: readonly string[]
 }
 
 // Without a word from the consumer for so long, what is missing counts as lost.
@@ -57,11 +60,13 @@ export async function killHarness(options: KillOptions): Promise<KillReport> {
   const folder = await mkdtemp(join(tmpdir(), 'mqttasgi-kill-'))
   const file = join(folder, 'handled')
   await writeFile(file, '')
-  const broker = await kinds[options.broker].start({ ackWait: '1s' })
+  const kind = kinds[options.broker]
+  const broker = await kind.start({ ackWait: '1s' })
+  const wire = await KillWire.before(broker.port)
   const { protocolVersion, handlerMs, maxInFlight, qos = 1, qos2 = 'downgrade' } = options
   const publisher = await startPublisher(broker.url, { protocolVersion, ...broker.login })
-  const run = new Run(options, publisher, {
-    url: broker.url,
+  const run = new Run(options, publisher, wire, {
+    url: wire.url,
     ...broker.login,
     clientId: 'victim',
     folder,
@@ -73,10 +78,13 @@ export async function killHarness(options: KillOptions): Promise<KillReport> {
     qos2,
   })
   try {
-    return { ...(await run.report()), violations: broker.violations.length }
+    const report = await run.report()
+    const seen = broker.violations.map(({ message, type }) => `${type}: ${message}`)
+    return { ...report, violations: [...wire.violations(windowOf(kind, protocolVersion)), ...seen] }
   } finally {
     await run.end()
     await publisher.close()
+    await wire.close()
     await broker.stop()
     await rm(folder, { recursive: true, force: true })
   }
@@ -85,6 +93,7 @@ export async function killHarness(options: KillOptions): Promise<KillReport> {
 class Run {
   readonly #options: KillOptions
   readonly #publisher: Publisher
+  readonly #wire: KillWire
   readonly #victim: VictimOptions
   readonly #alive = new Set<Victim>()
   readonly #attempted = new Set<string>()
@@ -95,9 +104,10 @@ class Run {
   /** The latest publication of QoS 2 in each. */
   readonly #lanes: Promise<void>[] = []
 
-  constructor(options: KillOptions, publisher: Publisher, victim: VictimOptions) {
+  constructor(options: KillOptions, publisher: Publisher, wire: KillWire, victim: VictimOptions) {
     this.#options = options
     this.#publisher = publisher
+    this.#wire = wire
     this.#victim = victim
   }
 
@@ -114,6 +124,7 @@ class Run {
       await this.#patient(victim.until(() => this.#said.size >= point))
       await victim.kill()
       this.#alive.delete(victim)
+      await this.#compare()
       await next.serve()
       victim = next
     }
@@ -121,6 +132,7 @@ class Run {
     await Promise.all(this.#published)
     await this.#patient(victim.until(() => this.#said.size >= messages))
     await victim.stop()
+    await this.#compare()
     return this.#report((performance.now() - begun) / 1000)
   }
 
@@ -154,6 +166,16 @@ class Run {
     return sent
   }
 
+  /** Nobody lives: what was acknowledged must have been handled or kept. */
+  async #compare(): Promise<void> {
+    await this.#wire.quiet()
+    this.#wire.compare(new Set([...(await this.#runs()), ...(await deadLettersIn(this.#victim.folder))]))
+  }
+
+  async #runs(): Promise<string[]> {
+    return (await readFile(this.#victim.file, 'utf8')).split('\n').filter((line) => line !== '')
+  }
+
   /** Ends without complaint when no message has been handled for a while: the report tells. */
   async #patient(done: Promise<void>): Promise<void> {
     let before = -1
@@ -170,10 +192,12 @@ class Run {
 
   async #report(seconds: number): Promise<Omit<KillReport, 'violations'>> {
     const deadLetters = await deadLettersIn(this.#victim.folder)
-    const runs = (await readFile(this.#victim.file, 'utf8')).split('\n').filter((line) => line !== '')
+    const runs = await this.#runs()
+    const { cycles, maxInFlight } = this.#options
     return {
       ...account({ attempted: this.#attempted, acknowledged: this.#acknowledged, runs, deadLetters }),
-      kills: this.#options.cycles,
+      kills: cycles,
+      bound: cycles * maxInFlight,
       seconds: Math.round(seconds * 10) / 10,
     }
   }

@@ -22,7 +22,7 @@ for (const [broker, server, protocolVersion] of [
     t.timeout(110_000)
     const report = await killHarness({ ...size, broker, protocolVersion })
     t.log(inWords(report))
-    const { duplicated, kills: _kills, seconds: _seconds, ...rest } = report
+    const { bound, duplicated, kills: _kills, seconds: _seconds, ...rest } = report
     t.deepEqual(rest, {
       attempted: 500,
       acknowledged: 500,
@@ -30,10 +30,10 @@ for (const [broker, server, protocolVersion] of [
       unexpected: 0,
       recovered: 0,
       deadLettered: 0,
-      violations: 0,
+      violations: [],
     })
     // Only what was in the window can have been handled and not acknowledged.
-    t.true(duplicated <= size.cycles * size.maxInFlight)
+    t.true(duplicated <= bound)
   })
 }
 

@@ -2,16 +2,14 @@
 import test from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { kinds } from '../brokers/kinds.ts'
-import { startMosquitto } from '../helpers/mosquitto.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { runOverlapMatrix } from './overlap-matrix.ts'
 
-for (const allowDuplicateMessages of [true, false]) {
+for (const name of ['mosquitto', 'mosquitto-merging'] as const) {
   for (const protocolVersion of [5, 4] as const) {
-    const allowed = allowDuplicateMessages ? 'allowed' : 'forbidden'
-    serverTest('mosquitto')(`mosquitto, duplicates ${allowed}, MQTT ${protocolVersion}`, async (t) => {
+    serverTest('mosquitto')(`${name}, MQTT ${protocolVersion}`, async (t) => {
       t.timeout(60_000)
-      const broker = await startMosquitto({ allowDuplicateMessages })
+      const broker = await kinds[name].start()
       t.teardown(() => broker.stop())
       await runOverlapMatrix(t, { url: broker.url, protocolVersion })
     })

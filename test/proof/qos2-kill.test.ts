@@ -10,7 +10,7 @@ for (const qos2 of ['durable', 'downgrade'] as const) {
   withMosquitto.serial(`twenty times SIGKILL during 600 QoS 2 messages loses none (${qos2})`, async (t) => {
     t.timeout(110_000)
     const report = await killHarness({ ...size, qos: 2, qos2, protocolVersion: 5 })
-    const { duplicated, kills: _kills, seconds, ...rest } = report
+    const { bound, duplicated, kills: _kills, seconds, ...rest } = report
     t.log(`duplicated ${duplicated}, seconds ${seconds}`)
     t.deepEqual(rest, {
       attempted: 600,
@@ -19,8 +19,8 @@ for (const qos2 of ['durable', 'downgrade'] as const) {
       unexpected: 0,
       recovered: 0,
       deadLettered: 0,
-      violations: 0,
+      violations: [],
     })
-    t.true(duplicated <= size.cycles * size.maxInFlight)
+    t.true(duplicated <= bound)
   })
 }
