@@ -44,7 +44,7 @@ export class KillWire {
 }
 
 /** The payloads for which a PUBACK or a PUBREC went up. */
-function acknowledged({ events }: WireLog): Set<string> {
+export function acknowledged({ events }: WireLog): Set<string> {
   const came = new Map<string, string>()
   const answered = new Set<string>()
   for (const event of events) {
