@@ -7,6 +7,7 @@ import type { ChannelsInput } from '../../lib/config/index.ts'
 import { endWithUs } from '../helpers/guard.ts'
 import { loader } from '../helpers/loader.ts'
 import { mosquittoPath, startMosquitto } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
 
@@ -49,7 +50,8 @@ async function prove(t: ExecutionContext, channels: ChannelsInput): Promise<void
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
   const names = ['a', 'b', 'c']
-  const options = { broker: { url: broker.url, retries: 0 }, channels: { capacity: 1_000, ...channels } }
+  const proxy = await recording(t, broker.port, {})
+  const options = { broker: { url: proxy.url, retries: 0 }, channels: { capacity: 1_000, ...channels } }
   const talkers = names.map((name) => new Talker(t, name, options))
   const [a, b, c] = talkers as [Talker, Talker, Talker]
   await Promise.all(talkers.map((one) => one.until(() => one.lines.includes('serving'))))

@@ -7,6 +7,7 @@ import { openDatabase } from '../../examples/database/database.ts'
 import { readings, sensors } from '../../examples/database/schema.ts'
 import { startScript } from '../acceptance/script.ts'
 import { startPostgres } from '../helpers/postgres.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -34,7 +35,8 @@ for (const [where, run, placeOf] of databases) {
     const broker = await startBroker({ port: 0 })
     t.teardown(() => broker.close())
     const place = await placeOf(t)
-    const program = ['test/proof/programs/readings.ts', broker.url, place, join(temporaryFolder(t), 'state')]
+    const proxy = await recording(t, Number(new URL(broker.url).port), {})
+    const program = ['test/proof/programs/readings.ts', proxy.url, place, join(temporaryFolder(t), 'state')]
 
     const victim = startScript(t, [...program, 'kill'])
     await victim.line(/^subscribed$/)
