@@ -75,8 +75,10 @@ function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T | Prom
   // Nobody can have caught what nobody has looked at.
   const lost = ctx.rejections?.find(({ handed }) => !handed.isLookedAt)
   if (lost !== undefined) {
-    noteFailure(ctx, lost.error, lost.at)
-    return fail(lost.error, ctx, ending)
+    // Where it came from is further in: there it was noted first.
+    const { at, error } = ctx.rejections!.find((one) => one.error === lost.error)!
+    noteFailure(ctx, error, at)
+    return fail(error, ctx, ending)
   }
   ctx.ended = true
   return ending.done(ctx)
