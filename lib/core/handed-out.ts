@@ -1,6 +1,9 @@
 // What next() gives to a layer: a promise that knows whether anybody has looked at what becomes of it.
 
-/** A thenable, for `await` asks a promise for nothing that could be noticed: of a thenable it calls then(). */
+/**
+ * A thenable, for of that `await` calls then(). All that it asks a promise for is its constructor: to notice that would
+ * cost more, and change promises that are somebody else's.
+ */
 export class HandedOut implements Promise<void> {
   /** What becomes of the layer behind, for whoever is not to be seen looking. */
   readonly below: Promise<void>
