@@ -74,15 +74,19 @@ export class HeldSubscriptions {
     const before = this.#held.get(text)
     this.#refuseContradiction(wanted)
     // Messages may come before the answer does.
-    this.#set(text, { ...wanted, qos: before?.qos })
+    const asking = { ...wanted, qos: before?.qos }
+    this.#set(text, asking)
     try {
       const granted = await this.#ask(wanted)
       const qos = Math.min(granted.qos, wanted.terms.qos) as QoS
       this.#grant(text, wanted.filter, qos)
       return { filter: text, qos }
     } catch (error) {
-      if (isRefused(error) || before === undefined) this.#delete(text)
-      else this.#set(text, before)
+      // Another one may have been asked for meanwhile.
+      if (this.#held.get(text) === asking) {
+        if (isRefused(error) || before === undefined) this.#delete(text)
+        else this.#set(text, before)
+      }
       throw error
     }
   }

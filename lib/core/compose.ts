@@ -76,7 +76,7 @@ function end<C extends ChainPosition, T>(ctx: C, ending: Ending<C, T>): T | Prom
   const lost = ctx.rejections?.find(({ handed }) => !handed.isLookedAt)
   if (lost !== undefined) {
     // Where it came from is further in: there it was noted first.
-    const { at, error } = ctx.rejections!.find((one) => one.error === lost.error)!
+    const { at, error } = ctx.rejections!.find((one) => Object.is(one.error, lost.error))!
     noteFailure(ctx, error, at)
     return fail(error, ctx, ending)
   }
@@ -161,7 +161,7 @@ function settledOf(ctx: ChainPosition): () => void {
 }
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {
-  if (ctx.failure === undefined || ctx.failure.error !== error) ctx.failure = { error, at }
+  if (ctx.failure === undefined || !Object.is(ctx.failure.error, error)) ctx.failure = { error, at }
 }
 
 function calledTwice(): MqttasgiError {

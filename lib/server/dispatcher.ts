@@ -158,6 +158,7 @@ export class Dispatcher {
     this.#runner.abort(slot, error)
     await new Promise<void>((resolve) => this.#parts.defer(resolve))
     const unsettled = this.#runner.letGo(slot, error)
+    this.#pump()
     this.#wake()
     return unsettled
   }
@@ -219,14 +220,16 @@ export class Dispatcher {
   skipped(packet: SkippedPacket): void {
     this.#parts.counters.received++
     this.#parts.counters.oversized++
-    const { bytes, packetId, topic } = packet
+    const { bytes, topic } = packet
     this.#parts.log.warn(
       `${bytes} bytes on "${inLog(topic)}" are above maxPacketBytes: skipped, and not handled.`,
     )
-    if (packetId === 0 || this.#draining !== 'no' || this.#acks.find(packetId) !== undefined) return
-    const delivery = new Delivery(skippedArrival(packet), oversizedBurial(packet))
-    this.#acks.arrived(delivery)
-    this.#handOut(delivery)
+    const arrival = skippedArrival(packet)
+    if (arrival.packetId === 0 || this.#joins(arrival) || this.#draining !== 'no') return
+    const delivery = new Delivery(arrival, oversizedBurial(packet))
+    this.#owe(delivery)
+    if (this.#backlog.isOpen && this.#backlog.takes(delivery)) return
+    this.#admit(delivery)
   }
 
   /** The socket is not read: more waits than may wait. */
@@ -291,6 +294,8 @@ export class Dispatcher {
   }
 
   #admit(delivery: Delivery): void {
+    // It has no payload that could wait, nor what tells copies apart.
+    if (delivery.burial !== undefined) return this.#handOut(delivery)
     if (!this.#admission.admits(delivery.arrival)) return this.#settled(delivery)
     this.#suspect(delivery)
     if (this.#entrance.passes(delivery)) return this.#handOut(delivery)

@@ -37,9 +37,11 @@ export class Limits<J> {
     return next
   }
 
-  /** Takes out the waiting jobs. */
+  /** Takes out the waiting jobs; those inside hold no place any more. */
   clear(): J[] {
-    return [...this.#gates.values()].flatMap(({ waiting }) => waiting.clear())
+    const waiting = [...this.#gates.values()].flatMap((gate) => gate.waiting.clear())
+    this.#gates.clear()
+    return waiting
   }
 
   /** Drops, and gives, the waiting jobs of which this is so; those inside go on. */

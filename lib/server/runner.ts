@@ -255,9 +255,7 @@ export class Runner {
       delivery.begun = true
       this.#last = plan
       const outcome =
-        job.fault === undefined
-          ? slot.receiver.receive(delivery.arrival, plan, job)
-          : failedKey(plan, job.fault)
+        job.fault === undefined ? slot.receiver.receive(delivery.arrival, plan, job) : failed(plan, job.fault)
       if (outcome instanceof Promise) return this.#await(job, outcome)
       if (outcome.type !== 'done') return this.#await(job, Promise.resolve(outcome))
       this.#leavePlaces(job)
@@ -288,13 +286,15 @@ export class Runner {
     job.handlerRuns = true
     this.#open.add(job)
     this.#deadlines.watch(job.deadline)
-    void outcome.then((value) => {
+    const ended = (value: Outcome): void => {
       job.handlerRuns = false
       if (job.stage !== 'running') return
       // Nearly all end well: there is nothing to decide.
       if (value.type === 'done') this.#end(job, endOf(value))
       else this.#decide(job, value)
-    })
+    }
+    // A receiver that breaks its word is to cost one message, and not the process.
+    void outcome.then(ended, (error: unknown) => ended(failed(job.plan, toError(error))))
   }
 
   #expired(job: Job): void {
@@ -554,6 +554,6 @@ export function laneKey(plan: Plan, arrival: Arrival): string | undefined {
   }
 }
 
-function failedKey(plan: Plan, error: Error): Outcome {
+function failed(plan: Plan, error: Error): Outcome {
   return { type: 'failed', error, route: plan.routes[0] }
 }

@@ -4,20 +4,21 @@ import { inLog } from '../core/log.ts'
 import type { Arrival, SkippedPacket } from '../transport/transport.ts'
 import type { Burial } from './settlement.ts'
 
-export function skippedArrival({ packetId, topic }: SkippedPacket): Arrival {
+export function skippedArrival({ bytes, dup, packetId, topic }: SkippedPacket): Arrival {
   return {
     topic,
     payload: Buffer.alloc(0),
     qos: 1,
     retain: false,
-    dup: false,
+    dup,
     properties: {},
     packetId,
     bytes: 0,
     invalid: undefined,
     subscriptionIdentifiers: [],
     share: undefined,
-    equals: () => false,
+    skippedBytes: bytes,
+    equals: (other) => other.skippedBytes === bytes && other.topic === topic,
   }
 }
 

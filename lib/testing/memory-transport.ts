@@ -109,7 +109,7 @@ export class MemoryTransport implements Transport {
 
   /** A message above the size limit went by. */
   skip(topic: string, bytes: number, packetId: number): void {
-    this.#arrive(() => this.#listener?.skipped({ topic, bytes, packetId }))
+    this.#arrive(() => this.#listener?.skipped({ topic, bytes, packetId, dup: false }))
   }
 
   /** Answers all publications that were held back. */

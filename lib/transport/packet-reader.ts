@@ -171,8 +171,8 @@ export class PacketReader {
 
   #skipped(): void {
     this.#state = 'boundary'
-    const { packetId, qos, topic } = this.#scanner
-    this.#sink.skipped({ packetId, bytes: this.#size, topic }, qos)
+    const { dup, packetId, qos, topic } = this.#scanner
+    this.#sink.skipped({ packetId, bytes: this.#size, topic, dup }, qos)
   }
 
   /** A whole frame of ours. */

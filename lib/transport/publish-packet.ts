@@ -28,6 +28,7 @@ export class PublishScanner {
   payload = 0
   end = 0
   qos: QoS = 0
+  dup = false
   packetId = 0
   topic = ''
   /** What is wrong with the topic. Not a fault of the packet: to close for it would bring it back for ever. */
@@ -62,6 +63,7 @@ export class PublishScanner {
     const headEnd = qos === 0 ? topicEnd : topicEnd + 2
     if (headEnd > end) return TOO_SHORT
     this.qos = qos
+    this.dup = (frame[start]! & 8) !== 0
     this.packetId = qos === 0 ? 0 : (frame[topicEnd]! << 8) | frame[topicEnd + 1]!
     if (qos !== 0 && this.packetId === 0) return 'its packet identifier is 0 [MQTT-2.2.1-4]'
     this.#readTopic(frame, at + 2, topicEnd)

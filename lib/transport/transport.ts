@@ -43,6 +43,8 @@ export interface Arrival extends Message {
   share: string | null | undefined
   /** It was done with when it came before: only its acknowledgement is owed. */
   readonly settled?: boolean
+  /** It stands for a message of so many bytes, of which nothing was kept. */
+  readonly skippedBytes?: number
   /** Same topic, payload and properties: the two can be one publication, delivered twice. */
   equals(other: Arrival): boolean
 }
@@ -52,6 +54,7 @@ export interface SkippedPacket {
   readonly packetId: number
   readonly bytes: number
   readonly topic: string
+  readonly dup: boolean
 }
 
 /** Why a connection could not be made, or ended. `connection-policy` decides what follows. */

@@ -37,16 +37,20 @@ export class HeldFilters {
     const own = this.#own
     return {
       publish: (topic, payload, options) => client.publish(topic, payload, options),
-      subscribe: async (filter, options = {}) => {
+      subscribe: async (filter, given) => {
+        const options = { ...given }
         const before = own.get(filter)
         own.set(filter, options)
         this.#changed()
         try {
           return await this.#ask(client, filter, options)
         } catch (error) {
-          if (before === undefined) own.delete(filter)
-          else own.set(filter, before)
-          this.#changed()
+          // Another one may have been asked for meanwhile.
+          if (own.get(filter) === options) {
+            if (before === undefined) own.delete(filter)
+            else own.set(filter, before)
+            this.#changed()
+          }
           throw error
         }
       },

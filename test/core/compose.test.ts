@@ -55,6 +55,7 @@ test('a list of synchronous steps is done without a promise', (t) => {
 
 test('what rejects with nothing has failed', async (t) => {
   const nothing = (): Promise<void> => Promise.reject(undefined)
+  const noNumber = (): Promise<void> => Promise.reject(Number.NaN)
   const onward: Handler = async (_ctx, next) => await next()
   const unawaited: Handler = (_ctx, next) => {
     void next()
@@ -67,6 +68,7 @@ test('what rejects with nothing has failed', async (t) => {
     const { result } = chain(...handlers)
     t.deepEqual(await result, { failed: true, error: undefined, at: handlers.length - 1 })
   }
+  t.deepEqual(await chain(forgetful, noNumber).result, { failed: true, error: Number.NaN, at: 1 })
 })
 
 test('control comes back the way it went, and the position with it', async (t) => {

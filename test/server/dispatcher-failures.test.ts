@@ -620,9 +620,9 @@ test('what is too large to be kept is acknowledged when that is a dead letter, w
   const { stage, buried } = burying({
     planOf: (topic) => (topic === 'none' ? { failurePolicy: () => ({ ...policy, deadLetter: false }) } : {}),
   })
-  stage.dispatcher.skipped({ packetId: 1, bytes: 9_000, topic: 'large' })
+  stage.dispatcher.skipped({ packetId: 1, bytes: 9_000, topic: 'large', dup: false })
   t.is(stage.dispatcher.running, 1)
-  stage.dispatcher.skipped({ packetId: 2, bytes: 9_000, topic: 'none' })
+  stage.dispatcher.skipped({ packetId: 2, bytes: 9_000, topic: 'none', dup: false })
   await stage.turn()
   t.deepEqual(buried, [['', 'oversized']])
   t.deepEqual(stage.acked, [1, 2])
@@ -634,6 +634,46 @@ test('what is too large to be kept is acknowledged when that is a dead letter, w
     ],
   )
   t.deepEqual(stage.started, [])
+})
+
+test('what is too large to be kept is one dead letter, however often it comes again before it is acknowledged', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  for (const dup of [false, true, true]) {
+    stage.dispatcher.skipped({ packetId: 2, bytes: 9_000, topic: 'large', dup })
+    await stage.turn()
+    stage.dispatcher.disconnected()
+    stage.dispatcher.connected(true)
+    stage.dispatcher.arrived(arrival(1, 'a', { dup: true }))
+  }
+  stage.dispatcher.skipped({ packetId: 2, bytes: 9_000, topic: 'large', dup: true })
+  await stage.end('a')
+  t.deepEqual(buried, [['', 'oversized']])
+  t.deepEqual(stage.acked, [1, 2])
+})
+
+test('what is too large to be kept waits for receivers that are still connecting', async (t) => {
+  const { stage } = burying({ receivers: 0 })
+  stage.dispatcher.expect(true)
+  stage.dispatcher.skipped({ packetId: 1, bytes: 9_000, topic: 'large', dup: false })
+  await stage.turn()
+  t.deepEqual(stage.acked, [])
+  stage.dispatcher.expect(false)
+  await stage.turn()
+  t.deepEqual(stage.acked, [1])
+})
+
+test('a receiver that breaks its word and rejects costs one message', async (t) => {
+  const { stage, buried } = burying()
+  stage.dispatcher.arrived(arrival(1, 'a'))
+  for (let attempt = 1; attempt <= 3; attempt++) {
+    stage.run('a').ended.reject(new Error('it can not'))
+    await stage.turn()
+    stage.clock.advance(1_000)
+    await stage.turn()
+  }
+  t.deepEqual(buried, [['a', 'failed']])
+  t.deepEqual(stage.acked, [1])
 })
 
 test('a stop begins nothing that waits for a place which another message gives up at that stop', async (t) => {

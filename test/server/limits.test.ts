@@ -28,6 +28,13 @@ test('a place that was never taken can not be left', (t) => {
   t.true(limits.take(one, 'b1'))
 })
 
+test('what has gone holds no place', (t) => {
+  const limits = new Limits<string>()
+  for (const job of ['b1', 'b2']) limits.take(one, job)
+  t.deepEqual(limits.clear(), ['b2'])
+  t.true(limits.hasRoom(one))
+})
+
 test('what waits can be dropped', (t) => {
   const limits = new Limits<string>()
   for (const job of ['b1', 'b2', 'b3']) limits.take(one, job)

@@ -130,7 +130,7 @@ function expected(given: Packet, read: Packet, frame: Buffer, limit: number): Re
   }
   const packetId = given.qos === 0 ? 0 : (read.messageId ?? 0)
   if (frame.length > limit)
-    return { type: 'skipped', packet: { packetId, bytes: frame.length, topic: read.topic } }
+    return { type: 'skipped', packet: { packetId, bytes: frame.length, topic: read.topic, dup: read.dup } }
   const properties = put(losesValues(given.properties ?? {}) ? given.properties : read.properties)
   const { topic, payload, qos, retain, dup } = read
   const arrival = {

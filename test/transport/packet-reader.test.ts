@@ -155,7 +155,7 @@ test('of a frame above the limit only head and topic are kept', (t) => {
       const chunks = cut(bytes, size)
       const copied = countCopies(chunks)
       const { events } = record(chunks, { maxPacketBytes: bytes.length - 1 })
-      const skipped = { packetId: qos === 0 ? 0 : 9, bytes: bytes.length, topic: packet.topic }
+      const skipped = { packetId: qos === 0 ? 0 : 9, bytes: bytes.length, topic: packet.topic, dup: false }
       t.deepEqual(events, [{ type: 'skipped', packet: skipped }])
       t.true(copied() <= 5 + 2 + 65_535 + 2)
     }
@@ -174,9 +174,9 @@ test('a limit below every header skips to the last byte', (t) => {
   const small = generate({ ...publish, topic: 'a', payload: '' }, { protocolVersion: 4 })
   const large = generate({ ...publish, topic: 'b', qos: 1, messageId: 3 }, { protocolVersion: 4 })
   const packets = [
-    { packetId: 0, bytes: 5, topic: 'a' },
-    { packetId: 3, bytes: 8, topic: 'b' },
-    { packetId: 0, bytes: 5, topic: 'a' },
+    { packetId: 0, bytes: 5, topic: 'a', dup: false },
+    { packetId: 3, bytes: 8, topic: 'b', dup: false },
+    { packetId: 0, bytes: 5, topic: 'a', dup: false },
   ]
   for (const size of [1, 2, 3, 5, 18]) {
     const chunks = cut(Buffer.concat([small, large, small]), size)

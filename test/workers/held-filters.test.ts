@@ -1,5 +1,7 @@
 // What the instances of one worker subscribe to by hand: each gives up its own, and nobody else's.
 import test from 'ava'
+import { Deferred } from '../../lib/core/deferred.ts'
+import type { SubscribeResult } from '../../lib/core/message.ts'
 import { mqttasgi, MqttConsumer } from '../../lib/index.ts'
 import { HeldFilters } from '../../lib/workers/held-filters.ts'
 import { CrewScene } from '../helpers/crew-scene.ts'
@@ -116,4 +118,25 @@ test('one that is late to unsubscribe does not end what its successor wants', as
     client.asked.map(([what]) => what),
     ['subscribe', 'subscribe'],
   )
+})
+
+test('a refusal takes back what it refuses, and not what was granted meanwhile', async (t) => {
+  const answers: Deferred<SubscribeResult>[] = []
+  const subscribe = (): Promise<SubscribeResult> => {
+    const answer = new Deferred<SubscribeResult>()
+    answers.push(answer)
+    return answer.promise
+  }
+  const held = new HeldFilters(
+    () => undefined,
+    () => {},
+  )
+  const client = held.noting({ ...recordingClient(), subscribe })
+  const refused = client.subscribe('x')
+  const granted = client.subscribe('x')
+  answers[1]!.resolve({ filter: 'x', qos: 1 })
+  await granted
+  answers[0]!.reject(new Error('refused'))
+  await t.throwsAsync(refused, { message: 'refused' })
+  t.deepEqual(held.filters, ['x'])
 })
