@@ -133,7 +133,7 @@ class ToApplication {
     const { receiver } = letter
     const { workers } = this.#order.configured.settings
     if (receiver !== 'application' && !workers.some(({ id }) => id === receiver))
-      return `there is no worker "${receiver}" any more`
+      return `no worker "${receiver}" is declared in the configuration, and none is spawned here; --to broker gives it to one that runs`
     let stage = this.#stages.get(receiver)
     if (stage === undefined) this.#stages.set(receiver, (stage = this.#connect(receiver)))
     return run(await stage, letter)

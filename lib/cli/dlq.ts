@@ -103,7 +103,7 @@ async function list(
     else more++
   }
   if (isJson) return exitCodes.clean
-  const which = isNarrow(filter) ? 'that are meant ' : ''
+  const which = isNarrow(filter) ? 'that match ' : ''
   if (rows.length === 0) terminal.say(`no dead letters ${which}in ${archive.name}`)
   else terminal.print(alignColumns([headings, ...rows]).join('\n'))
   if (more > 0) terminal.say(`and ${more} more; --limit shows as many as you say`)

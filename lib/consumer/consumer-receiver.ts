@@ -172,7 +172,9 @@ export class ConsumerReceiver implements HostedReceiver {
 
   async #end(error: Error | undefined): Promise<void> {
     if (this.#farewell.hasBegun) return
-    if (error !== undefined) {
+    // What fails because the server stops is no failure of its own.
+    const isOwn = !(error instanceof MqttasgiError && error.code === 'ERR_STOPPED')
+    if (error !== undefined && isOwn) {
       this.#session.identity.log.error(`"${this.id}" has failed: ${error.message}`, { error })
     }
     await this.#farewell.say(error === undefined ? { type: 'stopped' } : { type: 'failed', error })

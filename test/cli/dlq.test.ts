@@ -98,7 +98,7 @@ test('ls is a table of the letters that are meant, and says how many more there 
   )
   t.notRegex(lines.join('\n'), /[^\P{Cc}\n]/u)
   t.regex(await ended(t, run('dlq ls --topic a/#'), 0), /^ID.*\n.*a\/1.*\n$/)
-  t.regex(await ended(t, run('dlq ls --topic c'), 0), /no dead letters that are meant in journal \//)
+  t.regex(await ended(t, run('dlq ls --topic c'), 0), /no dead letters that match in journal \//)
 })
 
 test('ls and show with --json are for programs', async (t) => {
@@ -224,7 +224,7 @@ test('replay --to application runs each letter where it had failed, with its att
   t.regex(output, /The chain for "bad\/1" failed in route "bad\/#": still bad/)
   t.notRegex(output, /is a dead letter now/)
   t.regex(output, new RegExp(`${letters.nowhere.id} stays: no route matches its topic any more`))
-  t.regex(output, new RegExp(`${letters.gone.id} stays: there is no worker "fan" any more`))
+  t.regex(output, new RegExp(`${letters.gone.id} stays: no worker "fan" is declared in the configuration`))
   t.regex(output, new RegExp(`${letters.large.id} stays: nothing of its payload was kept`))
   t.regex(output, /replayed 3 in the application, 4 stay\n$/)
   t.deepEqual(await ids(), [letters.bad.id, letters.nowhere.id, letters.gone.id, letters.large.id])

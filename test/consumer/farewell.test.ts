@@ -3,6 +3,7 @@ import test from 'ava'
 import { InMemoryChannelLayer } from '../../lib/channels/memory.ts'
 import { MqttConsumer } from '../../lib/consumer/consumer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
+import { MqttasgiError } from '../../lib/core/errors.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { hosted } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
@@ -72,4 +73,24 @@ test('what of a farewell has not ended is named, and nothing else', async (t) =>
   t.deepEqual(await lateIn(Member), [groups])
   const disconnect = 'disconnect() of "application" has not ended within 5 s, and is not waited for.'
   t.deepEqual(await lateIn(EndlessMember), [disconnect, groups])
+})
+
+test('what connect() fails of because the server stops is told as no failure', async (t) => {
+  for (const [error, said] of [
+    [new MqttasgiError('ERR_STOPPED', 'The server has been stopped.'), []],
+    [new Error('no sensor'), ['"application" has failed: no sensor']],
+  ] as const) {
+    class Failing extends MqttConsumer {
+      override connect(): void {
+        throw error
+      }
+    }
+    const lines: string[] = []
+    const log = { ...silentLog, error: (line: string) => void lines.push(line) }
+    const receiver = hosted(Failing, { log })
+    await receiver.connected(recordingClient(), session)
+    t.is(await receiver.ended, error)
+    t.deepEqual(lines, said)
+    receiver.release()
+  }
 })
