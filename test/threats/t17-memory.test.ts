@@ -131,7 +131,7 @@ test('of ten times as many dead letters as may be kept none is lost: they stay w
   while (server.health.ready || server.counters.deadLettered < 10)
     await new Promise((resolve) => setImmediate(resolve))
   t.is(server.counters.deadLettered, 10)
-  // Letters go to the store side by side: one that found no room may stand in front of others that did.
+  // Once letter 9 was not kept and 10 and 11 were, so no more than 8 were acknowledged; why is not known yet.
   t.true(acked() <= 10)
   t.true(lines.some((line) => /Dead letters can not be kept/.test(line)))
   t.is(server.counters.connects, 1)
