@@ -23,6 +23,9 @@ export class JournalDeadLetters implements DeadLetterArchive {
   readonly name: string
   readonly #options: JournalDeadLettersOptions
   #own: Promise<DurableMap> | undefined
+  /** The granting of wishes that is under way, and the one that begins behind it. */
+  #granting: Promise<void> = Promise.resolve()
+  #nextGranting: Promise<void> | undefined
   /** Of other processes that are no more, taken to remove letters; by their folder. */
   readonly #taken = new Map<string, DurableMap>()
 
@@ -34,7 +37,7 @@ export class JournalDeadLetters implements DeadLetterArchive {
   /** Codes: `ERR_DEAD_LETTERS_FULL`, `ERR_JOURNAL_*`. */
   async keep(letter: DeadLetter): Promise<void> {
     const map = await this.#map()
-    await grantWishes(map.folder, (ids) => removeFrom(map, ids))
+    await this.#wishesGranted(map)
     try {
       await map.put(letter.id, encodeLetter(letter))
     } catch (error) {
@@ -83,6 +86,18 @@ export class JournalDeadLetters implements DeadLetterArchive {
     const own = await this.#own?.catch(() => undefined)
     await own?.close()
     for (const map of this.#taken.values()) await map.close()
+  }
+
+  // Once for all letters that come while it was under way for others: so none of them overtakes another.
+  #wishesGranted(map: DurableMap): Promise<void> {
+    if (this.#nextGranting === undefined) {
+      this.#nextGranting = this.#granting.then(() => {
+        this.#nextGranting = undefined
+        return grantWishes(map.folder, (ids) => removeFrom(map, ids))
+      })
+      this.#granting = this.#nextGranting.catch(() => {})
+    }
+    return this.#nextGranting
   }
 
   #map(): Promise<DurableMap> {
