@@ -57,12 +57,6 @@ export class ConsumerReceiver implements HostedReceiver {
     this.id = identity.id
     this.#consumer = consumer
     this.#clock = identity.clock
-    this.#limit = new LineLimit({
-      id: this.id,
-      clock: this.#clock,
-      ms: limitOf(statics.options),
-      over: (error) => void this.end(error),
-    })
     const subscriptions = new HeldSubscriptions({
       mount: identity.mount,
       client: () => this.#session.client,
@@ -76,6 +70,12 @@ export class ConsumerReceiver implements HostedReceiver {
       routes: statics.routes,
       receive: receiveOf(consumer),
       patternOf: (topic) => subscriptions.patternOf(topic),
+    })
+    this.#limit = new LineLimit({
+      id: this.id,
+      clock: this.#clock,
+      ms: limitOf(plans.delivery),
+      over: (error) => void this.end(error),
     })
     const channels = new ConsumerChannels({
       layer: identity.channels,

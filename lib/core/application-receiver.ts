@@ -8,6 +8,7 @@ import type { ApplicationHandle } from './context.ts'
 import type { ResolvedDelivery } from './delivery-options.ts'
 import { toError } from './errors.ts'
 import type { Layer } from './layer.ts'
+import { limitOf } from './line-limit.ts'
 import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
@@ -34,8 +35,6 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
   readonly connectHandlers: readonly ((client: ConnectClient, session: SessionInfo) => unknown)[]
   readonly disconnectHandlers: readonly ((reason: DisconnectReason) => unknown)[]
   readonly channelHandlers: ChannelHandlers
-  /** Milliseconds that one of them may take. */
-  readonly handlerMs: number
   flatten(prefix: string): Layer[]
   routes(prefix: string): FlatRoute[]
   checkUnder(prefix: string): unknown
@@ -81,7 +80,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
       this.#channels = new ApplicationChannels({
         layer: channels,
         handlers: source.channelHandlers,
-        handlerMs: source.handlerMs,
+        handlerMs: limitOf(source.unmatchedDelivery),
         client: () => this.#host.client,
         identity,
       })

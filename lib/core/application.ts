@@ -6,7 +6,6 @@ import type { UnmatchedHandler } from './context.ts'
 import { resolveDelivery, type DeliveryOptions, type ResolvedDelivery } from './delivery-options.ts'
 import { stillClock } from './clock.ts'
 import { MqttasgiError } from './errors.ts'
-import { limitOf } from './line-limit.ts'
 import { silentLog } from './log.ts'
 import type { DisconnectReason, SessionInfo } from './receiver.ts'
 import { RouterNode, type Router } from './router.ts'
@@ -50,8 +49,8 @@ export interface Application extends Router {
   /**
    * Handles events of this type that come over the channel layer: those sent to `ctx.channelName`, and those of the
    * groups that `group` names, which the application is in as long as a server runs it. One event at a time, each within
-   * `timeoutMs` of the application. An event of a type that was not declared is counted, said once, and dropped. Types that begin with `mqtt.` or `mqttasgi.` can not
-   * be declared. Codes: `ERR_HANDLER_INVALID`, `ERR_CHANNEL_NAME`.
+   * `timeoutMs` of the application. An event of a type that was not declared is counted, said once, and dropped. Types
+   * that begin with `mqtt.` or `mqttasgi.` can not be declared. Codes: `ERR_HANDLER_INVALID`, `ERR_CHANNEL_NAME`.
    *
    * @example
    * app.channel('alarm.raised', { group: 'alarms' }, async (event, ctx) => {
@@ -79,14 +78,7 @@ export class ApplicationNode extends RouterNode implements Application, ChainSou
   readonly channelHandlers: ChannelHandlers = new ChannelHandlers()
   // No route says it itself, so QoS 0 is neither tried again nor kept.
   readonly unmatchedDelivery: ResolvedDelivery = resolveDelivery(this.options, {})
-  readonly handlerMs: number
   readonly #attachments = new Set<Attachment>()
-
-  /** `what` begins the message about an option that is wrong. */
-  constructor(what: string, options: DeliveryOptions) {
-    super(what, options)
-    this.handlerMs = limitOf(options)
-  }
 
   onUnmatched(handler: UnmatchedHandler): this {
     this.unmatchedHandlers.push(checked(handler, 'onUnmatched()'))

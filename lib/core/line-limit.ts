@@ -1,7 +1,7 @@
 // The time for what runs one at a time and is no message, for it holds up all the rest and has no limit of its own.
 import type { Clock } from './clock.ts'
 import { Deferred } from './deferred.ts'
-import { resolveDelivery, type DeliveryOptions } from './delivery-options.ts'
+import type { ResolvedDelivery } from './delivery-options.ts'
 import { MqttasgiError } from './errors.ts'
 import { isThenable } from './thenable.ts'
 
@@ -79,7 +79,6 @@ export class LineLimit {
 }
 
 /** As long as a handler of messages with these options may take. */
-export function limitOf(options: DeliveryOptions): number {
-  const { holdMs, timeoutMs } = resolveDelivery(options, options)
+export function limitOf({ holdMs, timeoutMs }: Pick<ResolvedDelivery, 'holdMs' | 'timeoutMs'>): number {
   return timeoutMs > 0 ? timeoutMs : holdMs
 }

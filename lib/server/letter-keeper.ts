@@ -3,9 +3,8 @@ import { randomUUID } from 'node:crypto'
 import type { Clock } from '../core/clock.ts'
 import { toError, type MqttasgiError } from '../core/errors.ts'
 import type { Logger } from '../core/log.ts'
-import type { PublishResult } from '../core/message.ts'
 import type { KeptPublication, OutboxStore } from '../core/outbox-store.ts'
-import { asKept, orphan, type Letter } from './letter.ts'
+import { asKept, orphan, SUPERSEDED, type Letter } from './letter.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
 import { notWritten, staysForGood, staysForNow, staysStored } from './outbox-faults.ts'
 import { OwedWrites } from './owed-writes.ts'
@@ -31,8 +30,6 @@ export interface LetterKeeperParts {
   /** These were to be on disk, and will not be; what waits then is `next`, where one of them has stood in its place. */
   readonly notKept: (letters: readonly Letter[], error: Error, next: Letter | undefined) => void
 }
-
-const SUPERSEDED: PublishResult = { reasonCode: 0, superseded: true }
 
 export class LetterKeeper {
   /** Of the store, for people. */

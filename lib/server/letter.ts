@@ -16,6 +16,9 @@ export interface LetterParts {
   readonly key?: string
 }
 
+/** What becomes of one that made way for a newer one of its topic. */
+export const SUPERSEDED: PublishResult = { reasonCode: 0, superseded: true }
+
 let count = 0
 
 export class Letter {

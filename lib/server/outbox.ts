@@ -6,7 +6,7 @@ import type { PublishOptions, PublishResult } from '../core/message.ts'
 import { noLimits, type PublishLimits } from '../transport/outgoing-publish.ts'
 import { Alarm } from './alarm.ts'
 import type { Counters } from './counters.ts'
-import { Letter } from './letter.ts'
+import { Letter, SUPERSEDED } from './letter.ts'
 import { LetterKeeper, type DurableOutbox } from './letter-keeper.ts'
 import { LettersUnderWay } from './letters-under-way.ts'
 import * as faults from './outbox-faults.ts'
@@ -15,8 +15,6 @@ import { WaitingLetters } from './waiting-letters.ts'
 
 /** Hands one publication to the connection; settles with the broker's answer. */
 export type Send = (topic: string, payload: Buffer, options: PublishOptions) => Promise<PublishResult>
-
-const SUPERSEDED: PublishResult = { reasonCode: 0, superseded: true }
 
 /** What the outbox is made of. */
 export interface OutboxParts {

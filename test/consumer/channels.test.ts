@@ -9,6 +9,7 @@ import { unattachedClient } from '../../lib/core/unattached-client.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { plainMessage } from '../helpers/plain-message.ts'
 
 test('a declared event runs its method, and a group reaches the consumer from outside', async (t) => {
   const layer = new InMemoryChannelLayer()
@@ -153,14 +154,7 @@ test('to wait behind a channel event takes nothing of the time for a message', a
   await receiver.connected(client, { present: false, lost: false })
   await layer.groupSend('g', { type: 'slow' })
   await turns()
-  const message = {
-    topic: 'a',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('a')
   const begun: number[] = []
   const attempt = {
     number: 1,
@@ -194,14 +188,7 @@ test('an attempt that is given up before it has begun is never begun', async (t)
   const receiver = hosted(Slow)
   const client = { publish: t.fail, subscribe: t.fail, unsubscribe: t.fail } as never
   void receiver.connected(client, { present: false, lost: false })
-  const message = {
-    topic: 'a',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('a')
   const attempt: { chain?: { giveUp(error: Error): Promise<unknown> } } & Record<string, unknown> = {
     number: 1,
     signal: new AbortController().signal,

@@ -16,6 +16,7 @@ import { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { hosted, startConsumerServer } from '../helpers/consumer-server.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { plainMessage } from '../helpers/plain-message.ts'
 import { hand, recordingClient, session } from '../helpers/worker-place.ts'
 
 test('a consumer subscribes in connect, publishes from receive, and the message is acknowledged', async (t) => {
@@ -691,14 +692,7 @@ test('a handler that never ends does not keep disconnect from running at a stop'
 
 test('instances side by side keep order by topic, for each has its share of them', (t) => {
   class Shared extends MqttConsumer {}
-  const message = {
-    topic: 'a',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('a')
   t.is(hosted(Shared).plan(message).order, 'strict')
   t.is(hosted(Shared, { instances: 3 }).plan(message).order, 'topic')
 })
@@ -707,14 +701,7 @@ test('a route that sheds keeps a line for each topic', (t) => {
   class Shedding extends MqttConsumer {
     static override readonly routes = Router().topic('a/+', { overflow: 'latest' }, () => {})
   }
-  const message = {
-    topic: 'a/b',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('a/b')
   t.is(hosted(Shedding).plan(message).order, 'topic')
 })
 

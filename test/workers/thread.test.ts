@@ -15,6 +15,7 @@ import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import { wireError } from '../../lib/workers/wire-error.ts'
 import type { FromThread, ThreadOrder } from '../../lib/workers/wire.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
+import { plainMessage } from '../helpers/plain-message.ts'
 import { hand, PlainAttempt, session } from '../helpers/worker-place.ts'
 import { threadHost, threadStage } from '../helpers/thread-stage.ts'
 
@@ -38,14 +39,7 @@ test.serial(
       receiver.interests().find(({ source }) => source === 'echo/+what'),
       { filter: 'echo/+', share: 'group', qos: 1 },
     )
-    const message = {
-      topic: 'echo/x',
-      payload: Buffer.alloc(0),
-      qos: 1,
-      retain: false,
-      dup: false,
-      properties: {},
-    } as const
+    const message = plainMessage('echo/x')
     t.deepEqual(receiver.plan(message).routes, [])
     const plan = receiver.plan({ ...message, share: 'group' })
     t.like(plan, { routes: ['echo/+what'], order: 'key', timeoutMs: 1_000, holdMs: 60_000 })
@@ -123,14 +117,7 @@ test.serial('an error of a class that is never tried again is known as final on 
   const { thread } = await threadStage(t)
   const { receiver } = thread
   const outcome = (await hand(receiver, 'outcome/final')) as Extract<Outcome, { type: 'failed' }>
-  const message = {
-    topic: 'outcome/final',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('outcome/final')
   const { never } = receiver.plan(message).failurePolicy(outcome.route, 1).retry
   t.true(never.some((one) => outcome.error instanceof one))
   const other = (await hand(receiver, 'outcome/error')) as Extract<Outcome, { type: 'failed' }>
@@ -140,14 +127,7 @@ test.serial('an error of a class that is never tried again is known as final on 
 test.serial('what no route matches is run as the application in the thread says', async (t) => {
   const { thread } = await threadStage(t)
   const { receiver } = thread
-  const message = {
-    topic: 'nobody/final',
-    payload: Buffer.alloc(0),
-    qos: 1,
-    retain: false,
-    dup: false,
-    properties: {},
-  } as const
+  const message = plainMessage('nobody/final')
   const plan = receiver.plan(message)
   t.like(plan, { routes: [], timeoutMs: 30_000, holdMs: 60_000 })
   const { deadLetter, retry } = plan.failurePolicy(undefined, 1)
