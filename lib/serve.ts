@@ -1,11 +1,10 @@
 // Puts a server together: introduces settings, transport, application and workers to each other.
 import { extname } from 'node:path'
 import type { Application } from './core/application.ts'
-import type { EventCounter } from './core/channel-intake.ts'
 import type { DeadLetterStore } from './core/dead-letter.ts'
 import { Deferred } from './core/deferred.ts'
 import { MqttasgiError } from './core/errors.ts'
-import type { Hostable, HostedReceiver } from './core/hosted.ts'
+import type { Hostable, HostedReceiver, ReceiverCounter } from './core/hosted.ts'
 import { unfailing, type Logger } from './core/log.ts'
 import type { Receiver } from './core/receiver.ts'
 import type { Router } from './core/router.ts'
@@ -27,7 +26,7 @@ import { watchLoop } from './observe/loop-watch.ts'
 import { zeroCounters } from './server/counters.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
 import type { ServerParts } from './server/server-parts.ts'
-import { outboxLimits, serverTerms } from './server-terms.ts'
+import { outboxLimits, ownPublications, serverTerms } from './server-terms.ts'
 import { systemClock } from './system-clock.ts'
 import { deadLetterPlan, openStores, recallFilters, type Stores } from './stores.ts'
 import type { Transport } from './transport/transport.ts'
@@ -138,7 +137,7 @@ export async function createServer(
   const identity = {
     log,
     channels: channels.layer,
-    countEvent: (counter: EventCounter): void => void counters[counter]++,
+    countEvent: (counter: ReceiverCounter): void => void counters[counter]++,
     clock: systemClock,
     rules: { replyTopics: settings.replyTopics, countHops: settings.maxHops > 0 },
     ready: () => server.ready(),
@@ -228,6 +227,7 @@ function partsOf(
     maxHops,
     outbox: outboxPolicy(settings.outbox),
     overlap,
+    own: ownPublications(settings),
     highestQoS: qos2 === 'durable' ? 2 : 1,
     sessionExpirySeconds: broker.sessionExpirySeconds,
     onSessionLoss: broker.onSessionLoss,

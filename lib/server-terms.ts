@@ -2,6 +2,7 @@
 import { reconnectBackoff } from './core/backoff.ts'
 import type { OutboxSettings, Settings } from './config/settings.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
+import type { OwnPublications } from './server/own-publications.ts'
 import type { ServerParts } from './server/server-parts.ts'
 import { probeTopic } from './server/share-probe.ts'
 
@@ -36,4 +37,20 @@ export function outboxLimits({
   maxMessages,
 }: OutboxSettings): Pick<OutboxPolicy, 'maxBytes' | 'maxMessages' | 'bytesBesideFrame'> {
   return { maxMessages, maxBytes, bytesBesideFrame: BYTES_BESIDE_FRAME }
+}
+
+/** What a server publishes without being told. */
+export function ownPublications({
+  channels,
+  deadLetter,
+}: Pick<Settings, 'channels' | 'deadLetter'>): readonly OwnPublications[] {
+  const { store, topic } = deadLetter
+  return [
+    ...(store === 'topic' && topic !== undefined
+      ? [{ filter: topic, what: `each dead letter (deadLetter.topic "${topic}")` }]
+      : []),
+    ...(channels.layer === 'mqtt'
+      ? [{ filter: `${channels.prefix}/#`, what: `the channel layer (below "${channels.prefix}")` }]
+      : []),
+  ]
 }

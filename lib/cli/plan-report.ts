@@ -2,8 +2,10 @@
 import { MqttasgiError, type ErrorCode } from '../core/errors.ts'
 import type { Interest } from '../core/receiver.ts'
 import { type Overlap, overlappingPairs, refuseAmbiguousShares } from '../server/overlaps.ts'
+import { heardByRoutes, type OwnPublications } from '../server/own-publications.ts'
 import { planSubscriptions, type Subscription } from '../server/subscriptions.ts'
 import type { Settings } from '../config/settings.ts'
+import { ownPublications } from '../server-terms.ts'
 
 /** An interest, and the receiver that has it. */
 export interface Placement {
@@ -57,8 +59,10 @@ const MOST_OVERLAPS = 100
 export function reportPlan(
   placements: readonly Placement[],
   protocolVersion: 4 | 5,
-  { overlap, qos2 }: Pick<Settings, 'overlap' | 'qos2'>,
+  settings: Pick<Settings, 'channels' | 'deadLetter' | 'overlap' | 'qos2'>,
 ): PlanReport {
+  const { overlap, qos2 } = settings
+  const own = ownPublications(settings)
   const interests = placements.map(({ interest }) => interest)
   const superset = protocolVersion === 4 && overlap === 'superset'
   const highestQoS = qos2 === 'durable' ? 2 : 1
@@ -69,7 +73,7 @@ export function reportPlan(
     return {
       protocolVersion,
       fault: protocolVersion === 4 && overlap !== 'accept' ? ambiguityOf(plan) : null,
-      subscriptions: plan.map((one) => described(one, receivers, protocolVersion)),
+      subscriptions: plan.map((one) => described(one, { receivers, protocolVersion, own })),
       overlaps: pairs.slice(0, MOST_OVERLAPS),
       moreOverlaps: pairs.length > MOST_OVERLAPS,
     }
@@ -93,11 +97,14 @@ function faultOf(error: unknown): PlanReport['fault'] {
   return { code: error.code, message: error.message }
 }
 
-function described(
-  subscription: Subscription,
-  receivers: ReadonlyMap<Interest, string>,
-  protocolVersion: 4 | 5,
-): PlannedSubscription {
+interface PlanTerms {
+  readonly receivers: ReadonlyMap<Interest, string>
+  readonly protocolVersion: 4 | 5
+  readonly own: readonly OwnPublications[]
+}
+
+function described(subscription: Subscription, terms: PlanTerms): PlannedSubscription {
+  const { own, protocolVersion, receivers } = terms
   const { request, serves, widened } = subscription
   const { filter, identifier, noLocal, qos, retainAsPublished, retainHandling } = request
   return {
@@ -113,7 +120,7 @@ function described(
       filter: interest.filter,
       qos: interest.qos,
     })),
-    why: reasonsOf(subscription, protocolVersion),
+    why: [...reasonsOf(subscription, protocolVersion), ...heardByRoutes(serves, own, protocolVersion)],
     surplus: widened,
   }
 }

@@ -50,7 +50,17 @@ function entryOf({ pattern, options, delivery, handlers }: FlatRoute): {
 
 // What is not as it is unless told otherwise.
 function deliveryWords(delivery: ResolvedDelivery): string[] {
-  const { concurrency, deadLetter, debounceMs, order, overflow, retry, throttleMs, timeoutMs } = delivery
+  const {
+    concurrency,
+    deadLetter,
+    debounceMs,
+    maxPublishRate,
+    order,
+    overflow,
+    retry,
+    throttleMs,
+    timeoutMs,
+  } = delivery
   return [
     ...(timeoutMs === defaultTimeoutMs ? [] : [timeoutMs === 0 ? 'no timeout' : `timeout ${timeoutMs} ms`]),
     ...(order === 'topic' ? [] : [`order ${order}`]),
@@ -58,6 +68,7 @@ function deliveryWords(delivery: ResolvedDelivery): string[] {
     ...(overflow === 'block' ? [] : [`overflow ${overflow}`]),
     ...(throttleMs === 0 ? [] : [`throttle ${throttleMs} ms`]),
     ...(debounceMs === 0 ? [] : [`debounce ${debounceMs} ms`]),
+    ...(maxPublishRate === 0 ? [] : [`${maxPublishRate} publications/s`]),
     ...(retry.attempts === defaultRetry.attempts
       ? []
       : [`${retry.attempts} ${retry.attempts === 1 ? 'attempt' : 'attempts'}`]),

@@ -220,10 +220,10 @@ export class ConsumerReceiver implements HostedReceiver {
   #handle(message: Message, plan: ChainPlan, attempt: Attempt): Outcome | Promise<Outcome> {
     if (this.#farewell.hasBegun) return this.#notHere(plan)
     const session = this.#session
-    session.message = message
+    session.running = { message, plan }
     this.#attempt = attempt
     const over = (): void => {
-      session.message = undefined
+      session.running = undefined
       this.#attempt = undefined
     }
     const outcome = session.plans.application.receive(message, plan, attempt)

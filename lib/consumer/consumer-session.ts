@@ -1,4 +1,5 @@
 // What a consumer can reach from the moment it runs: the server it runs on, and what it is there.
+import { firstRouteOf, type ChainPlan } from '../core/chain-plan.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import { hopsOf, oneHopOn } from '../core/hops.ts'
 import type { ReceiverIdentity } from '../core/hosted.ts'
@@ -26,8 +27,8 @@ export class ConsumerSession implements ConsumerSessionParts {
   readonly channels: ConsumerChannels
   /** Of the connection, with whole filters: mounts are the subscriptions' own concern. */
   client: Client = unattachedClient
-  /** The message whose handler runs. */
-  message: Message | undefined = undefined
+  /** The message whose handler runs, and its way. */
+  running: { readonly message: Message; readonly plan: ChainPlan } | undefined = undefined
 
   constructor({ channels, identity, plans, subscriptions }: ConsumerSessionParts) {
     this.identity = identity
@@ -37,9 +38,13 @@ export class ConsumerSession implements ConsumerSessionParts {
   }
 
   publish(topic: string, payload: Payload, options?: PublishOptions): Promise<PublishResult> {
-    const { client, identity, message } = this
-    if (message === undefined || identity.rules?.countHops !== true)
-      return client.publish(topic, payload, options)
+    const { client, identity, plans, running } = this
+    if (running === undefined) return client.publish(topic, payload, options)
+    const { message, plan } = running
+    // Which of its routes has control the consumer itself does not say: the first one counts.
+    const refusal = plans.application.rates.refusal(firstRouteOf(plan.layers), topic)
+    if (refusal !== undefined) return Promise.reject(refusal)
+    if (identity.rules?.countHops !== true) return client.publish(topic, payload, options)
     return client.publish(topic, payload, oneHopOn(hopsOf(message.properties), options))
   }
 

@@ -13,6 +13,7 @@ import type { Logger } from './log.ts'
 import { MessageContext, type PublishRules } from './message-context.ts'
 import type { Message } from './message.ts'
 import { mountedClient } from './mounted-client.ts'
+import { PublishRates } from './publish-rates.ts'
 import type {
   Attempt,
   Client,
@@ -47,6 +48,8 @@ export interface ChainSource extends ApplicationHandle, PlanSource {
 export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver {
   readonly id: string
   readonly mount: string
+  /** How fast its routes publish. */
+  readonly rates: PublishRates
   readonly #source: ChainSource
   readonly #host: {
     app: ApplicationHandle
@@ -54,6 +57,7 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     log: Logger
     client: Client
     rules: PublishRules | undefined
+    rates: PublishRates
     channels: ChannelLayer | undefined
   }
   readonly #channels: ApplicationChannels | undefined
@@ -72,10 +76,11 @@ export class ApplicationReceiver implements Receiver<ChainPlan>, HostedReceiver 
     this.id = identity.id
     this.mount = identity.mount
     this.#source = source
-    const { channels, log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    const { channels, clock, log, ready, rules, scope, workforce = unattachedWorkforce } = identity
+    this.rates = new PublishRates({ clock, log, refused: () => identity.countEvent?.('loops') })
     this.#workforce = workforce
     this.#detach = ready === undefined ? (): void => {} : source.attach({ ready })
-    this.#host = { app: source, scope, log, client: unattachedClient, rules, channels }
+    this.#host = { app: source, scope, log, client: unattachedClient, rules, rates: this.rates, channels }
     if (channels !== undefined) {
       this.#channels = new ApplicationChannels({
         layer: channels,

@@ -67,7 +67,7 @@ export class PlanFamily {
     // Nothing may run without an end, and nothing be acknowledged unhandled, for want of a route to ask.
     const { unmatchedDelivery } = this.#source
     const timed = routes.length === 0 ? [unmatchedDelivery] : deliveries
-    const firstRoute = firstRouteOf(matched)
+    const firstRoute = placeOfRoute(matched)
     const layers = firstRoute === -1 ? [...matched, unmatchedLayer(this.#source)] : matched
     return {
       layers,
@@ -100,10 +100,15 @@ export class PlanFamily {
 /** The plan with one more layer behind all others, which changes nothing of how the message is run. */
 export function followedBy(plan: ChainPlan, last: Layer): ChainPlan {
   const layers = [...plan.layers, last]
-  return { ...plan, layers, ending: endingOf(layers, firstRouteOf(layers)) }
+  return { ...plan, layers, ending: endingOf(layers, placeOfRoute(layers)) }
 }
 
-function firstRouteOf(layers: readonly Layer[]): number {
+/** The first layer that belongs to a route. */
+export function firstRouteOf(layers: readonly Layer[]): Layer | undefined {
+  return layers[placeOfRoute(layers)]
+}
+
+function placeOfRoute(layers: readonly Layer[]): number {
   return layers.findIndex((layer) => layer.route !== undefined)
 }
 

@@ -93,6 +93,11 @@ export const errorCodes = {
     means: 'A publication was refused because too many others led to it, each made by a handler of the last.',
     mend: 'Do not publish to what your own routes listen to; raise maxHops where the way is that long.',
   },
+  ERR_PUBLISH_RATE: {
+    kind: 'delivery',
+    means: 'The handlers of a route publish faster than its maxPublishRate allows.',
+    mend: 'Look whether what they publish comes back to them; raise maxPublishRate where so much is meant.',
+  },
   ERR_EVENT_INVALID: {
     kind: 'program',
     means: 'A raw application called receive() twice at once, or sent something that is no event.',

@@ -10,6 +10,9 @@ import type { FlatRoute } from './router.ts'
 import type { Scope } from './scope.ts'
 import type { Workforce } from './workforce.ts'
 
+/** What a receiver itself sees of what its server counts. */
+export type ReceiverCounter = EventCounter | 'loops'
+
 /** Who a receiver is on its server, where it is mounted, and what it finds there. */
 export interface ReceiverIdentity {
   readonly id: string
@@ -20,8 +23,8 @@ export interface ReceiverIdentity {
   readonly rules?: PublishRules | undefined
   /** Left out where there is none. */
   readonly channels?: ChannelLayer | undefined
-  /** Is told what becomes of each channel event. Left out where nobody counts. */
-  readonly countEvent?: ((counter: EventCounter) => void) | undefined
+  /** Is told what becomes of each channel event, and of publications that are refused. Left out where nobody counts. */
+  readonly countEvent?: ((counter: ReceiverCounter) => void) | undefined
   readonly workforce?: Workforce | undefined
   /** Resolves when the broker has granted all that is wanted. Left out where no server is. */
   readonly ready?: (() => Promise<void>) | undefined

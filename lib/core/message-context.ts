@@ -19,6 +19,7 @@ import type {
 } from './message.ts'
 import { outcomeOf } from './outcomes.ts'
 import { encodePayload } from './payload.ts'
+import type { PublishRates } from './publish-rates.ts'
 import { checkPublishOptions } from './publish-options.ts'
 import type { Attempt, Client, Outcome, RunningChain } from './receiver.ts'
 import { MAX_REPLY_BYTES, replyRefused, replyTopicOf } from './reply.ts'
@@ -40,6 +41,8 @@ export interface ContextHost {
   readonly client: Client
   /** Left out where no server is. */
   readonly rules?: PublishRules | undefined
+  /** Left out where nobody counts. */
+  readonly rates?: PublishRates | undefined
   readonly channels?: ChannelLayer | undefined
 }
 
@@ -129,10 +132,15 @@ export class MessageContext extends ChainPosition implements Context, RunningCha
   }
 
   get route(): string | undefined {
+    return this.#routeAhead?.pattern?.text
+  }
+
+  /** The layer that has control, or behind it the first that belongs to a route. */
+  get #routeAhead(): Layer | undefined {
     const { layers } = this.#chain
     for (let i = Math.max(this.at, 0); i < layers.length; i++) {
       const layer = layers[i]
-      if (layer?.route !== undefined) return layer.pattern?.text
+      if (layer?.route !== undefined) return layer
     }
     return undefined
   }
@@ -183,7 +191,9 @@ export class MessageContext extends ChainPosition implements Context, RunningCha
   }
 
   publish(topic: string, payload: Payload, options?: PublishOptions): Promise<PublishResult> {
-    const { client, rules } = this.#host
+    const { client, rates, rules } = this.#host
+    const refusal = rates?.refusal(this.#routeAhead, topic)
+    if (refusal !== undefined) return Promise.reject(refusal)
     if (rules?.countHops !== true) return client.publish(topic, payload, options)
     return client.publish(topic, payload, oneHopOn(hopsOf(this.#message.properties), options))
   }

@@ -95,6 +95,7 @@ export function assemble(parts: ServerParts, { clock, counters, roster, unanswer
     log,
     overlap: parts.overlap,
     highestQoS: parts.highestQoS,
+    own: parts.own,
     shareCheck: probe && new ShareCheck(probe, log),
     stale,
   })

@@ -39,7 +39,7 @@ export interface Counters {
   /** Connections on which the broker did not know the session that it should have kept. */
   sessionsLost: number
   published: number
-  /** Publications refused because too many others had led to them. */
+  /** Publications refused because too many others had led to them, or their route publishes faster than it may. */
   loops: number
   /** Publications that the broker refused, or that its limits do not allow. */
   publishRefused: number

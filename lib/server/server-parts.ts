@@ -12,6 +12,7 @@ import type { Counters } from './counters.ts'
 import type { DurableOutbox } from './letter-keeper.ts'
 import type { OutboxPolicy } from './outbox-policy.ts'
 import type { Overlap } from './overlaps.ts'
+import type { OwnPublications } from './own-publications.ts'
 import type { WindowLimits } from './window.ts'
 
 /** What a server is made of. */
@@ -32,6 +33,8 @@ export interface ServerParts {
   readonly overlap?: Overlap | undefined
   /** The best QoS that is asked for; 1 unless told otherwise. */
   readonly highestQoS?: 1 | 2 | undefined
+  /** What it publishes by itself; nothing when left out. */
+  readonly own?: readonly OwnPublications[] | undefined
   /** The topic on which shared subscriptions are tried over MQTT 3.1.1; undefined to believe the broker. */
   readonly shareProbeTopic?: string | undefined
   /** Where it is remembered which filters the session holds; left out where it does not last. */

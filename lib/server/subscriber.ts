@@ -17,6 +17,7 @@ import type { Wish } from './recipients.ts'
 import { interestsOf, type Roster } from './roster.ts'
 import { type Overlap, refuseAmbiguousShares } from './overlaps.ts'
 import type { OwnFilters, StaleFilters } from './stale-filters.ts'
+import type { OwnPublications } from './own-publications.ts'
 import type { ShareCheck } from './share-check.ts'
 import { subscriptionNotices } from './subscription-notices.ts'
 import { unavailable } from './subscription-limits.ts'
@@ -34,6 +35,8 @@ export interface SubscriberParts {
   readonly overlap?: Overlap | undefined
   /** The best that is asked for. Default: 1. */
   readonly highestQoS?: 1 | 2 | undefined
+  /** What the server publishes by itself. Default: nothing. */
+  readonly own?: readonly OwnPublications[] | undefined
   /** Tries shared subscriptions where the broker can not say that it has them; left out where that is not wanted. */
   readonly shareCheck?: ShareCheck | undefined
   /** Somebody waits for what the broker has granted. */
@@ -429,9 +432,9 @@ export class Subscriber {
   }
 
   #sayNotices(connection: ConnectionInfo): void {
-    const { highestQoS, overlap, roster } = this.#parts
+    const { highestQoS, overlap, own, roster } = this.#parts
     const interests = roster.slots.flatMap(({ isVacant, receiver }) => (isVacant ? [] : receiver.interests()))
-    const notices = subscriptionNotices(interests, this.#wanted, { ...connection, overlap, highestQoS })
+    const notices = subscriptionNotices(interests, this.#wanted, { ...connection, overlap, highestQoS, own })
     for (const notice of notices) if (!this.#saidNotices.has(notice)) this.#parts.log.warn(notice)
     // What is not so any more is said again when it is so again: else each receiver that ever came would be remembered.
     this.#saidNotices = new Set(notices)

@@ -1,6 +1,7 @@
 // What people should hear about their subscriptions before it surprises them.
 import type { Interest } from '../core/receiver.ts'
 import { type Overlap, overlappingPairs } from './overlaps.ts'
+import { heardByRoutes, type OwnPublications } from './own-publications.ts'
 import type { Subscription } from './subscriptions.ts'
 import type { ConnectionInfo } from '../transport/transport.ts'
 
@@ -9,6 +10,8 @@ export interface NoticeTerms extends Pick<ConnectionInfo, 'protocolVersion' | 's
   readonly overlap?: Overlap | undefined
   /** Default: 1. */
   readonly highestQoS?: 1 | 2 | undefined
+  /** What the server publishes by itself. Default: nothing. */
+  readonly own?: readonly OwnPublications[] | undefined
 }
 
 /** One sentence for each thing that will not be as it was written. */
@@ -22,6 +25,10 @@ export function subscriptionNotices(
     ...(terms.protocolVersion === 4 ? onlyIn5(interests) : []),
     ...(terms.subscriptionIdentifiers ? [] : indistinguishable(subscriptions, terms.overlap)),
     ...widened(subscriptions),
+    ...heardByRoutes(interests, terms.own ?? [], terms.protocolVersion).map(
+      (heard) =>
+        `${heard}. Where the answer is another publication it may go round in a circle: a narrower pattern, or noLocal on MQTT 5, keeps it away.`,
+    ),
   ]
 }
 

@@ -139,3 +139,14 @@ test('whatever keeps every version from starting ends with 78', async (t) => {
   // MQTT 3.1.1 has no noLocal to differ in.
   t.is((await reportsOf(cwd, './differ.ts')).code, 0)
 })
+
+test('plan tells which routes hear what the server itself publishes', async (t) => {
+  const config = `export default { application: './app.ts', deadLetter: { store: 'topic', topic: 'c/dead' } }`
+  const { reports } = await reportsOf(temporaryFolder(t, { ...files, 'mqttasgi.config.ts': config }))
+  const whyOf = (report: PlanReport | undefined): readonly string[] =>
+    report?.subscriptions.find(({ filter }) => filter === 'c/#')?.why ?? []
+  const [five, four] = reports
+  // There noLocal keeps it away.
+  t.false(whyOf(five).some((why) => why.includes('dead letter')))
+  t.true(whyOf(four).includes('"c/#" also hears each dead letter (deadLetter.topic "c/dead")'))
+})

@@ -25,6 +25,7 @@ test('nothing said, every option has its default', (t) => {
     maxWaiting: 1_000,
     throttleMs: 0,
     debounceMs: 0,
+    maxPublishRate: 0,
   })
 })
 
@@ -80,6 +81,7 @@ const wrong: readonly (readonly [DeliveryOptions | Record<string, unknown>, RegE
   [{ throttleMs: 5, debounceMs: 5 }, /exclude each other/],
   [{ debounceMs: 60_000 }, /debounceMs is 60000.*holdMs/],
   [{ throttleMs: 500, holdMs: 400 }, /throttleMs is 500.*holdMs/],
+  [{ maxPublishRate: -1 }, /maxPublishRate is -1 \(number\), expected a whole number, 0/],
   [{ nonsense: 1 }, /"nonsense" is not an option/],
 ]
 

@@ -1,11 +1,21 @@
 // T14: handlers that publish to what handlers listen to come to an end, without anybody's help.
 import { once, EventEmitter } from 'node:events'
 import type { ExecutionContext } from 'ava'
-import { mqttasgi, serve, type Application, type Server } from '../../lib/index.ts'
+import {
+  mqttasgi,
+  MqttConsumer,
+  serve,
+  type Application,
+  type ConsumerMessage,
+  type ServeOptions,
+  type Server,
+} from '../../lib/index.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
+
+type Runnable = Parameters<typeof serve>[0]
 
 const mosquittoTest = serverTest('mosquitto')
 
@@ -15,13 +25,19 @@ async function broker(t: ExecutionContext): Promise<Mosquitto> {
   return started
 }
 
-async function run(t: ExecutionContext, app: Application, url: string, maxHops?: number): Promise<Server> {
+async function run(
+  t: ExecutionContext,
+  app: Runnable,
+  url: string,
+  { log = silentLog, maxHops, protocolVersion = 5, ...more }: ServeOptions & { protocolVersion?: 4 | 5 } = {},
+): Promise<Server> {
   const server = await serve(app, {
-    broker: { url, protocolVersion: 5 },
+    broker: { url, protocolVersion },
     deadLetter: { store: 'none' },
     drainTimeout: 0,
-    log: silentLog,
+    log,
     maxHops,
+    ...more,
   })
   t.teardown(() => server.stop())
   return server
@@ -97,13 +113,13 @@ mosquittoTest(
         }
       })
     const counted: string[] = []
-    const server = await run(t, app(counted), url, 3)
+    const server = await run(t, app(counted), url, { maxHops: 3 })
     let done = once(end, 'done')
     await say(t, url, 'step/0')
     await done
     await server.stop()
     const uncounted: string[] = []
-    await run(t, app(uncounted), url, 0)
+    await run(t, app(uncounted), url, { maxHops: 0 })
     done = once(end, 'done')
     await say(t, url, 'step/0')
     await done
@@ -128,4 +144,87 @@ mosquittoTest('with noLocal a route does not hear what its own client has publis
   await say(t, url, 'news')
   await fence
   t.deepEqual(seen, ['x'])
+})
+
+const limited = { maxPublishRate: 50, retry: { attempts: 2, minDelayMs: 1 } }
+
+/** Two circles of one route each, where nothing counts hops. */
+const circles: readonly [how: string, circle: (ran: () => void) => Runnable][] = [
+  [
+    'a handler',
+    (ran) =>
+      mqttasgi(limited).topic('loop', async (ctx) => {
+        ran()
+        await ctx.publish('loop', ctx.payload)
+      }),
+  ],
+  [
+    'a consumer',
+    (ran) =>
+      class extends MqttConsumer {
+        static override options = limited
+
+        override async connect(): Promise<void> {
+          await this.subscribe('loop')
+        }
+
+        override async receive({ payload }: ConsumerMessage): Promise<void> {
+          ran()
+          await this.publish('loop', payload)
+        }
+      },
+  ],
+]
+
+for (const [how, circle] of circles) {
+  mosquittoTest(
+    `over MQTT 3.1.1 maxPublishRate ends the circle of ${how}, as a message that can not be handled`,
+    async (t) => {
+      const { url } = await broker(t)
+      const end = new EventEmitter()
+      const warnings: string[] = []
+      let runs = 0
+      const log = {
+        ...silentLog,
+        warn: (message: string) => void warnings.push(message),
+        error: (message: string) => void end.emit('error line', message),
+      }
+      const server = await run(
+        t,
+        circle(() => void runs++),
+        url,
+        { protocolVersion: 4, log },
+      )
+      const lost = once(end, 'error line')
+      await say(t, url, 'loop')
+      const [line] = (await lost) as [string]
+      t.regex(line, /"loop" was not published: the handlers of "loop" have published more than 50 messages/)
+      // 51 messages came, and the last of them was tried twice.
+      t.is(runs, 52)
+      t.is(server.counters.loops, 2)
+      t.is(server.counters.failed, 1)
+      t.is(
+        warnings.filter((warning) => warning.startsWith('The handlers of "loop" have published')).length,
+        1,
+      )
+    },
+  )
+}
+
+mosquittoTest('the start tells which routes hear what the server itself publishes', async (t) => {
+  const { url } = await broker(t)
+  const warnings: string[] = []
+  const log = { ...silentLog, warn: (message: string) => void warnings.push(message) }
+  const app = mqttasgi()
+    .topic('#', () => {})
+    .topic('lamps/+', () => {})
+  await run(t, app, url, {
+    deadLetter: { store: 'topic', topic: 'dead' },
+    channels: { layer: 'mqtt' },
+    log,
+  })
+  t.deepEqual(
+    warnings.filter((warning) => warning.includes('also hears')).map((warning) => warning.split('.')[0]),
+    ['"#" also hears each dead letter (deadLetter', '"#" also hears the channel layer (below "asgi")'],
+  )
 })
