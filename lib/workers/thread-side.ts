@@ -69,6 +69,7 @@ export class ThreadSide {
       scope,
       rules,
       log: this.#log(),
+      countEvent: (counter) => line.post({ type: 'counted', counter }),
       channels: groupExpiry === undefined ? undefined : this.#asking.channels(groupExpiry),
       workforce: forbiddingWorkforce(id),
       ready: this.#asking.ready,

@@ -127,6 +127,8 @@ class RunningThread implements Incarnation {
           ...fieldsOf(news.fields),
           worker: this.receiver.id,
         })
+      case 'counted':
+        return this.#parts.identity.countEvent?.(news.counter)
       case 'pong':
         this.#pulse?.answered(news.ping)
         return this.#weigh(news.bytes)

@@ -1,4 +1,5 @@
 // What the server's thread and a worker's thread say to each other, all of it plain data.
+import type { ReceiverCounter } from '../core/hosted.ts'
 import type { LogFields, Logger } from '../core/log.ts'
 import type { PublishRules } from '../core/message-context.ts'
 import type { Message, MessageProperties, QoS } from '../core/message.ts'
@@ -71,6 +72,8 @@ export type FromThread =
       readonly message: string
       readonly fields: WireFields
     }
+  /** Something that the server counts. */
+  | { readonly type: 'counted'; readonly counter: ReceiverCounter }
   | { readonly type: 'pong'; readonly ping: number; readonly bytes: number }
   | { readonly type: 'memory'; readonly bytes: number }
   | { readonly type: 'ended'; readonly error: WireError | undefined }

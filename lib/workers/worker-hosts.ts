@@ -10,7 +10,7 @@ import { ThreadHost } from './thread.ts'
 
 /** What the workers of one server have in common. */
 export interface WorkerSurroundings {
-  readonly identity: Pick<ReceiverIdentity, 'log' | 'rules' | 'channels' | 'ready' | 'clock'>
+  readonly identity: Pick<ReceiverIdentity, 'log' | 'rules' | 'channels' | 'countEvent' | 'ready' | 'clock'>
   readonly loader: ModuleLoader
   /** Makes something that can be run of what a file exports. */
   readonly asHostable: (value: unknown, what: string) => Hostable

@@ -95,3 +95,12 @@ export class Leaving extends MqttConsumer {
     await this.publish('state', 'last')
   }
 }
+
+/** What its handlers do is counted by the server. */
+export const counted: Application = mqttasgi()
+counted.channel('good', { group: 'counted' }, () => {})
+counted.channel('bad', () => Promise.reject(new Error('broken')))
+counted.topic('fast', { maxPublishRate: 2 }, async (ctx) => {
+  for (let i = 0; i < 5; i++) await ctx.publish('seen', i).catch(() => {})
+  ctx.log.info('all were tried')
+})
