@@ -34,6 +34,7 @@ import {
 import { Mailboxes } from './mailboxes.ts'
 import { MqttControl, type GroupChange } from './mqtt-control.ts'
 import { decodeEnvelope, encodeEnvelope, SeenEvents, type Envelope } from './mqtt-envelope.ts'
+import { MqttLosses } from './mqtt-losses.ts'
 import { MqttReceiver } from './mqtt-receiver.ts'
 import { MqttSharing } from './mqtt-sharing.ts'
 import { MqttTopics, type TopicUse } from './mqtt-topics.ts'
@@ -55,7 +56,6 @@ export interface MqttChannelLayerOptions extends ChannelLimits {
 }
 
 const NO_MATCHING_SUBSCRIBERS = 0x10
-const MOST_SAID = 100
 
 // What the layer itself has to say is not the broker's failure.
 const ownCodes: ReadonlySet<string> = new Set([
@@ -68,8 +68,8 @@ const ownCodes: ReadonlySet<string> = new Set([
 
 /**
  * A channel layer over the broker that a server is connected to; no further server is needed. Events that came wait in
- * the process that receives them; whether there is room in another process can not be known by the sender, and what finds
- * none there is counted, logged and published there. When the broker does not answer, operations reject with
+ * the process that receives them. What finds no room in another process is counted, logged and published there, and in the
+ * process of the sender as soon as that has been told; `send()` does not wait for it. When the broker does not answer, operations reject with
  * `ERR_CHANNEL_LAYER` within `timeout`.
  *
  * A server makes it of its settings, and `channelLayer()` makes one with a connection of its own.
@@ -87,7 +87,6 @@ export class MqttChannelLayer implements ChannelLayer {
   readonly #process = randomBytes(9).toString('base64url')
   readonly #limits: DecidedLimits
   readonly #timeoutMs: number
-  readonly #log: Logger
   readonly #ended: () => Promise<unknown>
   readonly #topics: MqttTopics
   readonly #mailboxes: Mailboxes
@@ -96,7 +95,7 @@ export class MqttChannelLayer implements ChannelLayer {
   readonly #receiver: MqttReceiver
   readonly #seen = new SeenEvents()
   readonly #sharing: MqttSharing
-  readonly #saidFull = new Set<string>()
+  readonly #losses: MqttLosses
   #published = 0
   #isClosed = false
   #isOver = false
@@ -114,7 +113,6 @@ export class MqttChannelLayer implements ChannelLayer {
     this.name = `mqtt ${prefix}`
     this.counters = this.#counters = zeroChannelCounters()
     this.#timeoutMs = timeout * 1_000
-    this.#log = log
     this.#ended = ended
     this.#limits = decidedLimits(limits)
     this.groupExpiry = this.#limits.groupExpiryMs / 1_000
@@ -139,6 +137,15 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#control = new MqttControl({
       publish: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
       change: (change, group, channel) => this.#changeAsAsked(change, group, channel),
+      lost: (lost) => this.#losses.told(lost),
+    })
+    this.#losses = new MqttLosses({
+      layer: this.name,
+      ...this.#limits,
+      clock,
+      counters: this.#counters,
+      log,
+      tell: (process, lost) => this.#control.tellLost(process, lost),
     })
   }
 
@@ -308,24 +315,19 @@ export class MqttChannelLayer implements ChannelLayer {
     if (use.type === 'receivers') return isOwn ? undefined : this.#sharing.heard(use.name, envelope)
     // An event that can not be read must not take the place of one that can.
     decodeEvent(envelope.bytes)
-    if (use.type !== 'group') this.#offer(use.name, envelope.bytes)
+    if (use.type !== 'group') this.#offer(use.name, envelope)
     if (use.type === 'named') this.#sharing.waits(use.name)
     if (use.type !== 'group') return
     // Its own channels have got it when it was sent.
     if (isOwn) return
     const channels = this.#groups.members(use.name)
     if (channels.length === 0) this.#leaveEmpty(use.name)
-    for (const channel of channels) this.#offer(channel, envelope.bytes)
+    for (const channel of channels) this.#offer(channel, envelope)
   }
 
-  #offer(channel: string, bytes: Buffer): void {
-    if (this.#mailboxes.offer(channel, bytes)) return void this.#saidFull.delete(channel)
-    if (this.#saidFull.has(channel) || this.#saidFull.size >= MOST_SAID) return
-    this.#saidFull.add(channel)
-    const { capacity } = this.#limits
-    this.#log.warn(
-      `An event has come for the channel "${channel}", and there are ${capacity} unread ones: it is lost. Further ones are counted and not told until there is room.`,
-    )
+  #offer(channel: string, { bytes, sender }: Envelope): void {
+    if (this.#mailboxes.offer(channel, bytes)) this.#losses.room(channel)
+    else this.#losses.here(sender, channel)
   }
 
   #flush(): void {

@@ -1,4 +1,4 @@
-// What processes ask each other for: a channel is put into a group, or taken out of it, by the process that receives from it.
+// What processes say to each other: that a channel be put into a group, or taken out of it, and which events found no room.
 import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
@@ -12,6 +12,8 @@ export interface MqttControlParts {
   readonly publish: (client: string, bytes: Buffer) => Promise<boolean>
   /** Does what was asked for. Rejects with why not. */
   readonly change: (change: GroupChange, group: string, channel: string) => Promise<void>
+  /** Hears how many events of this process found no room in another, by channel. Throws for what says nothing. */
+  readonly lost: (lost: unknown) => void
 }
 
 export class MqttControl {
@@ -37,9 +39,15 @@ export class MqttControl {
     return { done, forget: () => void this.#open.delete(number) }
   }
 
+  /** Tells a process how many of its events found no room here, by channel. */
+  async tellLost(client: string, lost: Readonly<Record<string, number>>): Promise<void> {
+    await this.#parts.publish(client, encodeEvent({ type: 'lost', lost }))
+  }
+
   /** Throws `ERR_CHANNEL_EVENT` for what is neither a question nor an answer. */
   came({ sender, bytes }: Envelope): void {
-    const { type, number, group, channel, error } = decodeEvent(bytes)
+    const { type, number, group, channel, error, lost } = decodeEvent(bytes)
+    if (type === 'lost') return this.#parts.lost(lost)
     if (typeof number !== 'number') throw unknown()
     if (type === 'answer') {
       const answer = this.#open.get(number)

@@ -1,11 +1,15 @@
 // The layer over MQTT on a broker in memory: the contract, and what is different where the broker is all there is.
 import test, { type ExecutionContext } from 'ava'
+import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MqttChannelLayer, type MqttChannelLayerOptions } from '../../lib/channels/mqtt-channel-layer.ts'
 import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
+import type { MqttasgiError } from '../../lib/core/errors.ts'
+import { silentLog, type LogFields, type Logger } from '../../lib/core/log.ts'
 import { Server } from '../../lib/server/server.ts'
 import type { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
+import type { ChannelLossEvent } from '../../lib/core/trace.ts'
 import { FakeClock, settled } from '../helpers/fake-clock.ts'
 import { MemoryBroker } from '../helpers/memory-broker.ts'
 import { plainParts } from '../helpers/memory-server.ts'
@@ -136,22 +140,79 @@ test('an event that the broker brings again is received once', async (t) => {
   t.is((await there.layer.receive(channel)).type, 'next')
 })
 
-test('an event that came and found no room is said once until there is some', async (t) => {
-  const broker = new MemoryBroker()
+function errorsOf(): { readonly said: string[]; readonly log: Logger } {
   const said: string[] = []
-  const log = { debug() {}, info() {}, error() {}, warn: (message: string) => void said.push(message) }
-  const { layer: here } = await processOn(t, broker)
-  const { layer: there } = await processOn(t, broker, { capacity: 1, log })
+  const error = (message: string, { error }: LogFields = {}): void =>
+    void said.push(`${(error as MqttasgiError).code} ${message}`)
+  return { said, log: { ...silentLog, error } }
+}
+
+/** Sends without pause until so many were sent. */
+async function sendMany(layer: MqttChannelLayer, channel: string, count: number): Promise<void> {
+  await Promise.all(Array.from({ length: count }, () => layer.send(channel, { type: 'x' })))
+  await settled()
+}
+
+test('an event that came and found no room is said once until there is some, here and where it was sent', async (t) => {
+  const broker = new MemoryBroker()
+  const [near, far] = [errorsOf(), errorsOf()]
+  const clock = new FakeClock()
+  const { layer: here } = await processOn(t, broker, { log: near.log, clock })
+  const { layer: there } = await processOn(t, broker, { capacity: 1, log: far.log, clock })
   const channel = await there.newChannel()
-  for (let i = 0; i < 4; i++) await here.send(channel, { type: 'x' })
-  await settled()
-  t.is(there.counters.full, 3)
-  t.is(said.length, 1)
-  t.true(said[0]?.includes(channel))
+  await sendMany(here, channel, 4)
+  t.deepEqual([there.counters.full, here.counters.full], [3, 3])
+  t.is(far.said.length, 1)
+  t.regex(
+    far.said[0] ?? '',
+    /^ERR_CHANNEL_FULL An event that came was lost\. The event has not reached specific\./,
+  )
+  t.is(near.said.length, 1)
+  t.regex(near.said[0] ?? '', /^ERR_CHANNEL_FULL An event was lost in the process that receives from there\./)
+  t.true([...near.said, ...far.said].every((line) => line.includes(channel)))
   await there.receive(channel)
-  for (let i = 0; i < 2; i++) await here.send(channel, { type: 'x' })
+  await sendMany(here, channel, 2)
+  t.is(far.said.length, 2)
+  // Whoever sends does not know when there is room: he hears of it again when all that was there has expired.
+  t.is(near.said.length, 1)
+  clock.advance(60_000)
+  await sendMany(here, channel, 2)
+  t.is(near.said.length, 2)
+  t.deepEqual([there.counters.full, here.counters.full], [5, 5])
+})
+
+test('of a group it is told which of its channels had no room', async (t) => {
+  const broker = new MemoryBroker()
+  const { layer: here } = await processOn(t, broker)
+  const { layer: there } = await processOn(t, broker, { capacity: 1 })
+  const [full, empty] = [await there.newChannel(), await there.newChannel()]
+  for (const channel of [full, empty]) await there.groupAdd('all', channel)
+  await here.send(full, { type: 'x' })
+  const losses: unknown[] = []
+  const lost = (event: unknown): void => {
+    if ((event as ChannelLossEvent).channel === full) losses.push(event)
+  }
+  subscribe('mqttasgi:channel-loss', lost)
+  await here.groupSend('all', { type: 'x' })
   await settled()
-  t.is(said.length, 2)
+  unsubscribe('mqttasgi:channel-loss', lost)
+  const loss = { layer: 'mqtt asgi', channel: full, reason: 'full', count: 1 }
+  t.deepEqual(losses, [loss, loss])
+  t.is(here.counters.full, 1)
+})
+
+test('who sends without end is told of all that was lost, and not with one publication for each', async (t) => {
+  const broker = new MemoryBroker()
+  const { layer: here } = await processOn(t, broker)
+  const { layer: there, transport } = await processOn(t, broker, { capacity: 1 })
+  const channel = await there.newChannel()
+  transport.holdAnswers = true
+  await sendMany(here, channel, 91)
+  transport.holdAnswers = false
+  transport.answer()
+  await settled()
+  t.is(here.counters.full, 90)
+  t.is(transport.published.length, 2)
 })
 
 test('what others publish under the prefix is counted, passed over, and ends nothing', async (t) => {
@@ -176,9 +237,17 @@ test('what others publish under the prefix is counted, passed over, and ends not
     'a 10\n{"type":"group.add","number":1,"group":"g","channel":"specific.other!x"}',
   )
   transport.deliver(to('control'), 'a 11\n{"type":"answer","number":77}')
+  const losses = ['null', '5', '{"a/b":1}', '{"a":"1"}', '{"a":0}', '{"a":1.5}']
+  for (const [at, lost] of losses.entries())
+    transport.deliver(to('control'), `b ${at}\n{"type":"lost","lost":${lost}}`)
+  transport.deliver(
+    to('control'),
+    `b 99\n{"type":"lost","lost":{${Array.from({ length: 1_001 }, (_, at) => `"c${at}":1`).join()}}}`,
+  )
   await settled()
+  t.is(layer.counters.full, 0)
   // The same numbers of the same sender count as the same event.
-  t.is(layer.counters.unreadable, 12)
+  t.is(layer.counters.unreadable, 12 + losses.length + 1)
   await layer.send(channel, { type: 'x' })
   t.is((await layer.receive(channel)).type, 'x')
   t.deepEqual(

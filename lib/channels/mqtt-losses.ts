@@ -1,0 +1,102 @@
+// Events over MQTT that found no room: said in the process where they came, and told to the one that has sent them.
+import type { ChannelCounters } from '../core/channel-layer.ts'
+import { assertChannel } from '../core/channel-name.ts'
+import type { Clock } from '../core/clock.ts'
+import { MqttasgiError } from '../core/errors.ts'
+import type { Logger } from '../core/log.ts'
+import { traceChannelLoss } from '../core/trace.ts'
+import { channelsFull } from './limits.ts'
+
+export interface MqttLossesParts {
+  /** The name of the layer. */
+  readonly layer: string
+  readonly capacity: number
+  /** By then a full channel is another full channel: what was in it has gone. */
+  readonly expiryMs: number
+  readonly clock: Pick<Clock, 'now'>
+  readonly counters: ChannelCounters
+  readonly log: Logger
+  /** Tells a process how many of its events found no room, by channel. */
+  readonly tell: (client: string, lost: Readonly<Record<string, number>>) => Promise<unknown>
+}
+
+const MOST_SAID = 100
+const MOST_CHANNELS = 1_000
+
+/**
+ * A sender does not wait for this: the answer would come through the window that the handler who sends may hold himself.
+ */
+export class MqttLosses {
+  readonly #parts: MqttLossesParts
+  // When it was said of which channel.
+  readonly #said = new Map<string, number>()
+  // By the process that is being told, what has been lost of it since.
+  readonly #telling = new Map<string, Map<string, number>>()
+
+  constructor(parts: MqttLossesParts) {
+    this.#parts = parts
+  }
+
+  /** An event of `sender` has found no room here in this channel, and was counted. */
+  here(sender: string, channel: string): void {
+    this.#say(channel, 'An event that came was lost.')
+    const under = this.#telling.get(sender)
+    if (under !== undefined) return void under.set(channel, (under.get(channel) ?? 0) + 1)
+    void this.#tell(sender, new Map([[channel, 1]]))
+  }
+
+  /** There is room in this channel. */
+  room(channel: string): void {
+    this.#said.delete(channel)
+  }
+
+  /** What another process says of events of ours. Throws `ERR_CHANNEL_EVENT` for what says nothing. */
+  told(lost: unknown): void {
+    const { counters, layer } = this.#parts
+    for (const [channel, count] of lostOf(lost)) {
+      counters.full += count
+      traceChannelLoss({ layer, channel, reason: 'full', count })
+      this.#say(channel, 'An event was lost in the process that receives from there.')
+    }
+  }
+
+  // Whoever sends without end is told at his pace, and not once for each.
+  async #tell(sender: string, lost: ReadonlyMap<string, number>): Promise<void> {
+    const next = new Map<string, number>()
+    this.#telling.set(sender, next)
+    try {
+      await this.#parts.tell(sender, Object.fromEntries([...lost].slice(0, MOST_CHANNELS)))
+    } catch {
+      // It is counted here.
+    }
+    this.#telling.delete(sender)
+    if (next.size > 0) await this.#tell(sender, next)
+  }
+
+  #say(channel: string, what: string): void {
+    const { capacity, clock, expiryMs, log } = this.#parts
+    const now = clock.now()
+    // The oldest is the first.
+    for (const [name, at] of this.#said) if (now - at >= expiryMs) this.#said.delete(name)
+    if (this.#said.has(channel) || this.#said.size >= MOST_SAID) return
+    this.#said.set(channel, now)
+    const error = channelsFull([channel], capacity)
+    const more = `Further ones are counted, and not told for ${expiryMs / 1_000} s, or until there is room.`
+    log.error(`${what} ${error.message} ${more}`, { error })
+  }
+}
+
+function lostOf(lost: unknown): readonly (readonly [channel: string, count: number])[] {
+  if (typeof lost !== 'object' || lost === null) throw saysNothing()
+  const entries = Object.entries(lost)
+  if (entries.length > MOST_CHANNELS) throw saysNothing()
+  return entries.map(([channel, count]: [string, unknown]) => {
+    assertChannel(channel)
+    if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 1) throw saysNothing()
+    return [channel, count]
+  })
+}
+
+function saysNothing(): MqttasgiError {
+  return new MqttasgiError('ERR_CHANNEL_EVENT', 'What came says of no event that it was lost.')
+}
