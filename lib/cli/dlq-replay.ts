@@ -20,6 +20,8 @@ export interface ReplayOrder {
   readonly archive: DeadLetterArchive
   readonly configured: Configured
   readonly letters: AsyncIterable<DeadLetter>
+  /** What is said when there are none. */
+  readonly nothing: string
   readonly to: 'broker' | 'application'
 }
 
@@ -33,7 +35,7 @@ const replayProperty = 'mqttasgi-replay'
 
 /** Resolves with the exit code: 0 when none of the letters stays. */
 export async function replay(context: CommandContext, order: ReplayOrder): Promise<number> {
-  const { archive, letters, to } = order
+  const { archive, configured, letters, nothing, to } = order
   const { signals, terminal } = context
   const place = to === 'broker' ? new ToBroker(context, order) : new ToApplication(context, order)
   let replayed = 0
@@ -58,7 +60,12 @@ export async function replay(context: CommandContext, order: ReplayOrder): Promi
   } finally {
     await place.close()
   }
-  const where = to === 'broker' ? 'to the broker' : 'in the application'
+  if (replayed + stayed === 0 && signals.asked === undefined) {
+    terminal.say(nothing)
+    return exitCodes.clean
+  }
+  const { address } = configured.settings.broker
+  const where = to === 'broker' ? `to the broker at ${address}` : 'in the application'
   const stay = stayed === 0 ? '' : `, ${stayed} stay`
   const { asked } = signals
   terminal.say(`${asked === undefined ? '' : 'interrupted: '}replayed ${replayed} ${where}${stay}`)

@@ -32,7 +32,8 @@ export const dlq: Command = async (context) => {
     // What fails again while this runs would be replayed for ever.
     const until = Math.min(now, question.filter.until ?? now)
     const letters = lettersOf(archive, { ...question.filter, until })
-    return await replay(context, { archive, configured, letters, to: question.to ?? 'broker' })
+    const nothing = noneIn(archive, question.filter)
+    return await replay(context, { archive, configured, letters, nothing, to: question.to ?? 'broker' })
   } finally {
     await archive.close()
   }
@@ -103,8 +104,7 @@ async function list(
     else more++
   }
   if (isJson) return exitCodes.clean
-  const which = isNarrow(filter) ? 'that match ' : ''
-  if (rows.length === 0) terminal.say(`no dead letters ${which}in ${archive.name}`)
+  if (rows.length === 0) terminal.say(noneIn(archive, filter))
   else terminal.print(alignColumns([headings, ...rows]).join('\n'))
   if (more > 0) terminal.say(`and ${more} more; --limit shows as many as you say`)
   return exitCodes.clean
@@ -136,6 +136,10 @@ async function purge(
   if (ids.length === 0) return exitCodes.clean
   terminal.say(`interrupted: ${inWords(ids.length)} not removed`)
   return exitCodes[signals.asked ?? 'SIGINT']
+}
+
+function noneIn({ name }: DeadLetterArchive, filter: LetterFilter): string {
+  return `no dead letters ${isNarrow(filter) ? 'that match ' : ''}in ${name}`
 }
 
 function inWords(letters: number): string {

@@ -196,7 +196,7 @@ withMosquitto(
     const output = await ended(t, replay, 1)
     t.regex(output, new RegExp(`^${sent.id}  good/1$`, 'm'))
     t.regex(output, new RegExp(`${unheard.id} stays: nobody subscribes to its topic`))
-    t.regex(output, /replayed 1 to the broker, 1 stay\n$/)
+    t.regex(output, /replayed 1 to the broker at mqtt:\/\/(?:127\.0\.0\.1|localhost):\d+, 1 stay\n$/)
     t.deepEqual(await ids(), [unheard.id])
     await server.seen(new RegExp(`ran good/1 ${sent.id}`))
     t.notRegex(server.output(), /took|closed the connection/)
@@ -454,11 +454,14 @@ test('a broker that can not be reached is said, and every letter stays', async (
   t.deepEqual(await ids(), all)
 })
 
-test('replay with nothing to replay connects to nothing', async (t) => {
-  const { run } = await place(t, [])
+test('replay with nothing to replay says so, and connects to nothing', async (t) => {
+  const nowhere = 'dlq replay --to broker --url mqtt://127.0.0.1:1'
+  const empty = await place(t, [])
+  t.regex(await ended(t, empty.run(nowhere), 0), / no dead letters in journal \S+\n$/)
+  const { run } = await place(t, [letter()])
   t.regex(
-    await ended(t, run('dlq replay --to broker --url mqtt://127.0.0.1:1'), 0),
-    /replayed 0 to the broker/,
+    await ended(t, run(`${nowhere} --topic nothing/of/that`), 0),
+    / no dead letters that match in journal \S+\n$/,
   )
 })
 
