@@ -40,7 +40,7 @@ function locked(folder: string, pid: number | undefined): MqttasgiError {
   const who = pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`
   return new MqttasgiError(
     'ERR_JOURNAL_LOCKED',
-    `The journal in ${folder} is in use by ${who}. Give each process a stateDir of its own, or end the other one.`,
+    `The journal in ${folder} is in use by ${who}. Give each process a client id of its own (broker.clientId), or end the other one.`,
   )
 }
 

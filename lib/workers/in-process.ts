@@ -31,6 +31,13 @@ export class InProcessHost implements WorkerHost {
   }
 }
 
+// Each worker has a file of its own.
+const fileCodes: ReadonlySet<string> = new Set([
+  'ERR_APPLICATION_FILE',
+  'ERR_APPLICATION_EXPORT',
+  'ERR_APPLICATION_LOAD',
+])
+
 /** What is said of a worker whose application failed before it was ready. */
 export function startFailure(
   { id, mount }: Pick<ReceiverIdentity, 'id' | 'mount'>,
@@ -41,6 +48,7 @@ export function startFailure(
   if (!(cause instanceof MqttasgiError)) {
     return new MqttasgiError('ERR_WORKER_START', `Worker "${id}" could not be started: ${message}`, details)
   }
+  if (fileCodes.has(cause.code)) return new MqttasgiError(cause.code, `Worker "${id}": ${message}`, details)
   // What has a code of its own says enough, but for where it was to stand.
   if (!['ERR_MOUNT_INVALID', 'ERR_PATTERN_INVALID'].includes(cause.code)) return cause
   const what = `Worker "${id}" can not be mounted under "${mount}": ${message}`

@@ -1,6 +1,6 @@
 // What is asked of a crew, looked at before anything is done: the order for a worker, and how one is to be ended.
 import { drainTimeoutFault } from '../core/deadline.ts'
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
 import type { KillOptions, WorkerApplication, WorkerOptions } from '../core/workforce.ts'
 import { show } from '../config/value.ts'
 import { killFault, resolveWorkerOptions, workerFault, type ResolvedWorkerOptions } from '../config/worker.ts'
@@ -32,10 +32,20 @@ export function orderOf(id: unknown, application: WorkerApplication, options: Wo
   return { ...resolveWorkerOptions(options), id, application }
 }
 
-/** Throws `ERR_WORKER_APPLICATION` for what can not be run where it is to be. */
-export function checkApplication({ application, id, thread }: WorkerOrder): void {
+/** Throws `ERR_WORKER_APPLICATION` for what can not be run where it is to be, `ERR_WORKER_OPTION` for params that do not get there. */
+export function checkApplication({ application, id, params, thread }: WorkerOrder): void {
   if (typeof application === 'string') refusePythonPath(id, application)
   else if (thread) throw unfit(id, 'a thread can only load a file')
+  if (thread) checkParams(id, params)
+}
+
+function checkParams(id: string, params: object): void {
+  try {
+    structuredClone(params)
+  } catch (thrown) {
+    const { message } = toError(thrown)
+    throw refused(`Worker "${id}"`, `params can not be copied to its thread, ${message}`)
+  }
 }
 
 /** Throws `ERR_WORKER_OPTION` for what can not be meant, `ERR_CONFIG_VALUE` for a time that is none. */

@@ -4,7 +4,7 @@ import { forbiddingWorkforce } from '../core/refusing-workforce.ts'
 import { absoluteSpec, loadApplication } from '../config/application-file.ts'
 import type { ModuleLoader } from '../config/modules.ts'
 import type { WorkerHost } from './host.ts'
-import { InProcessHost } from './in-process.ts'
+import { InProcessHost, startFailure } from './in-process.ts'
 import { checkApplication, type WorkerOrder } from './orders.ts'
 import { ThreadHost } from './thread.ts'
 
@@ -33,11 +33,19 @@ export async function workerHost(
     workforce: forbiddingWorkforce(id),
   }
   checkApplication(order)
-  const hostOf = (loaded: unknown): WorkerHost =>
-    new InProcessHost(asHostable(loaded, `The application of worker "${id}"`), identity)
+  const hostOf = (exported: unknown): WorkerHost =>
+    new InProcessHost(asHostable(exported, `The application of worker "${id}"`), identity)
   if (typeof application !== 'string') return hostOf(application)
   const from = process.cwd()
-  if (!thread) return hostOf(await loadApplication(application, from, loader))
+  if (!thread) return hostOf(await loaded(identity, () => loadApplication(application, from, loader)))
   const spec = absoluteSpec(application, from)
   return new ThreadHost({ identity, application: spec, memoryMb, entry: threadEntry })
+}
+
+async function loaded(identity: ReceiverIdentity, load: () => Promise<unknown>): Promise<unknown> {
+  try {
+    return await load()
+  } catch (cause) {
+    throw startFailure(identity, cause)
+  }
 }

@@ -40,10 +40,31 @@ test('a thread can only load a file', async (t) => {
   })
 })
 
+test('params that can not be copied to a thread are refused, and are what they are in this one', async (t) => {
+  const params = { read: () => 5 }
+  await t.throwsAsync(start(`${programs}contract.ts#app`, { thread: true, params }), {
+    code: 'ERR_WORKER_OPTION',
+    message: /^Worker "one": params can not be copied to its thread, \(\) => 5 could not be cloned\./,
+  })
+  await t.notThrowsAsync(start(`${programs}contract.ts#app`, { params }))
+})
+
 test('what can not be run is refused', async (t) => {
   await t.throwsAsync(start({}), { code: 'ERR_APPLICATION_INVALID', message: /worker "one"/ })
-  await t.throwsAsync(start(`${programs}nowhere.ts`), { code: 'ERR_APPLICATION_FILE' })
 })
+
+for (const thread of [false, true]) {
+  test(`a file that can not be loaded is said with the worker it is for ${thread ? 'in a thread' : 'in this thread'}`, async (t) => {
+    await t.throwsAsync(start(`${programs}nowhere.ts`, { thread }), {
+      code: 'ERR_APPLICATION_FILE',
+      message: /^Worker "one": the application .*nowhere\.ts can not be read/,
+    })
+    await t.throwsAsync(start(`${programs}contract.ts#nothing`, { thread }), {
+      code: 'ERR_APPLICATION_EXPORT',
+      message: /^Worker "one": .*contract\.ts has no export named nothing/,
+    })
+  })
+}
 
 test('a mount that does not fit is said with the worker it is for', async (t) => {
   await t.throwsAsync(start(`${programs}contract.ts#app`, { mount: 'a/+room' }), {
