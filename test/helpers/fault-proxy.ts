@@ -1,5 +1,12 @@
-// A TCP proxy on loopback that does to a connection what bad networks do, as a test tells it to.
+// A proxy on loopback that does to a connection what bad networks do, as a test tells it to. Also before TLS and unix sockets.
 import { connect, createServer, type Server, type Socket } from 'node:net'
+import {
+  connect as connectTls,
+  createServer as createTlsServer,
+  TLSSocket,
+  type ConnectionOptions,
+  type TlsOptions,
+} from 'node:tls'
 import { Lane, type Cut, type Direction, type Fault } from './fault-lane.ts'
 
 export type { Direction, Fault } from './fault-lane.ts'
@@ -12,8 +19,12 @@ export interface Tap {
 }
 
 export interface FaultProxyOptions {
-  /** The port of the real server on 127.0.0.1. */
-  readonly target: number
+  /** The port of the real server on 127.0.0.1, or the path of its unix socket. */
+  readonly target: number | string
+  /** Where a unix socket is made to listen on, instead of a port. */
+  readonly path?: string
+  /** It ends TLS and begins it again, and so knows what is said: as what server, and as what client. */
+  readonly tls?: { readonly server: TlsOptions; readonly client: ConnectionOptions }
   readonly tap?: Tap
 }
 
@@ -27,7 +38,7 @@ export interface FaultProxy {
   readonly open: number
   /** For the connections that are up and all later ones. */
   set(direction: Direction | 'both', fault: Fault): void
-  /** RST to both sides of every connection that is up. */
+  /** RST to both sides of every connection that is up; where there is none, as on a unix socket, it just ends. */
   reset(): void
   /** Ends every connection that is up, on both sides; what was read already is written before. */
   cut(): void
@@ -45,7 +56,7 @@ export async function startFaultProxy(options: FaultProxyOptions): Promise<Fault
 }
 
 class Proxy implements FaultProxy {
-  readonly #target: number
+  readonly #options: FaultProxyOptions
   readonly #tap: Tap
   readonly #faults: Record<Direction, Fault> = { up: { type: 'pass' }, down: { type: 'pass' } }
   readonly #links = new Set<Link>()
@@ -54,7 +65,7 @@ class Proxy implements FaultProxy {
   #connections = 0
 
   constructor(options: FaultProxyOptions) {
-    this.#target = options.target
+    this.#options = options
     this.#tap = options.tap ?? {}
   }
 
@@ -63,7 +74,9 @@ class Proxy implements FaultProxy {
   }
 
   get url(): string {
-    return `mqtt://127.0.0.1:${this.#port}`
+    const { path, tls } = this.#options
+    if (path !== undefined) return `unix://${path}`
+    return tls === undefined ? `mqtt://127.0.0.1:${this.#port}` : `mqtts://localhost:${this.#port}`
   }
 
   get connections(): number {
@@ -99,11 +112,19 @@ class Proxy implements FaultProxy {
   accept(): Promise<void> {
     if (this.#server !== undefined) return Promise.resolve()
     // Half-open, because each direction ends for itself: whoever half-closes must still be able to read.
-    const server = createServer({ noDelay: true, allowHalfOpen: true }, (client) => this.#connected(client))
+    const { path, tls } = this.#options
+    const settings = { noDelay: true, allowHalfOpen: true, ...tls?.server }
+    const create: (greet: (client: Socket) => void) => Server =
+      tls === undefined
+        ? (greet) => createServer(settings, greet)
+        : (greet) => createTlsServer(settings, greet)
+    const server = create((client) => this.#connected(client))
+    // Whoever breaks off a handshake has said nothing yet.
+    server.on('tlsClientError', () => {})
     this.#server = server
     return new Promise((resolve, reject) => {
       server.once('error', reject)
-      server.listen(this.#port, '127.0.0.1', () => {
+      server.listen(path === undefined ? { port: this.#port, host: '127.0.0.1' } : { path }, () => {
         const address = server.address()
         if (address !== null && typeof address === 'object') this.#port = address.port
         resolve()
@@ -118,9 +139,16 @@ class Proxy implements FaultProxy {
     await Promise.all(links)
   }
 
+  #dial(): Socket {
+    const { target, tls } = this.#options
+    if (typeof target === 'string') return connect({ path: target, allowHalfOpen: true })
+    const settings = { port: target, host: '127.0.0.1', noDelay: true, allowHalfOpen: true }
+    return tls === undefined ? connect(settings) : connectTls({ ...settings, ...tls.client })
+  }
+
   #connected(client: Socket): void {
     const number = ++this.#connections
-    const server = connect({ port: this.#target, host: '127.0.0.1', noDelay: true, allowHalfOpen: true })
+    const server = this.#dial()
     const link = new Link(number, client, server, this.#tap, {
       fault: (direction) => this.#faults[direction],
       wasCut: (direction, fault) => {
@@ -183,7 +211,7 @@ class Link {
     for (const socket of [this.#client, this.#server]) {
       // Between end() and its FIN the kernel's reset is refused, and 'close' would never come.
       const isEnding = socket.writableEnded && !socket.writableFinished
-      if (socket.connecting || isEnding) socket.destroy()
+      if (socket.connecting || isEnding || !hasReset(socket)) socket.destroy()
       else socket.resetAndDestroy()
     }
   }
@@ -197,6 +225,11 @@ class Link {
     const lane = socket === this.#client ? this.#up : this.#down
     if (!lane.dead) this.reset()
   }
+}
+
+/** RST is TCP's own: a unix socket has none, and behind TLS Node does not reach it. */
+function hasReset(socket: Socket): boolean {
+  return !(socket instanceof TLSSocket) && socket.remoteFamily !== undefined
 }
 
 function gone(socket: Socket): Promise<void> {

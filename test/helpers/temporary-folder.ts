@@ -5,7 +5,10 @@ import { dirname, join } from 'node:path'
 import type { ExecutionContext } from 'ava'
 
 /** Makes the folder and writes `files`, by their path in it. */
-export function temporaryFolder(t: ExecutionContext, files: Readonly<Record<string, string>> = {}): string {
+export function temporaryFolder(
+  t: Pick<ExecutionContext, 'teardown'>,
+  files: Readonly<Record<string, string>> = {},
+): string {
   const folder = mkdtempSync(join(tmpdir(), 'mqttasgi-test-'))
   t.teardown(() => {
     rmSync(folder, { recursive: true, force: true })

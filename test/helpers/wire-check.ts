@@ -30,13 +30,12 @@ export interface WireRules {
 
 /** Every way in which the acknowledgements of this log break the rules; empty when all is well. */
 export function checkWire(log: WireLog, rules: WireRules = {}): Violation[] {
-  const check = new Check(log, rules)
+  const check = new WireCheck(rules)
   for (const event of log.events) check.next(event)
   return check.violations
 }
 
 interface Received {
-  readonly messageId: number
   readonly key: string
   readonly qos: 1 | 2
   /** With PUBREC: it is still in the window, until PUBCOMP. */
@@ -44,9 +43,9 @@ interface Received {
 }
 
 interface Connection {
-  readonly clientId: string | undefined
-  /** Received and not yet acknowledged to the end, oldest first. */
-  readonly owed: Received[]
+  clientId: string
+  /** Received and not yet acknowledged to the end, by packet id, oldest first. */
+  readonly owed: Map<number, Received>
   readonly acked: Set<number>
   /** How often each has come again before it was acknowledged. */
   readonly again: Map<number, number>
@@ -58,33 +57,40 @@ interface Connection {
   quota: number
 }
 
-class Check {
+/**
+ * Takes what happens as it happens. Of a connection that has closed it keeps the packet ids, of which there are no more
+ * than 65,535 for a client; without `settled` and `concluded` it keeps nothing else.
+ */
+export class WireCheck {
   readonly violations: Violation[] = []
-  readonly #log: WireLog
   readonly #rules: WireRules
   readonly #connections = new Map<number, Connection>()
+  /** By client id: the packet ids that came to it, and the oldest connection on which each did. */
+  readonly #came = new Map<string, Map<number, number>>()
   readonly #settled = new Set<string>()
   readonly #concluded = new Set<string>()
 
-  constructor(log: WireLog, rules: WireRules) {
-    this.#log = log
+  constructor(rules: WireRules) {
     this.#rules = rules
   }
 
   next(event: WireEvent): void {
     if (event.type === 'mark' && event.settled) this.#settled.add(event.label)
-    if (event.type === 'concluded') this.#concluded.add(event.key)
+    if (event.type === 'concluded' && this.#rules.concluded === true) this.#concluded.add(event.key)
     if (event.type === 'malformed') {
       this.#report('malformed', event.connection, event.index, `${event.direction}: ${event.message}`)
     }
     if (event.type === 'packet') this.#packet(event)
+    if (event.type === 'close') this.#connections.delete(event.connection)
   }
 
   #packet(event: PacketEvent): void {
     const { packet, direction } = event
     const connection = this.#connection(event.connection)
-    if (packet.cmd === 'connect' && typeof this.#rules.window !== 'number') {
-      connection.window = packet.properties?.receiveMaximum ?? 65_535
+    if (packet.cmd === 'connect') {
+      connection.clientId = packet.clientId
+      if (typeof this.#rules.window !== 'number')
+        connection.window = packet.properties?.receiveMaximum ?? 65_535
     }
     if (packet.cmd === 'publish' && direction === 'down' && packet.qos > 0) this.#publish(event, connection)
     if (packet.cmd === 'pubrel' && direction === 'down') connection.released.add(packet.messageId ?? 0)
@@ -114,25 +120,31 @@ class Check {
     const { topic, payload, messageId = 0 } = event.packet
     connection.acked.delete(messageId)
     // Some servers send again on the same connection what is not acknowledged yet: still one, in its old place.
-    const before = connection.owed.find((received) => received.messageId === messageId)
+    const before = connection.owed.get(messageId)
     if (before !== undefined) {
       if (!before.answered) connection.again.set(messageId, (connection.again.get(messageId) ?? 0) + 1)
       before.answered = false
       return
     }
     connection.again.delete(messageId)
-    const bytes = typeof payload === 'string' ? Buffer.from(payload) : payload
-    const key =
-      typeof this.#rules.settled === 'function' ? this.#rules.settled(topic, bytes) : keyOf(topic, bytes)
+    this.#arrived(event.connection, connection, messageId)
     const qos = event.packet.qos === 2 ? 2 : 1
-    connection.owed.push({ messageId, key, qos, answered: false })
-    if (this.#rules.window === undefined || connection.owed.length <= connection.window) return
+    const key = this.#keyOf(topic, typeof payload === 'string' ? Buffer.from(payload) : payload)
+    connection.owed.set(messageId, { key, qos, answered: false })
+    if (this.#rules.window === undefined || connection.owed.size <= connection.window) return
     this.#report(
       'window',
       event.connection,
       event.index,
-      `${connection.owed.length} unacknowledged messages, allowed are ${connection.window}`,
+      `${connection.owed.size} unacknowledged messages, allowed are ${connection.window}`,
     )
+  }
+
+  /** Without a rule that asks for it the payload is not kept. */
+  #keyOf(topic: string, payload: Buffer): string {
+    const { concluded = false, settled = false } = this.#rules
+    if (typeof settled === 'function') return settled(topic, payload)
+    return settled || concluded ? keyOf(topic, payload) : ''
   }
 
   /** PUBACK or PUBREC: each kind keeps the order of its messages. */
@@ -140,9 +152,8 @@ class Check {
     const { cmd, messageId = 0 } = event.packet
     const report = (type: Violation['type'], message: string): void =>
       this.#report(type, event.connection, event.index, `${cmd.toUpperCase()} ${messageId}: ${message}`)
-    const due = connection.owed.filter((received) => received.qos === qos && !received.answered)
-    const received = due.find((one) => one.messageId === messageId)
-    if (received === undefined) {
+    const received = connection.owed.get(messageId)
+    if (received === undefined || received.qos !== qos || received.answered) {
       // It may have crossed the first acknowledgement on the way: to the client it was a new one then.
       const again = connection.again.get(messageId) ?? 0
       if (again > 0) return void connection.again.set(messageId, again - 1)
@@ -152,13 +163,13 @@ class Check {
       }
       return report('unknown', 'no such message was received')
     }
+    const oldest = oldestDue(connection, qos)
     connection.acked.add(messageId)
     received.answered = true
     // A PUBREC that refuses is the end of it (4.3.3).
     const refuses = event.packet.cmd === 'pubrec' && (event.packet.reasonCode ?? 0) >= 0x80
-    if (qos === 1 || refuses) remove(connection.owed, messageId)
-    const [oldest] = due
-    if (oldest !== received) report('order', `message ${oldest?.messageId ?? 0} was received before it`)
+    if (qos === 1 || refuses) connection.owed.delete(messageId)
+    if (oldest !== messageId) report('order', `message ${oldest} was received before it`)
     const isHeld = this.#rules.settled !== undefined && this.#rules.settled !== false
     if (isHeld && !this.#settled.has(received.key)) report('early', `"${received.key}" had not settled`)
     if (this.#rules.concluded === true && !this.#concluded.has(received.key))
@@ -167,25 +178,27 @@ class Check {
 
   #completed(event: PacketEvent, connection: Connection): void {
     const { messageId = 0 } = event.packet
-    remove(connection.owed, messageId)
+    connection.owed.delete(messageId)
     if (connection.released.delete(messageId)) return
     this.#report('unknown', event.connection, event.index, `PUBCOMP ${messageId}: no PUBREL came for it`)
   }
 
-  #isOlder(number: number, connection: Connection, messageId: number): boolean {
-    for (const [other, { clientId, owed, acked }] of this.#connections) {
-      if (other >= number || clientId !== connection.clientId) continue
-      if (acked.has(messageId) || owed.some((received) => received.messageId === messageId)) return true
-    }
-    return false
+  #arrived(number: number, { clientId }: Connection, messageId: number): void {
+    const came = this.#came.get(clientId) ?? new Map<number, number>()
+    this.#came.set(clientId, came)
+    if (!came.has(messageId)) came.set(messageId, number)
+  }
+
+  #isOlder(number: number, { clientId }: Connection, messageId: number): boolean {
+    return (this.#came.get(clientId)?.get(messageId) ?? number) < number
   }
 
   #connection(number: number): Connection {
     const known = this.#connections.get(number)
     if (known !== undefined) return known
     const connection: Connection = {
-      clientId: this.#log.clientId(number),
-      owed: [],
+      clientId: '',
+      owed: new Map(),
       acked: new Set(),
       again: new Map(),
       released: new Set(),
@@ -202,7 +215,9 @@ class Check {
   }
 }
 
-function remove(owed: Received[], messageId: number): void {
-  const index = owed.findIndex((received) => received.messageId === messageId)
-  if (index >= 0) owed.splice(index, 1)
+function oldestDue({ owed }: Connection, qos: 1 | 2): number {
+  for (const [messageId, received] of owed) {
+    if (received.qos === qos && !received.answered) return messageId
+  }
+  return 0
 }

@@ -1,24 +1,17 @@
 // What really went over the wire: both directions of every connection through a fault proxy, parsed and in order.
-import { parser, type IConnectPacket, type Packet, type Parser } from 'mqtt-packet'
-import { startFaultProxy, type Direction, type FaultProxy } from './fault-proxy.ts'
+import type { Packet } from 'mqtt-packet'
+import {
+  startFaultProxy,
+  type Direction,
+  type FaultProxy,
+  type FaultProxyOptions,
+  type Tap,
+} from './fault-proxy.ts'
+import { WireReader, type Passed, type Wrapping } from './wire-reader.ts'
 
 /** One thing that happened. `index` is its place in the log and so its time. */
 export type WireEvent = { readonly index: number } & (
-  | { readonly type: 'open'; readonly connection: number }
-  | { readonly type: 'close'; readonly connection: number }
-  | {
-      readonly type: 'packet'
-      readonly connection: number
-      readonly direction: Direction
-      readonly packet: Packet
-    }
-  /** Bytes that are not MQTT. Nothing of that direction is parsed afterwards. */
-  | {
-      readonly type: 'malformed'
-      readonly connection: number
-      readonly direction: Direction
-      readonly message: string
-    }
+  | Passed
   /** Set by the test: `settled` marks are what the checker holds PUBACKs against. */
   | { readonly type: 'mark'; readonly label: string; readonly settled: boolean }
   /** A server of this process says that it is done with the message that has this key. */
@@ -35,12 +28,6 @@ type Happening = WireEvent extends infer E
 /** A packet that passed. */
 export type PacketEvent = WireEvent & { readonly type: 'packet' }
 
-/** One end of one connection. */
-interface Side {
-  readonly parser: Parser
-  broken: boolean
-}
-
 /** What a PUBLISH is known by when nothing else is said: its topic and its payload. */
 export function keyOf(topic: string, payload: string | Uint8Array): string {
   return `${topic} ${typeof payload === 'string' ? payload : Buffer.from(payload).toString()}`
@@ -52,29 +39,30 @@ export function keyOf(topic: string, payload: string | Uint8Array): string {
  * A PUBLISH stands in it when its last byte was passed on to the client, a PUBACK when its bytes came
  * back: whatever a client writes comes after what made it write.
  */
-export class WireLog {
+export class WireLog implements Tap {
   readonly #events: WireEvent[] = []
-  readonly #sides = new Map<string, Side>()
-  readonly #hellos = new Map<number, IConnectPacket>()
+  readonly #reader: WireReader
   readonly #waiting = new Set<() => void>()
+
+  constructor(wrapping?: Wrapping) {
+    this.#reader = new WireReader((passed) => this.#add(passed), wrapping)
+  }
 
   get events(): readonly WireEvent[] {
     return this.#events
   }
 
   open(connection: number): void {
-    this.#add({ type: 'open', connection })
+    this.#reader.open(connection)
   }
 
   close(connection: number): void {
-    this.#add({ type: 'close', connection })
+    this.#reader.close(connection)
   }
 
   /** Bytes as they passed; a packet may come in any number of pieces. */
   bytes(connection: number, direction: Direction, bytes: Buffer): void {
-    const side = this.#side(connection, direction)
-    // mqtt-packet reads nothing more after an error and keeps the bytes: the log would grow in silence.
-    if (!side.broken) side.parser.parse(bytes)
+    this.#reader.bytes(connection, direction, bytes)
   }
 
   /** A time of the test's own, to ask about afterwards. */
@@ -110,7 +98,7 @@ export class WireLog {
 
   /** The client id of a connection's CONNECT. */
   clientId(connection: number): string | undefined {
-    return this.#hellos.get(connection)?.clientId
+    return this.packets('connect', 'up').find((event) => event.connection === connection)?.packet.clientId
   }
 
   /** True when a PUBACK for this packet id went up before the mark; without a connection, on any. */
@@ -178,25 +166,6 @@ export class WireLog {
     this.#events.push({ ...happening, index: this.#events.length })
     for (const look of this.#waiting) look()
   }
-
-  #side(connection: number, direction: Direction): Side {
-    const name = `${connection} ${direction}`
-    const known = this.#sides.get(name)
-    if (known !== undefined) return known
-    // The server's packets are read in the version that the client's CONNECT asked for.
-    const protocolVersion = this.#hellos.get(connection)?.protocolVersion ?? 4
-    const side: Side = { parser: parser({ protocolVersion }), broken: false }
-    side.parser.on('packet', (packet) => {
-      if (packet.cmd === 'connect') this.#hellos.set(connection, packet)
-      this.#add({ type: 'packet', connection, direction, packet })
-    })
-    side.parser.on('error', (error: Error) => {
-      side.broken = true
-      this.#add({ type: 'malformed', connection, direction, message: error.message })
-    })
-    this.#sides.set(name, side)
-    return side
-  }
 }
 
 function sentence(event: WireEvent): string {
@@ -210,13 +179,22 @@ function sentence(event: WireEvent): string {
   return `${where} ${direction} ${packet.cmd} ${packet.messageId ?? ''}${detail}`
 }
 
+/** What a proxy stands between, where it is not plain TCP. */
+export interface ProxyEnds extends Pick<FaultProxyOptions, 'path' | 'tls'> {
+  readonly wrapping?: Wrapping
+}
+
 /** A fault proxy that keeps a log. */
 export interface WireProxy extends FaultProxy {
   readonly log: WireLog
 }
 
-export async function startWireProxy(target: number): Promise<WireProxy> {
-  const log = new WireLog()
-  const proxy = await startFaultProxy({ target, tap: log })
+export async function startWireProxy(
+  target: FaultProxyOptions['target'],
+  ends: ProxyEnds = {},
+): Promise<WireProxy> {
+  const { wrapping, ...sockets } = ends
+  const log = new WireLog(wrapping)
+  const proxy = await startFaultProxy({ ...sockets, target, tap: log })
   return Object.assign(proxy, { log })
 }

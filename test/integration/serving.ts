@@ -1,6 +1,6 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
-import { recordedUrl } from '../helpers/recording.ts'
+import { recorded } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { serve, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
@@ -54,9 +54,8 @@ export type Served = Parameters<typeof serve>[0]
  */
 export async function serving(t: ExecutionContext, app: Served, options: ServeOptions): Promise<Server> {
   const { broker, transport } = options
-  if (transport !== undefined || broker?.url === undefined) return servingDirectly(t, app, options)
-  const url = await recordedUrl(t, broker.url)
-  return servingDirectly(t, app, { ...options, broker: { ...broker, url } })
+  if (transport !== undefined || broker === undefined) return servingDirectly(t, app, options)
+  return servingDirectly(t, app, { ...options, broker: await recorded(t, broker) })
 }
 
 /** The same with nobody between: for a broker that checks by itself, or a test that counts each byte. */

@@ -14,6 +14,7 @@ import {
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { recorded } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import type { WireLog } from '../helpers/wire-log.ts'
 import { scene } from './scene.ts'
@@ -281,9 +282,9 @@ withMosquitto.serial(
     t.teardown(() => broker.stop())
     const publisher = await startPublisher(broker.url)
     t.teardown(() => publisher.close())
-    // Not recorded: what was written down would be memory that is left.
     const server = await servingDirectly(t, mqttasgi(), {
-      broker: { url: broker.url, retries: 0 },
+      // Without the words of the server: to keep them for the watch would be memory that is left.
+      broker: await recorded(t, { url: broker.url, retries: 0 }, {}),
       // The channel of a consumer that is gone is forgotten when an event in it would have been.
       channels: { expiry: 0.1 },
     })

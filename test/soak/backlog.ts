@@ -4,9 +4,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { mosquittoPath, startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { startWatchedProxy } from '../helpers/wire-watch.ts'
 import type { VictimOptions } from '../kill/victim.ts'
 import { Victim } from '../kill/victims.ts'
-import { faults, inMebibytes, mebibyte, pause, resources, type Soak } from './soak.ts'
+import { faults, inMebibytes, mebibyte, pause, resources, wireFaults, type Soak } from './soak.ts'
 
 const WATCH_MS = 20_000
 
@@ -20,8 +21,9 @@ export const backlog: Soak = {
     await writeFile(file, '')
     // 3.1.1 has no Receive Maximum, and 0 is no limit.
     const broker = await startMosquitto({ maxQueuedMessages: 0, maxInflight: 0 })
+    const proxy = await startWatchedProxy(broker.port)
     const options: VictimOptions = {
-      url: broker.url,
+      url: proxy.url,
       clientId: 'slow',
       protocolVersion: 4,
       folder,
@@ -67,11 +69,15 @@ export const backlog: Soak = {
           'RSS before MiB': inMebibytes(before.rss),
           'RSS growth MiB': inMebibytes(growth),
         },
-        faults: faults({ 'it handles': handled > 0, 'RSS grows by at most 64 MiB': growth <= 64 * mebibyte }),
+        faults: [
+          ...wireFaults(proxy.watch),
+          ...faults({ 'it handles': handled > 0, 'RSS grows by at most 64 MiB': growth <= 64 * mebibyte }),
+        ],
       }
     } finally {
       await slow?.kill()
       await first.kill()
+      await proxy.close()
       await broker.stop()
       await rm(folder, { recursive: true, force: true })
     }

@@ -3,14 +3,15 @@ import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { Broker } from '../helpers/broker.ts'
-import { startFaultProxy, type FaultProxy } from '../helpers/fault-proxy.ts'
+import type { FaultProxy } from '../helpers/fault-proxy.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { startWatchedProxy } from '../helpers/wire-watch.ts'
 import { account, type Account } from '../kill/harness.ts'
 import type { VictimOptions } from '../kill/victim.ts'
 import { Victim } from '../kill/victims.ts'
 import { within } from '../integration/tally.ts'
-import { pause } from './soak.ts'
+import { pause, wireFaults } from './soak.ts'
 
 /** What is there while messages flow. */
 export interface Scene {
@@ -34,15 +35,21 @@ export interface FlowOptions {
   readonly act: (scene: Scene, isOver: () => boolean) => Promise<void>
 }
 
+/** What became of the messages, and a sentence for each rule that was broken on the wire. */
+export interface Flowed {
+  readonly account: Account
+  readonly violations: readonly string[]
+}
+
 const PATIENCE_MS = 30_000
 
 /** Runs on a mosquitto of its own. */
-export async function flow({ seconds, perSecond, act }: FlowOptions): Promise<Account> {
+export async function flow({ seconds, perSecond, act }: FlowOptions): Promise<Flowed> {
   const folder = await mkdtemp(join(tmpdir(), 'mqttasgi-soak-'))
   const file = join(folder, 'handled')
   await writeFile(file, '')
   const broker = await startMosquitto({ maxQueuedMessages: 0 })
-  const proxy = await startFaultProxy({ target: broker.port })
+  const proxy = await startWatchedProxy(broker.port)
   const said = new Set<string>()
   const consumers = new Set<Victim>()
   const scene: Scene = {
@@ -74,7 +81,10 @@ export async function flow({ seconds, perSecond, act }: FlowOptions): Promise<Ac
     const { attempted, acknowledged } = await publishWhile(scene, { seconds, perSecond, act })
     await silence(() => said.size, attempted.size)
     const runs = (await readFile(file, 'utf8')).split('\n').filter((line) => line !== '')
-    return account({ attempted, acknowledged, runs, deadLetters: new Set() })
+    return {
+      account: account({ attempted, acknowledged, runs, deadLetters: new Set() }),
+      violations: wireFaults(proxy.watch),
+    }
   } finally {
     await within(
       10_000,

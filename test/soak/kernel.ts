@@ -10,7 +10,7 @@ import { findExecutable } from '../helpers/executable.ts'
 import { loader } from '../helpers/loader.ts'
 import { mosquittoPath } from '../helpers/mosquitto.ts'
 import { flow } from './flow.ts'
-import { lossFaults } from './mixed.ts'
+import { flowFaults } from './mixed.ts'
 import { faults, pause, type Soak, type SoakResult } from './soak.ts'
 
 function program(name: string): string {
@@ -181,8 +181,8 @@ export const jumpingClock: Soak = {
       },
     })
     return {
-      figures: { ...result, connections },
-      faults: [...lossFaults(result), ...faults({ 'the connection stayed': connections === 1 })],
+      figures: { ...result.account, connections },
+      faults: [...flowFaults(result), ...faults({ 'the connection stayed': connections === 1 })],
     }
   },
 }

@@ -1,7 +1,7 @@
 // Ten minutes of messages over a connection that is cut in every way, and consumers of one group that take turns in dying.
 import { mosquittoPath } from '../helpers/mosquitto.ts'
 import type { Victim } from '../kill/victims.ts'
-import { flow, type Scene } from './flow.ts'
+import { flow, type Flowed, type Scene } from './flow.ts'
 import {
   faults,
   inMebibytes,
@@ -74,20 +74,16 @@ export const mixed: Soak = {
       },
     })
     return {
-      figures: { ...result, ...figures },
-      faults: [...lossFaults(result), ...faults({ 'RSS grows by less than 64 MiB': growth < 64 * mebibyte })],
+      figures: { ...result.account, ...figures },
+      faults: [...flowFaults(result), ...faults({ 'RSS grows by less than 64 MiB': growth < 64 * mebibyte })],
     }
   },
 }
 
-export function lossFaults({
-  lost,
-  unexpected,
-}: {
-  readonly lost: number
-  readonly unexpected: number
-}): string[] {
-  return faults({ 'nothing is lost': lost === 0, 'nothing came that was not published': unexpected === 0 })
+/** Of every flow: nothing is lost, and no rule was broken on the wire. */
+export function flowFaults({ account: { lost, unexpected }, violations }: Flowed): string[] {
+  const isKept = { 'nothing is lost': lost === 0, 'nothing came that was not published': unexpected === 0 }
+  return [...faults(isKept), ...violations]
 }
 
 const MEMBERS = 3
@@ -123,6 +119,6 @@ export const group: Soak = {
         restarts = await rolling(scene, isOver)
       },
     })
-    return { figures: { ...result, restarts }, faults: lossFaults(result) }
+    return { figures: { ...result.account, restarts }, faults: flowFaults(result) }
   },
 }

@@ -1,5 +1,6 @@
 // What a soak is: something that runs for long or needs the machine's help, prints figures, and says what was wrong.
 import { readdir, readFile } from 'node:fs/promises'
+import { sentences, type WireWatch } from '../helpers/wire-watch.ts'
 
 export interface SoakOptions {
   /** Of those that run for a time. */
@@ -28,6 +29,11 @@ export interface Soak {
 /** The sentences whose condition does not hold. */
 export function faults(expected: Readonly<Record<string, boolean>>): string[] {
   return Object.entries(expected).flatMap(([sentence, isSo]) => (isSo ? [] : [`not so: ${sentence}`]))
+}
+
+/** A sentence for each rule that was broken on the wire. */
+export function wireFaults({ violations }: WireWatch): string[] {
+  return sentences(violations).map((sentence) => `on the wire: ${sentence}`)
 }
 
 export const mebibyte = 1_048_576
