@@ -7,6 +7,7 @@ import { Deferred } from '../lib/core/deferred.ts'
 import { silentLog } from '../lib/core/log.ts'
 import { FilterFile } from '../lib/durable/filter-file.ts'
 import { MemoryTransport } from '../lib/testing/index.ts'
+import { recordedUrl } from './helpers/recording.ts'
 import { temporaryFolder } from './helpers/temporary-folder.ts'
 import { turns } from './helpers/memory-server.ts'
 
@@ -123,12 +124,13 @@ test('where what older processes have left in the session can not be read that i
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const stateDir = temporaryFolder(t)
-  const options = { url: broker.url, clean: false, clientId: 'greenhouse' }
+  const url = await recordedUrl(t, broker.url)
+  const options = { url, clean: false, clientId: 'greenhouse' }
   const warnings: string[] = []
   const log = { ...silentLog, warn: (message: string) => void warnings.push(message) }
   const first = await serve(mqttasgi(), { broker: options, stateDir, log })
   await first.stop()
-  const { path } = new FilterFile({ folder: stateDir, clientId: 'greenhouse', broker: broker.url })
+  const { path } = new FilterFile({ folder: stateDir, clientId: 'greenhouse', broker: url })
   writeFileSync(path, 'not what it was')
   const app = mqttasgi()
   app.topic('a', () => {})

@@ -3,6 +3,7 @@ import test from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { mqttasgi, serve } from '../../lib/index.ts'
 import { silentLog } from '../../lib/core/log.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 
 for (const patterns of [
   ['a/+x', '+y/b'],
@@ -23,7 +24,7 @@ for (const patterns of [
       })
     }
     app.topic('the/end', () => atEnd())
-    const server = await serve(app, { broker: { url: broker.url }, log: silentLog })
+    const server = await serve(app, { broker: { url: await recordedUrl(t, broker.url) }, log: silentLog })
     t.teardown(() => server.stop())
     await server.publish('a/b', '')
     await server.publish('the/end', '')

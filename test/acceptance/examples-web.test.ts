@@ -7,6 +7,7 @@ import { app } from '../../examples/web/app.ts'
 import { startWeb, type WebServer } from '../../examples/web/web.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { startChromium } from '../helpers/chromium.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { startScript } from './script.ts'
 
@@ -26,7 +27,7 @@ async function start(t: ExecutionContext): Promise<Stage> {
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const server = await serve(app, {
-    broker: { url: broker.url },
+    broker: { url: await recordedUrl(t, broker.url) },
     log: silentLog,
     deadLetter: { store: 'none' },
   })

@@ -10,6 +10,7 @@ import { app as hello } from '../../examples/hello.ts'
 import { app as routers } from '../../examples/routers.ts'
 import { app as shared } from '../../examples/shared.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { root } from './code-blocks.ts'
 import { startScript } from './script.ts'
@@ -79,7 +80,7 @@ test('routers: the same router answers in both of its places', async (t) => {
 test('request and reply: the answer finds the one who asked', async (t) => {
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
-  const script = startScript(t, ['examples/request-reply.ts', broker.url])
+  const script = startScript(t, ['examples/request-reply.ts', await recordedUrl(t, broker.url, {})])
   t.is(await script.ended, 0, script.lines.join('\n'))
   t.true(script.lines.includes('1 + 2 + 3 = 6'))
 })
@@ -101,6 +102,7 @@ test('shared: a member of the group runs the group, and nothing else of it', asy
 serverTest('mosquitto')('shared: two members share the orders, and both hear the announcement', async (t) => {
   const mosquitto = await startMosquitto()
   t.teardown(() => mosquitto.stop())
+  const url = await recordedUrl(t, mosquitto.url)
   const orders = new Set(['1', '2', '3', '4'])
   let all: () => void = () => {}
   const printed = new Promise<void>((resolve) => (all = resolve))
@@ -113,7 +115,7 @@ serverTest('mosquitto')('shared: two members share the orders, and both hear the
       if (orders.size === 0 && heard.every((count) => count > 0)) all()
     }
     return serve(shared, {
-      broker: { url: mosquitto.url },
+      broker: { url },
       log: { debug() {}, info() {}, warn, error: warn },
     })
   })

@@ -1,4 +1,5 @@
 // The greenhouse, which is the first thing a newcomer runs: it tells its story, and it ends as it is asked to.
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import test from 'ava'
 // By its name, as the example has it: two copies of the package would not know each other's applications.
@@ -33,7 +34,7 @@ test('a warm house is aired, a dry bed is watered, and a stuck valve fails one m
 
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
-  const session = { url: broker.url, clientId: 'greenhouse', clean: false }
+  const session = { url: await recordedUrl(t, broker.url), clientId: 'greenhouse', clean: false }
   const server = await serve(app, {
     broker: session,
     deadLetter: { store: 'none' },

@@ -16,6 +16,7 @@ import {
   withAssertions,
   type CodeBlock,
 } from './code-blocks.ts'
+import { startWatchedProxy, type WatchedProxy } from '../helpers/wire-watch.ts'
 
 const docs = readdirSync(join(root, 'docs')).filter((name) => name.endsWith('.md'))
 const skill = 'skills/mqttasgi/SKILL.md'
@@ -25,20 +26,24 @@ const programs = blocks.filter(({ language }) => language === 'ts')
 
 const folder = mkdtempSync(join(tmpdir(), 'mqttasgi-docs-'))
 let broker: EmbeddedBroker
+let proxy: WatchedProxy
 
 test.before(async () => {
   // What programs keep where they run is gone with the folder.
   process.chdir(folder)
   broker = await startBroker({ port: 0 })
+  proxy = await startWatchedProxy(broker.port)
   writeFileSync(join(folder, 'package.json'), '{ "type": "module" }')
   // What the blocks print, and what a server says at its start, is of no interest here.
   console.log = () => {}
   process.stderr.write = () => true
 })
 
-test.after.always(async () => {
+test.after.always(async (t) => {
   rmSync(folder, { recursive: true })
+  await proxy.close()
   await broker.close()
+  t.deepEqual(proxy.watch.violations, [])
 })
 
 test('there is code to run on the pages that are about code', (t) => {
@@ -147,7 +152,7 @@ function runnable(code: string): string {
     .replaceAll(/from 'mqttasgi(\/\w+)?'/g, (_text, entry: string | undefined = '') => {
       return `from '${join(root, `lib${entry}/index.ts`)}'`
     })
-    .replaceAll('mqtt://localhost:1883', broker.url)
+    .replaceAll('mqtt://localhost:1883', proxy.url)
 }
 
 function programsOf(page: string): CodeBlock[] {

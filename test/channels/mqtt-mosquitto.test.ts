@@ -9,6 +9,7 @@ import { Deferred } from '../../lib/core/deferred.ts'
 import { serve } from '../../lib/serve.ts'
 import { channelLayerContract, type LayersSetup } from '../contract/channel-layer.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { KeptLog, newClientId } from '../integration/serving.ts'
@@ -19,9 +20,10 @@ for (const protocolVersion of [5, 4] as const) {
   const open = async (t: ExecutionContext, limits: ChannelLimits = {}): Promise<LayersSetup> => {
     const broker = await startMosquitto()
     t.teardown(() => broker.stop())
+    const url = await recordedUrl(t, broker.url)
     const layer = async (): Promise<ChannelLayer> => {
       const opened = await channelLayer({
-        broker: { url: broker.url, protocolVersion },
+        broker: { url, protocolVersion },
         channels: { layer: 'mqtt', ...limits },
         log: silentLog,
       })
@@ -47,8 +49,9 @@ for (const protocolVersion of [5, 4] as const) {
     test(`a restart in a session that is kept says nothing, and no event waits in it meanwhile, ${leave ? 'also of an instance that has left' : 'as of any that has stopped'} (MQTT ${protocolVersion})`, async (t) => {
       const broker = await startMosquitto()
       t.teardown(() => broker.stop())
+      const url = await recordedUrl(t, broker.url)
       const options = {
-        broker: { url: broker.url, protocolVersion, clientId: newClientId(), clean: false },
+        broker: { url, protocolVersion, clientId: newClientId(), clean: false },
         channels: { layer: 'mqtt' },
         stateDir: temporaryFolder(t),
         log: new KeptLog(),
@@ -58,7 +61,7 @@ for (const protocolVersion of [5, 4] as const) {
       const app = mqttasgi().channel('news', { group: 'all' }, ({ number }) => {
         if (got.push(number) === 2) heard.resolve()
       })
-      const sender = await channelLayer({ ...options, broker: { url: broker.url, protocolVersion } })
+      const sender = await channelLayer({ ...options, broker: { url, protocolVersion } })
       t.teardown(() => sender.close())
       const send = (number: number): Promise<void> => sender.groupSend('all', { type: 'news', number })
       await send(0)

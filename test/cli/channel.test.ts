@@ -6,6 +6,7 @@ import { readChannelQuestion } from '../../lib/cli/channel.ts'
 import { RedisChannelLayer } from '../../lib/channels/redis-channel-layer.ts'
 import { runHere, runProcess } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
@@ -86,9 +87,10 @@ serverTest('redis-server')('an event goes through Redis, and its password is not
 serverTest('mosquitto')('an event goes through the broker', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
+  const url = await recordedUrl(t, broker.url)
   const cwd = temporaryFolder(t)
   const layer = await channelLayer({
-    broker: { url: broker.url },
+    broker: { url },
     channels: { layer: 'mqtt' },
     log: silentLog,
   })
@@ -97,10 +99,10 @@ serverTest('mosquitto')('an event goes through the broker', async (t) => {
   const channel = await layer.newChannel()
   await layer.groupAdd('alarms', channel)
   const words = ['channel', 'group-send', 'alarms', '{"type":"alarm.raised","celsius":85}']
-  const send = runHere([...words, '--url', broker.url, '--channel-layer', 'mqtt'], { cwd })
+  const send = runHere([...words, '--url', url, '--channel-layer', 'mqtt'], { cwd })
   t.is(await send.ended, 0, send.output())
   t.deepEqual(await layer.receive(channel), { type: 'alarm.raised', celsius: 85 })
-  const nobody = runHere(['channel', 'send', 'nobody', 'x', '--url', broker.url, '--channel-layer', 'mqtt'], {
+  const nobody = runHere(['channel', 'send', 'nobody', 'x', '--url', url, '--channel-layer', 'mqtt'], {
     cwd,
   })
   t.is(await nobody.ended, 1)

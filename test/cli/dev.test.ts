@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import test, { type ExecutionContext } from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { runProcess } from '../helpers/command-line.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 // Says what the broker has retained; the first one leaves something with it.
@@ -69,12 +70,13 @@ test('dev uses the broker that is given, and hands passwords to its process unse
       app.topic('stuck', (ctx) => { ctx.log.info('stuck begins'); return new Promise(() => {}) })
     `,
   })
-  const argv = ['dev', '--url', broker.url, '-U', 'u', '-P', 'CANARY-3f9a', '--config', 'my.json', './app.ts']
+  const url = await recordedUrl(t, broker.url, {})
+  const argv = ['dev', '--url', url, '-U', 'u', '-P', 'CANARY-3f9a', '--config', 'my.json', './app.ts']
   const command = runProcess(t, argv, { cwd })
   await command.seen(/ERR_CONFIG_KEY/)
   writeFileSync(join(cwd, 'my.json'), '{}')
   await command.seen(/running/)
-  t.regex(command.output(), new RegExp(`the broker is ${broker.url}\\n`))
+  t.regex(command.output(), new RegExp(`the broker is ${url}\\n`))
   t.is(broker.clients, 1)
   await broker.publish('slow', '')
   await broker.publish('stuck', '')

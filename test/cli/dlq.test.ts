@@ -11,6 +11,7 @@ import { type CommandHere, runHere } from '../helpers/command-line.ts'
 import { fullLetter, letter, properties } from '../helpers/letters.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -172,7 +173,7 @@ withMosquitto(
   async (t) => {
     const mosquitto = await startMosquitto()
     t.teardown(() => mosquitto.stop())
-    const { url } = mosquitto
+    const url = await recordedUrl(t, mosquitto.url)
     const sent = letter({
       topic: 'good/1',
       retain: true,
@@ -204,7 +205,7 @@ withMosquitto(
 )
 
 test('replay --to application runs each letter where it had failed, with its attempts, and no other', async (t) => {
-  const { url } = await broker(t)
+  const url = await recordedUrl(t, (await broker(t)).url)
   const letters = {
     good: letter({ topic: 'good/1' }),
     second: letter({ topic: 'second/1' }),
@@ -268,7 +269,7 @@ const withGroups = {
 withMosquitto('what failed in a share group is replayed in that group, and nowhere else', async (t) => {
   const mosquitto = await startMosquitto()
   t.teardown(() => mosquitto.stop())
-  const { url } = mosquitto
+  const url = await recordedUrl(t, mosquitto.url)
   const { run, ids, cwd } = await place(t, [], withGroups)
   const server = runHere(['--url', url], { cwd })
   t.teardown(async () => {
@@ -291,7 +292,7 @@ withMosquitto('what failed in a share group is replayed in that group, and nowhe
 withMosquitto('a letter runs in the chain that it had come for, or stays where there is none', async (t) => {
   const mosquitto = await startMosquitto()
   t.teardown(() => mosquitto.stop())
-  const { url } = mosquitto
+  const url = await recordedUrl(t, mosquitto.url)
   const letters = {
     own: letter({ topic: 'w/1', share: null, retain: true }),
     group: letter({ topic: 'w/1', share: 'g3', retain: true }),
@@ -322,7 +323,7 @@ withMosquitto('a letter runs in the chain that it had come for, or stays where t
 })
 
 test('what a replayed handler publishes reaches the broker', async (t) => {
-  const { url } = await broker(t)
+  const url = await recordedUrl(t, (await broker(t)).url)
   const { run, cwd } = await place(t, [letter({ topic: 'good/7' })])
   const listener = runHere(['--url', url, './listener.ts'], {
     cwd: temporaryFolder(t, {
@@ -368,8 +369,9 @@ const announcing = `
 `
 
 test('at a replay nothing is said but by what handles the letters', async (t) => {
-  const { url } = await broker(t)
-  const client = await connectAsync(url)
+  const started = await broker(t)
+  const url = await recordedUrl(t, started.url)
+  const client = await connectAsync(started.url)
   t.teardown(() => client.endAsync())
   const said: string[] = []
   const end = new Deferred()
@@ -412,7 +414,7 @@ test('at a replay nothing is said but by what handles the letters', async (t) =>
 })
 
 test('the first signal ends a replay between two letters', async (t) => {
-  const { url } = await broker(t)
+  const url = await recordedUrl(t, (await broker(t)).url)
   const [slow, next] = [letter({ topic: 'slow' }), letter({ topic: 'good/1' })]
   const { run, ids } = await place(t, [slow, next])
   const command = run(`dlq replay --to application --url ${url}`)

@@ -9,6 +9,7 @@ import { FilterFile } from '../../lib/durable/filter-file.ts'
 import { runHere } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
+import { recordedUrl, recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -42,7 +43,7 @@ const folder = (t: ExecutionContext): string => temporaryFolder(t, files)
 serverTest('mosquitto')('on mosquitto all is well, and the session is kept', async (t) => {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
-  const argv = ['./app.ts', '--url', broker.url, '-c', 'false', '-i', 'greenhouse']
+  const argv = ['./app.ts', '--url', await recordedUrl(t, broker.url, {}), '-c', 'false', '-i', 'greenhouse']
   const { code, ok, clientId, found } = await examine(folder(t), ...argv)
   t.is(code, 0)
   t.true(ok)
@@ -67,9 +68,19 @@ serverTest('mosquitto')('what the running application is sent stays with it', as
   const seen: string[] = []
   const app = mqttasgi()
   app.topic('$share/g/jobs/+', (ctx) => void seen.push(ctx.topic))
-  const server = await serve(app, { broker: { url: broker.url, clientId: 'worker' }, log: silentLog })
+  const server = await serve(app, {
+    broker: { url: await recordedUrl(t, broker.url), clientId: 'worker' },
+    log: silentLog,
+  })
   t.teardown(() => server.stop())
-  const examination = examine(folder(t), './shared.ts', '--url', broker.url, '-i', 'worker')
+  const examination = examine(
+    folder(t),
+    './shared.ts',
+    '--url',
+    (await recording(t, broker.port, {})).url,
+    '-i',
+    'worker',
+  )
   for (let i = 0; i < 50; i++) await server.publish(`jobs/${i}`, '')
   const { code } = await examination
   await server.publish('jobs/50', '')
@@ -87,11 +98,12 @@ serverTest('mosquitto')(
     })
     t.teardown(() => broker.stop())
     const cwd = folder(t)
-    const options = { folder: `${cwd}/state`, clientId: 'x', broker: broker.url }
+    const url = await recordedUrl(t, broker.url, {})
+    const options = { folder: `${cwd}/state`, clientId: 'x', broker: url }
     const argv = [
       './app.ts',
       '--url',
-      broker.url,
+      url,
       '-c',
       'false',
       '-i',
@@ -118,7 +130,12 @@ serverTest('mosquitto')(
 serverTest('nats-server')('on nats-server shared subscriptions are found to be pretended', async (t) => {
   const broker = await startNats({ ackWait: '30s', maxAckPending: 100 })
   t.teardown(() => broker.stop())
-  const { code, found } = await examine(folder(t), './shared.ts', '--url', broker.url)
+  const { code, found } = await examine(
+    folder(t),
+    './shared.ts',
+    '--url',
+    await recordedUrl(t, broker.url, {}),
+  )
   t.is(code, 1)
   t.is(found['shared subscriptions'], 'fault only pretended')
   t.is(found['protocol'], 'note MQTT 3.1.1')
@@ -129,15 +146,18 @@ test('on the embedded broker there are no shared subscriptions, which matters on
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = folder(t)
-  const plain = await examine(cwd, './app.ts', '--url', broker.url)
+  const plain = await examine(cwd, './app.ts', '--url', await recordedUrl(t, broker.url, {}))
   t.is(plain.code, 0)
   t.is(plain.found['shared subscriptions'], 'ok no')
   t.is(plain.found['session'], 'note clean')
   t.is(plain.found['overlapping filters'], 'note 1 pair')
-  const shared = await examine(cwd, './shared.ts', '--url', broker.url)
+  const shared = await examine(cwd, './shared.ts', '--url', await recordedUrl(t, broker.url, {}))
   t.is(shared.code, 1)
   t.is(shared.found['shared subscriptions'], 'fault no')
-  const words = runHere(['doctor', './app.ts', '--url', broker.url, '--protocol-version', '4'], { cwd })
+  const words = runHere(
+    ['doctor', './app.ts', '--url', await recordedUrl(t, broker.url, {}), '--protocol-version', '4'],
+    { cwd },
+  )
   t.is(await words.ended, 0)
   t.regex(words.stdout(), /-doctor-[0-9a-f]{6}: a client of its own with a clean session/)
   t.regex(words.stdout(), /\nok +filter a\/\+ +QoS 1: granted as asked for\n/)
@@ -175,7 +195,7 @@ test('the group of a worker and the static routes of a consumer are looked at, a
     'mqttasgi.config.ts': `export default { application: './house.ts', workers: [
       { id: 'one', application: './app.ts', share: 'crew' }] }`,
   })
-  const { found } = await examine(cwd, '--url', broker.url)
+  const { found } = await examine(cwd, '--url', await recordedUrl(t, broker.url, {}))
   t.like(found, { 'filter ping/+': 'ok QoS 1', application: 'note a consumer' })
   t.is(found['filter a/+'], undefined)
 })

@@ -3,6 +3,7 @@ import test from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { startStrictBroker } from '../brokers/strict/broker.ts'
 import { runProcess } from '../helpers/command-line.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 // A timer that nobody stops, as applications have them: it must not keep the process.
@@ -22,7 +23,12 @@ test('a process ends with 0 at the first signal, and with DEBUG=* no library has
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = temporaryFolder(t, { 'app.ts': app })
-  const env = { MQTT_URL: broker.url, MQTT_USERNAME: 'u', MQTT_PASSWORD: 'CANARY-3f9a', DEBUG: '*' }
+  const env = {
+    MQTT_URL: await recordedUrl(t, broker.url, {}),
+    MQTT_USERNAME: 'u',
+    MQTT_PASSWORD: 'CANARY-3f9a',
+    DEBUG: '*',
+  }
   const command = runProcess(t, ['-vv', './app.ts'], { cwd, env })
   await command.seen(/running/)
   command.signal('SIGINT')
@@ -36,7 +42,8 @@ test('a process ends with 143 at once at the second signal', async (t) => {
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = temporaryFolder(t, { 'app.ts': app })
-  const command = runProcess(t, ['./app.ts'], { cwd, env: { MQTT_URL: broker.url } })
+  const env = { MQTT_URL: await recordedUrl(t, broker.url, {}) }
+  const command = runProcess(t, ['./app.ts'], { cwd, env })
   await command.seen(/running/)
   await broker.publish('stuck', '')
   await command.seen(/stuck begins/)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import test, { type ExecutionContext } from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { runHere } from '../helpers/command-line.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 // A handler that waits for the topic `release`, one that never ends, and one that only says what came.
@@ -23,13 +24,14 @@ async function start(t: ExecutionContext, argv: readonly string[] = [], files: R
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = temporaryFolder(t, { 'app.ts': app, ...files })
-  const command = runHere(['--url', broker.url, ...argv, './app.ts'], { cwd })
+  const url = await recordedUrl(t, broker.url)
+  const command = runHere(['--url', url, ...argv, './app.ts'], { cwd })
   // Ends what a failed test has left.
   t.teardown(async () => {
     command.signal('SIGTERM')
     await command.ended
   })
-  return { broker, command }
+  return { broker, url, command }
 }
 
 test('the application runs until the first signal, drains, and ends with 0', async (t) => {
@@ -49,9 +51,9 @@ test('the application runs until the first signal, drains, and ends with 0', asy
 })
 
 test('start-up says where it connects to, and what a clean session loses', async (t) => {
-  const { broker, command } = await start(t, ['-i', 'pump'])
+  const { url, command } = await start(t, ['-i', 'pump'])
   await command.seen(/running/)
-  t.regex(command.output(), new RegExp(`mqttasgi \\d.\\d.\\d connects to ${broker.url} as pump\n`))
+  t.regex(command.output(), new RegExp(`mqttasgi \\d.\\d.\\d connects to ${url} as pump\n`))
   t.regex(command.output(), /clean session: what is published while this process is away is lost/)
   command.signal('SIGINT')
   t.is(await command.ended, 0)

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import test from 'ava'
 import { startBroker } from '../../lib/broker/index.ts'
 import { runHere } from '../helpers/command-line.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const canary = 'CANARY-3f9a'
@@ -75,7 +76,7 @@ for (const [name, placeFor] of Object.entries(places)) {
   test(`no command prints a password that comes from ${name}`, async (t) => {
     const broker = await startBroker({ port: 0 })
     t.teardown(() => broker.close())
-    const { argv = [], env = {}, files = {} } = placeFor(broker.url)
+    const { argv = [], env = {}, files = {} } = placeFor(await recordedUrl(t, broker.url))
     const cwd = temporaryFolder(t, { 'app.ts': app, ...files })
     for (const words of [['config'], ['match', 'a/b', './app.ts#no']]) {
       const command = runHere([...words, '-vv', ...argv], { cwd, env: { ...env, DEBUG: '*' } })

@@ -13,6 +13,7 @@ import { startFaultProxy, type FaultProxy } from '../helpers/fault-proxy.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { loader } from '../helpers/loader.ts'
 import { startMosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
+import { recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { NEW_REFUSAL, protocolLevel, startOldBroker } from './old-broker.ts'
 import type { Ending } from './programs/connecting.ts'
@@ -22,7 +23,7 @@ import { Tally, within } from './tally.ts'
 const withMosquitto = serverTest('mosquitto')
 const program = fileURLToPath(new URL('programs/connecting.ts', import.meta.url))
 
-/** A mosquitto, and a proxy that counts who comes. */
+/** A mosquitto, and a proxy that counts who comes. None of them gets further than CONNECT, and so nothing is recorded. */
 async function counted(t: ExecutionContext, options: MosquittoOptions): Promise<FaultProxy> {
   const broker = await startMosquitto(options)
   t.teardown(() => broker.stop())
@@ -102,6 +103,7 @@ withMosquitto(
     const closing = await listener(t, (socket) => socket.end())
     const mortal = await startMosquitto()
     t.teardown(() => mortal.stop())
+    const before = await recording(t, mortal.port, {})
     const port = await freePort()
     const over = (proxy: FaultProxy, authority = ca): ServeOptions => ({
       broker: { url: `mqtts://localhost:${proxy.port}`, tls: { ca: authority.certFile }, retries: 3 },
@@ -117,9 +119,9 @@ withMosquitto(
       'no certificate of ours': over(strict),
       'silent server': { broker: { url: silent.url, connectTimeout: 0.3, retries: 1 } },
       'server that closes': { broker: { url: closing.url, retries: 2 } },
-      'broker gone for longer than the retries': { broker: { url: mortal.url, retries: 2 } },
+      'broker gone for longer than the retries': { broker: { url: before.url, retries: 2 } },
     }
-    const { byName, exitCode } = await endings(t, ways, () => mortal.kill())
+    const { byName, exitCode } = await endings(t, ways, () => Promise.all([before.refuse(), mortal.kill()]))
     const codes = Object.fromEntries([...byName].map(([name, { code }]) => [name, code]))
     t.deepEqual(codes, {
       'bad password': 'ERR_CONNECT_CREDENTIALS',
@@ -226,12 +228,9 @@ withMosquitto(
     const real = await startMosquitto()
     t.teardown(() => real.stop())
     const old = await startOldBroker(t, real.port)
-    await t.throwsAsync(
-      serve(mqttasgi(), { broker: { url: old.url, protocolVersion: 5 }, log: new KeptLog() }),
-      {
-        code: 'ERR_CONNECT_VERSION',
-      },
-    )
+    await t.throwsAsync(serving(t, mqttasgi(), { broker: { url: old.url, protocolVersion: 5 } }), {
+      code: 'ERR_CONNECT_VERSION',
+    })
     t.deepEqual(old.levels, [5])
   },
 )

@@ -25,7 +25,7 @@ for (const name of ['mosquitto', 'nats', 'rabbitmq', 'ejabberd'] as const satisf
         log: new KeptLog(),
       } as const
       if (lacks.share === undefined) await t.notThrowsAsync(serving(t, sharing(), options))
-      else await t.throwsAsync(serve(sharing(), options), { code: 'ERR_SHARED_UNSUPPORTED' })
+      else await t.throwsAsync(serving(t, sharing(), options), { code: 'ERR_SHARED_UNSUPPORTED' })
     },
   )
 }
@@ -35,7 +35,7 @@ test('the embedded broker refuses shared routes over 3.1.1, as over 5', async (t
   t.teardown(() => broker.close())
   for (const protocolVersion of [4, 5] as const) {
     const error = await t.throwsAsync(
-      serve(sharing(), { broker: { url: broker.url, protocolVersion }, log: new KeptLog() }),
+      serving(t, sharing(), { broker: { url: broker.url, protocolVersion }, log: new KeptLog() }),
     )
     t.log(error?.message)
   }

@@ -9,6 +9,7 @@ import type { Broker } from '../helpers/broker.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
 import { startRabbitmq } from '../helpers/rabbitmq.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { startPublisher } from '../helpers/publisher.ts'
 
@@ -43,6 +44,8 @@ async function tell(t: ExecutionContext, broker: Broker, topic: Buffer): Promise
 async function holds(t: ExecutionContext, broker: Broker): Promise<void> {
   t.teardown(() => broker.stop())
   const { url, login } = broker
+  // What has an invalid topic is acknowledged, and nobody is done with it.
+  const connection = { url: await recordedUrl(t, url, {}), ...login, protocolVersion: 4 } as const
   const seen: string[] = []
   let resolve = (): void => {}
   const fence = new Promise<void>((done) => (resolve = done))
@@ -50,7 +53,7 @@ async function holds(t: ExecutionContext, broker: Broker): Promise<void> {
     seen.push(ctx.topic)
     if (ctx.topic === 'fence') resolve()
   })
-  const server = await serve(app, { broker: { url, ...login, protocolVersion: 4 }, log: silentLog })
+  const server = await serve(app, { broker: connection, log: silentLog })
   t.teardown(() => server.stop())
   for (const topic of [...hostile, ...damaged]) await tell(t, broker, topic)
   const publisher = await startPublisher(url, { ...login, protocolVersion: 4 })

@@ -13,6 +13,7 @@ import {
 import { silentLog } from '../../lib/core/log.ts'
 import { startMosquitto, type Mosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 
 type Runnable = Parameters<typeof serve>[0]
@@ -32,7 +33,7 @@ async function run(
   { log = silentLog, maxHops, protocolVersion = 5, ...more }: ServeOptions & { protocolVersion?: 4 | 5 } = {},
 ): Promise<Server> {
   const server = await serve(app, {
-    broker: { url, protocolVersion },
+    broker: { url: await recordedUrl(t, url), protocolVersion },
     deadLetter: { store: 'none' },
     drainTimeout: 0,
     log,

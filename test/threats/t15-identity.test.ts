@@ -6,6 +6,7 @@ import { mqttasgi, serve } from '../../lib/index.ts'
 import { silentLog } from '../../lib/core/log.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -38,8 +39,9 @@ serverTest('mosquitto')(
         if (ctx.text() === 'last') events.emit('last')
       })
       .topic('requests/+id/sum', (ctx) => ctx.reply('42'))
+    const url = await recordedUrl(t, broker.url)
     const server = await serve(app, {
-      broker: { url: broker.url, username: 'greenhouse', password: 'g', protocolVersion: 5 },
+      broker: { url, username: 'greenhouse', password: 'g', protocolVersion: 5 },
       replyTopics: ['clients/+/replies'],
       log: silentLog,
     })
