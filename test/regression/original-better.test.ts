@@ -6,6 +6,7 @@ import { startBroker } from '../../lib/broker/index.ts'
 import { MemoryTransport } from '../../lib/testing/index.ts'
 import { runHere } from '../helpers/command-line.ts'
 import { turns } from '../helpers/memory-server.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { KeptLog, newClientId, serving } from '../integration/serving.ts'
@@ -116,7 +117,8 @@ test('a stop with a stuck handler ends within the drain limit, and a second sign
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
   const cwd = temporaryFolder(t, { 'app.ts': stuck })
-  const command = runHere(['--url', broker.url, '--drain-timeout', '0.1', './app.ts'], { cwd })
+  const url = await recordedUrl(t, broker.url)
+  const command = runHere(['--url', url, '--drain-timeout', '0.1', './app.ts'], { cwd })
   await command.seen(/running/)
   await broker.publish('stuck', '')
   await command.seen(/stuck begins/)

@@ -4,7 +4,7 @@ import { startBroker, type EmbeddedBroker } from '../../lib/broker/index.ts'
 import { runProcess, type RunningCommand } from '../helpers/command-line.ts'
 import { freePort } from '../helpers/free-port.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
-import { recording } from '../helpers/recording.ts'
+import { recordedUrl, recording } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { within } from '../integration/tally.ts'
@@ -30,15 +30,18 @@ function start(
   return { ...command, ended: within(60_000, () => `the end:\n${command.output()}`, command.ended) }
 }
 
-async function embedded(t: ExecutionContext): Promise<EmbeddedBroker> {
+/** The address is that of the proxy that watches. */
+async function embedded(
+  t: ExecutionContext,
+): Promise<{ readonly broker: EmbeddedBroker; readonly url: string }> {
   const broker = await startBroker({ port: 0 })
   t.teardown(() => broker.close())
-  return broker
+  return { broker, url: await recordedUrl(t, broker.url, {}) }
 }
 
 test('5. after an error in a handler SIGTERM ends the process, with 0', async (t) => {
-  const broker = await embedded(t)
-  const command = start(t, ['--url', broker.url])
+  const { broker, url } = await embedded(t)
+  const command = start(t, ['--url', url])
   await command.seen(/running/)
   await broker.publish('fails', '')
   await command.seen(/the meter is broken/)
@@ -47,8 +50,8 @@ test('5. after an error in a handler SIGTERM ends the process, with 0', async (t
 })
 
 test('5. with a handler that never returns SIGTERM ends the process at the drain limit, with 3', async (t) => {
-  const broker = await embedded(t)
-  const command = start(t, ['--url', broker.url, '--drain-timeout', '0.2'])
+  const { broker, url } = await embedded(t)
+  const command = start(t, ['--url', url, '--drain-timeout', '0.2'])
   await command.seen(/running/)
   await broker.publish('stuck', '')
   await command.seen(/stuck begins/)
@@ -66,8 +69,8 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const) {
 }
 
 test('6. SIGTERM ends a process that has lost its broker, with 0', async (t) => {
-  const broker = await embedded(t)
-  const command = start(t, ['--url', broker.url, '-r', '0'])
+  const { broker, url } = await embedded(t)
+  const command = start(t, ['--url', url, '-r', '0'])
   await command.seen(/running/)
   await broker.close()
   await command.seen(/Next try in/)
@@ -83,8 +86,8 @@ test('7. giving up on a broker that was never there ends with 1 and the reason',
 })
 
 test('7. giving up on a broker that has gone away ends with 1 and the reason', async (t) => {
-  const broker = await embedded(t)
-  const command = start(t, ['--url', broker.url, '-r', '1'])
+  const { broker, url } = await embedded(t)
+  const command = start(t, ['--url', url, '-r', '1'])
   await command.seen(/running/)
   await broker.close()
   t.is(await command.ended, 1)
@@ -107,8 +110,8 @@ withMosquitto(
 )
 
 test('19. .env is read in the working directory, where the application is', async (t) => {
-  const broker = await embedded(t)
-  const command = start(t, [], { '.env': `MQTT_HOSTNAME=127.0.0.1\nMQTT_PORT=${new URL(broker.url).port}\n` })
+  const { url } = await embedded(t)
+  const command = start(t, [], { '.env': `MQTT_HOSTNAME=127.0.0.1\nMQTT_PORT=${new URL(url).port}\n` })
   await command.seen(/running/)
   command.signal('SIGTERM')
   t.is(await command.ended, 0)
@@ -118,8 +121,8 @@ test('24. the working directory is not put in front of installed packages', asyn
   // Their names are those of what the server and the application import.
   const shadow = `throw new Error('taken from the working directory')`
   const files = { 'mqtt.js': shadow, 'commander.js': shadow, 'mqttasgi.js': shadow, 'ws.js': shadow }
-  const broker = await embedded(t)
-  const command = start(t, ['--url', broker.url], files)
+  const { url } = await embedded(t)
+  const command = start(t, ['--url', url], files)
   await command.seen(/running/)
   command.signal('SIGTERM')
   t.is(await command.ended, 0)

@@ -2,8 +2,9 @@
 // has every place a password can come from; here is every command.
 import { readFileSync } from 'node:fs'
 import test, { type ExecutionContext } from 'ava'
-import { startBroker, type EmbeddedBroker } from '../../lib/broker/index.ts'
+import { startBroker } from '../../lib/broker/index.ts'
 import { runHere, runProcess, type RunningCommand } from '../helpers/command-line.ts'
+import { recordedUrl } from '../helpers/recording.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
 const canary = 'CANARY-3f9a'
@@ -13,10 +14,11 @@ const app = `
   app.topic('fail', () => { throw new Error('the password was ${canary}') })
 `
 
-async function broker(t: ExecutionContext): Promise<EmbeddedBroker> {
+/** The address of a broker, behind a proxy that watches. */
+async function broker(t: ExecutionContext): Promise<{ readonly url: string }> {
   const started = await startBroker({ port: 0 })
   t.teardown(() => started.close())
-  return started
+  return { url: await recordedUrl(t, started.url, {}) }
 }
 
 /** All that --help lists, so that a new command is tried here without being named. */

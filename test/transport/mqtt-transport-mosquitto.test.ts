@@ -1,11 +1,13 @@
 import { randomBytes } from 'node:crypto'
 import type { ExecutionContext } from 'ava'
+import type { ServeOptions } from '../../lib/index.ts'
 import type { MqttTransportOptions } from '../../lib/transport/mqtt-transport.ts'
 import type { BrokerAddress } from '../../lib/transport/socket.ts'
 import { wanted } from '../contract/transport.ts'
 import { certificates } from '../helpers/certificates.ts'
 import { startMosquitto, type Mosquitto, type MosquittoOptions } from '../helpers/mosquitto.ts'
 import { startPublisher } from '../helpers/publisher.ts'
+import { recorded, recordedUrl } from '../helpers/recording.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { setupTransport, type TransportSetup } from '../helpers/transport-setup.ts'
 
@@ -18,8 +20,18 @@ async function start(t: ExecutionContext, options: MosquittoOptions = {}): Promi
   return broker
 }
 
-function tcp(broker: Mosquitto): BrokerAddress {
-  return { type: 'tcp', host: '127.0.0.1', port: broker.port }
+/** Behind a proxy that watches, of which there is one for a test. */
+async function tcp(t: ExecutionContext, broker: Mosquitto): Promise<BrokerAddress> {
+  return { type: 'tcp', host: '127.0.0.1', port: await watchedPort(t, { url: broker.url }) }
+}
+
+/** The transport is told by the test what to acknowledge: no server is done with anything. */
+async function watchedPort(
+  t: ExecutionContext,
+  broker: NonNullable<ServeOptions['broker']>,
+): Promise<number> {
+  const { url = '' } = await recorded(t, broker, {})
+  return Number(new URL(url).port)
 }
 
 /** Publishes to itself and acknowledges what comes. */
@@ -50,17 +62,19 @@ async function roundTrip(
 
 mosquittoTest('over TCP, on MQTT 5 and 3.1.1', async (t) => {
   const broker = await start(t)
-  await roundTrip(t, setupTransport(t, { address: tcp(broker) }), 5)
-  await roundTrip(t, setupTransport(t, { address: tcp(broker) }), 4)
+  await roundTrip(t, setupTransport(t, { address: await tcp(t, broker) }), 5)
+  await roundTrip(t, setupTransport(t, { address: await tcp(t, broker) }), 4)
 })
 
 mosquittoTest('over a unix socket', async (t) => {
-  const broker = await start(t, { unixSocket: true })
-  await roundTrip(t, setupTransport(t, { address: { type: 'unix', path: broker.socketPath ?? '' } }), 5)
+  const { socketPath } = await start(t, { unixSocket: true })
+  const path = new URL(await recordedUrl(t, `unix://${socketPath}`, {})).pathname
+  await roundTrip(t, setupTransport(t, { address: { type: 'unix', path } }), 5)
 })
 
 mosquittoTest('over websockets', async (t) => {
-  const { port } = await start(t, { websockets: true })
+  const { url } = await start(t, { websockets: true })
+  const port = await watchedPort(t, { url })
   const address = { type: 'websocket', host: '127.0.0.1', port, path: '/mqtt' } as const
   // mosquitto 2.0.11 takes seconds for large messages over websockets, whoever the client is.
   await roundTrip(t, setupTransport(t, { address }), 5, 2_000)
@@ -73,11 +87,13 @@ mosquittoTest(
     const broker = await start(t, {
       tls: { ca: ca.certFile, cert: server.certFile, key: server.keyFile, requireClientCertificate: true },
     })
-    const over = (tls: object): TransportSetup =>
+    const over = (tls: object, port = broker.port): TransportSetup =>
       setupTransport(t, {
-        address: { type: 'tcp', host: 'localhost', port: broker.port, tls: { ca: ca.cert, ...tls } },
+        address: { type: 'tcp', host: 'localhost', port, tls: { ca: ca.cert, ...tls } },
       })
-    await roundTrip(t, over({ cert: client.cert, key: client.key }), 5)
+    const files = { ca: ca.certFile, cert: client.certFile, key: client.keyFile }
+    const watched = await watchedPort(t, { url: broker.url, tls: files })
+    await roundTrip(t, over({ cert: client.cert, key: client.key }, watched), 5)
     for (const tls of [{}, { cert: otherClient.cert, key: otherClient.key }]) {
       const failure = await over(tls).fail()
       t.is(failure.type, 'tls', failure.message)
@@ -92,10 +108,10 @@ mosquittoTest('a wrong password is a credentials failure on both versions', asyn
     credentials: () => ({ username: 'user', password }),
   })
   for (const version of [4, 5] as const) {
-    const failure = await setupTransport(t, { address: tcp(broker), ...as('wrong') }).fail(version)
+    const failure = await setupTransport(t, { address: await tcp(t, broker), ...as('wrong') }).fail(version)
     t.is(failure.type, 'credentials')
     t.false(failure.message.includes('wrong'))
-    await setupTransport(t, { address: tcp(broker), ...as('right') }).connect(version)
+    await setupTransport(t, { address: await tcp(t, broker), ...as('right') }).connect(version)
   }
 })
 
@@ -104,7 +120,12 @@ for (const version of [4, 5] as const) {
     `what was acknowledged before close() never comes again, though more was unread (${version})`,
     async (t) => {
       const broker = await start(t)
-      const options = { address: tcp(broker), clean: false, clientId: 'keeper', receiveMaximum: 1_000 }
+      const options = {
+        address: await tcp(t, broker),
+        clean: false,
+        clientId: 'keeper',
+        receiveMaximum: 1_000,
+      }
       const first = setupTransport(t, options)
       await first.connect(version)
       await first.transport.subscribe([wanted('a')])
@@ -135,7 +156,7 @@ for (const version of [4, 5] as const) {
 
 mosquittoTest('a publication under way when the broker is killed is answered by the next one', async (t) => {
   const broker = await start(t)
-  const { connect, recorder, transport } = setupTransport(t, { address: tcp(broker) })
+  const { connect, recorder, transport } = setupTransport(t, { address: await tcp(t, broker) })
   await connect(5)
   broker.pause()
   const open = transport.publish('a', payload, {})
