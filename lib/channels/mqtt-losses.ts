@@ -61,16 +61,15 @@ export class MqttLosses {
   }
 
   // Whoever sends without end is told at his pace, and not once for each.
-  async #tell(sender: string, lost: ReadonlyMap<string, number>): Promise<void> {
-    const next = new Map<string, number>()
-    this.#telling.set(sender, next)
-    try {
-      await this.#parts.tell(sender, Object.fromEntries([...lost].slice(0, MOST_CHANNELS)))
-    } catch {
-      // It is counted here.
+  async #tell(sender: string, first: ReadonlyMap<string, number>): Promise<void> {
+    for (let lost = first; lost.size > 0;) {
+      const next = new Map<string, number>()
+      this.#telling.set(sender, next)
+      // Where it can not be told it is counted here all the same.
+      await this.#parts.tell(sender, Object.fromEntries([...lost].slice(0, MOST_CHANNELS))).catch(() => {})
+      lost = next
     }
     this.#telling.delete(sender)
-    if (next.size > 0) await this.#tell(sender, next)
   }
 
   #say(channel: string, what: string): void {
