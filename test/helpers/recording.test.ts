@@ -1,6 +1,7 @@
 // A client that breaks the rules is reported over every way that a server can take to its broker.
 import test, { type ExecutionContext } from 'ava'
 import { channel } from 'node:diagnostics_channel'
+import { readdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Duplex } from 'node:stream'
 import type { TlsOptions as ListenTls } from 'node:tls'
@@ -196,4 +197,34 @@ test('what is behind a proxy already is not put behind another, and an address h
 
 test('where no address is given nothing is put between', async (t) => {
   t.deepEqual(await recorded(t, { clientId: 'one' }), { clientId: 'one' })
+})
+
+// --- nobody passes by -----------------------------------------------------------------------------
+
+const startsBroker = /\bstart(?:Mosquitto|Nats|Rabbitmq|Ejabberd|Broker|StrictBroker)\(|\bkinds\b/
+const connects =
+  /\b(?:serve|servingDirectly|runHere|runProcess|startScript|channelLayer)\(|\bnew (?:Server|MqttTransport|Victim)\(/
+const watches = /\/(?:recording|wire-watch|wire-log|serving|scene|wire|suite|harness)\.ts'/
+
+/** Whether this source starts a broker and connects something of ours, and has nothing that looks on. */
+function isUnwatched(source: string): boolean {
+  return startsBroker.test(source) && connects.test(source) && !watches.test(source)
+}
+
+/** Where nothing is put between, and why. */
+const exempt: Readonly<Record<string, string>> = {
+  'brokers/cut.test.ts': 'the strict broker looks by itself',
+  'threats/t19-embedded-broker.test.ts': 'nobody connects to the broker that it starts',
+}
+
+test('every file of the tests that starts a broker and a server has somebody who looks on, or a reason', (t) => {
+  const served = 'const { url } = await startMosquitto()\nawait serve(app, { broker: { url } })'
+  t.true(isUnwatched(served))
+  t.false(isUnwatched(`import { recordedUrl } from '../helpers/recording.ts'\n${served}`))
+  const folder = join(import.meta.dirname, '..')
+  const files = readdirSync(folder, { recursive: true, encoding: 'utf8' }).filter((name) =>
+    name.endsWith('.ts'),
+  )
+  const found = files.filter((name) => isUnwatched(readFileSync(join(folder, name), 'utf8')))
+  t.deepEqual(found.toSorted(), Object.keys(exempt))
 })

@@ -14,7 +14,7 @@ const app = `
   app.topic('fail', () => { throw new Error('the password was ${canary}') })
 `
 
-/** The address of a broker, behind a proxy that watches. */
+/** The address of a broker, behind a proxy that watches: it has no word of processes, nor of doctor. */
 async function broker(t: ExecutionContext): Promise<{ readonly url: string }> {
   const started = await startBroker({ port: 0 })
   t.teardown(() => started.close())
