@@ -1,6 +1,6 @@
 // Shared subscriptions over MQTT 3.1.1 on real brokers: those that only pretend are found out at the start.
 import { startBroker } from '../../lib/broker/index.ts'
-import { mqttasgi, serve, type Application } from '../../lib/index.ts'
+import { mqttasgi, type Application } from '../../lib/index.ts'
 import { kinds, type BrokerName } from '../brokers/kinds.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { KeptLog, newClientId, serving } from '../integration/serving.ts'
