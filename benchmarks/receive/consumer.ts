@@ -2,8 +2,11 @@
 import { connect } from 'mqtt'
 import { mqttasgi, serve, type Application } from '../../lib/index.ts'
 
-/** Who receives. `sync` and `async` say how the middleware and the handler are written. */
-export type ConsumerKind = 'bare' | 'sync' | 'async'
+/**
+ * Who receives. `sync` and `async` say how the middleware and the handler are written; `bareAsync` calls the same
+ * functions as `async` from the listener of a bare client, by hand and without looking at what becomes of them.
+ */
+export type ConsumerKind = 'bare' | 'bareAsync' | 'sync' | 'async'
 
 /** What the parent asks for: `count` begins a count, `finish` ends it when nothing more comes. */
 export type Order = { readonly type: 'count'; readonly count: number } | { readonly type: 'finish' }
@@ -57,10 +60,24 @@ process.on('message', (order: Order) => {
   process.send?.('counting')
 })
 
-async function bare(): Promise<void> {
+async function bare(listener: (topic: string) => void): Promise<void> {
   const client = connect(url ?? '', { protocolVersion })
-  client.on('message', onMessage)
+  client.on('message', listener)
   await client.subscribeAsync('sensors/+/temp', { qos })
+}
+
+// The least that three layers and a handler can be.
+const layer = async (next: () => Promise<void>): Promise<void> => await next()
+
+function onMessageInLayers(topic: string): void {
+  void layer(() =>
+    layer(() =>
+      layer(() => {
+        if (topic.length > 0) onMessage()
+        return Promise.resolve()
+      }),
+    ),
+  )
 }
 
 // Every hundredth message matches one of a hundred routes; three middlewares come before all of them.
@@ -78,7 +95,8 @@ function application(middleware: 'sync' | 'async'): Application {
   return app
 }
 
-if (kind === 'bare') await bare()
+if (kind === 'bare') await bare(onMessage)
+else if (kind === 'bareAsync') await bare(onMessageInLayers)
 else
   await serve(application(kind === 'async' ? 'async' : 'sync'), {
     broker: { url, protocolVersion },

@@ -7,6 +7,7 @@ import { inTurn, print, start, stop, type Measured } from './measuring.ts'
 
 const consumers = {
   'MQTT.js on(message)': 'bare',
+  'MQTT.js, async layers': 'bareAsync',
   'mqttasgi, sync': 'sync',
   'mqttasgi, async': 'async',
 } as const

@@ -19,6 +19,8 @@ interface Exchange {
   readonly packetId: number
   readonly fingerprint: string
   stage: Stage
+  /** While it is about to be kept: resolves when it is. */
+  keeping?: Promise<void> | undefined
   /** PUBREL came on this connection. */
   released: boolean
 }
@@ -126,17 +128,21 @@ export class Exchanges {
     void this.#store?.drop(packetId)
   }
 
-  /** A message is done with; it may not be its turn to be acknowledged yet. Resolves when that is kept. */
+  /**
+   * A message is done with, here or before it came again; it may not be its turn to be acknowledged yet. Resolves when
+   * that is kept; undefined when there is nothing to wait for.
+   */
   settled(packetId: number): Promise<void> | undefined {
     const exchange = this.#byId.get(packetId)
-    if (exchange?.stage !== 'held') return undefined
+    if (exchange?.stage !== 'held') return exchange?.keeping
     exchange.stage = 'keeping'
-    const kept = this.#store?.keep(packetId, exchange.fingerprint)
-    this.#commit(kept, () => {
+    exchange.keeping = this.#store?.keep(packetId, exchange.fingerprint)
+    this.#commit(exchange.keeping, () => {
+      exchange.keeping = undefined
       if (exchange.stage === 'keeping') exchange.stage = 'kept'
       this.#release()
     })
-    return kept
+    return exchange.keeping
   }
 
   /** These are to be acknowledged, in this order. A packet identifier that is not known here is one of QoS 1. */

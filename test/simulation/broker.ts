@@ -49,6 +49,8 @@ export interface Publication extends Content {
   /** QoS 2: the client has noted that it is done with it, and whether that outlives its process. */
   exchange: 'open' | 'noted' | 'durable'
   exchangeNumber: number
+  /** Resolves when what is noted outlives the process. */
+  noting: Promise<void> | undefined
 }
 
 export interface SimulatedArrival extends Arrival {
@@ -99,6 +101,7 @@ export class SimulatedBroker {
       forgotten: false,
       exchange: 'open',
       exchangeNumber: 0,
+      noting: undefined,
     }
     this.publications.push(publication)
     this.#open.push(publication)

@@ -436,13 +436,16 @@ export class Simulation {
 
   #settled(id: number): Promise<void> | undefined {
     const publication = this.#arrived.find(({ packetId, qos }) => qos === 2 && packetId === id)
-    if (publication === undefined || publication.exchange !== 'open') return undefined
+    if (publication === undefined || publication.exchange === 'durable') return undefined
+    // It came again while it was about to be kept.
+    if (publication.exchange === 'noted') return publication.noting
     this.#checkHandled(publication)
     publication.exchange = 'noted'
     const { exchangeNumber } = publication
-    return this.#process.exchangesDisk.write(() => {
+    publication.noting = this.#process.exchangesDisk.write(() => {
       if (publication.exchangeNumber === exchangeNumber) publication.exchange = 'durable'
     })
+    return publication.noting
   }
 
   #acknowledge(id: number): void {

@@ -327,3 +327,20 @@ test('idle() resolves when all that is done with is kept', async (t) => {
   await waiting
   t.deepEqual(said(), ['PUBREC 1', 'PUBREC 2'])
 })
+
+test('of what comes again while it is about to be kept it is said when that is done', async (t) => {
+  const store = new SlowStore()
+  const { exchanges } = setup(store)
+  exchanges.published(packet(1))
+  void exchanges.settled(1)
+  exchanges.disconnected()
+  t.true(exchanges.published(packet(1, 'x', true)))
+  let isKept = false
+  const kept = exchanges.settled(1)?.then(() => (isKept = true))
+  await Promise.resolve()
+  t.false(isKept)
+  t.truthy(kept)
+  await store.commit()
+  await kept
+  t.is(exchanges.settled(1), undefined)
+})
