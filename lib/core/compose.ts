@@ -1,6 +1,6 @@
 // The chain: runs a list of steps, each wrapped around the ones behind it, once each.
 import { MqttasgiError, toError } from './errors.ts'
-import { HandedOut, unseen } from './handed-out.ts'
+import { HandedOut, unseen, type Watcher } from './handed-out.ts'
 import { isThenable } from './thenable.ts'
 
 /**
@@ -23,7 +23,7 @@ interface Rejection {
 }
 
 /** Where a chain stands. A context extends it, so that one object a message is enough. */
-export abstract class ChainPosition {
+export abstract class ChainPosition implements Watcher {
   /** The step that has control: an index into the list. */
   at = -1
   /** The last step that was entered; steps are entered in order, so it only grows. */
@@ -33,11 +33,25 @@ export abstract class ChainPosition {
   ended = false
   /** The step that failed first, and with what: the innermost one of an error that travels upwards. */
   failure: { readonly error: unknown; readonly at: number } | undefined = undefined
-  /** Made for the first step that has to be waited for. */
-  settled: (() => void) | undefined = undefined
   rejections: Rejection[] | undefined = undefined
   /** Called when `pending` falls to 0 after the outermost step has settled. */
   wake: (() => void) | undefined = undefined
+
+  /** Layers go on. */
+  settled(layers: number): void {
+    this.pending -= layers
+    // The layers that wait are nearly always the outermost ones, and the innermost of them is the first that goes on:
+    // how many there are says which it is.
+    this.at = this.pending
+    if (this.pending === 0) this.wake?.()
+  }
+
+  /** Notes where; `pending` does not say it, for a step may call next() when others have gone on. */
+  failed(handed: HandedOut, error: unknown, at: number): void {
+    noteFailure(this, error, at)
+    this.rejections ??= []
+    this.rejections.push({ handed, error, at })
+  }
 }
 
 /**
@@ -134,30 +148,11 @@ function enter<C extends ChainPosition>(steps: readonly Step<C>[], ctx: C, index
   }
 }
 
-// This reaction is the first on what is handed out, so the position is back before the caller goes on; and because
-// it handles a rejection, a next() that nobody awaits can not end the process.
 function watch(below: Promise<void>, ctx: ChainPosition, at: number): HandedOut {
-  // A layer that returns what next() has given it passes on the question whether it is looked at.
-  const handed = below instanceof HandedOut ? below : new HandedOut(below)
-  const settled = (ctx.settled ??= settledOf(ctx))
-  // Which one that is can not be told from how many are pending: a step may call next() when others have gone on.
-  void handed.below.then(settled, (error: unknown) => {
-    noteFailure(ctx, error, at)
-    ctx.rejections ??= []
-    ctx.rejections.push({ handed, error, at })
-    settled()
-  })
   ctx.pending++
-  return handed
-}
-
-// One for all layers of a message. The layers that wait are nearly always the outermost ones, and the innermost of them
-// is the first that goes on: how many there are says which it is.
-function settledOf(ctx: ChainPosition): () => void {
-  return () => {
-    ctx.at = --ctx.pending
-    if (ctx.pending === 0) ctx.wake?.()
-  }
+  if (!(below instanceof HandedOut)) return new HandedOut(below, ctx, at)
+  // A layer that returns what next() has given it passes on the question whether it is looked at.
+  return below.passOn(ctx) ? below : new HandedOut(below.below, ctx, at)
 }
 
 function noteFailure(ctx: ChainPosition, error: unknown, at: number): void {

@@ -276,6 +276,75 @@ test('a step that calls next later than the ones around it is told apart from th
   t.like(await chain(ignores, catches, failing).result, { failed: false })
 })
 
+test('what next gives says the same to all who look, before and after it has settled', async (t) => {
+  const error = new Error('below')
+  const said: string[] = []
+  const say = (what: string) => (): void => void said.push(what)
+  const looks = async (behind: Promise<void>): Promise<void> => {
+    const passed = [behind.then(null, null), behind.then(undefined), behind.finally(say('finally'))]
+    const both = behind.then(say('done'), say('failed'))
+    await Promise.allSettled([...passed, both])
+    await behind.then(say('done later'), say('failed later'))
+    said.push(...(await Promise.allSettled([...passed, behind])).map(({ status }) => status))
+  }
+  const looking: Handler = async (_ctx, next) => await looks(next())
+  t.like(await chain(looking, () => turn()).result, { failed: false })
+  const settledWell = ['done', 'finally', 'done later', ...Array.from({ length: 4 }, () => 'fulfilled')]
+  t.deepEqual(said.splice(0).toSorted(), settledWell.toSorted())
+  t.like(await chain(looking, () => turn().then(() => Promise.reject(error))).result, { failed: false })
+  const settledBadly = ['failed', 'finally', 'failed later', ...Array.from({ length: 4 }, () => 'rejected')]
+  t.deepEqual(said.toSorted(), settledBadly.toSorted())
+})
+
+test('what next gives passes on what is behind it, and what the first who looks makes of it', async (t) => {
+  const made: unknown[] = []
+  const looking: Handler = async (_ctx, next) => {
+    const behind: Promise<unknown> = next()
+    made.push(...(await Promise.all([behind.then((value) => [value]), behind])))
+  }
+  t.like(await chain(looking, () => turn().then(() => 'value')).result, { failed: false })
+  t.deepEqual(made, [['value'], 'value'])
+})
+
+test('whoever looks at what was passed on to it has the position back', async (t) => {
+  const positions: number[] = []
+  const note = ({ at }: Position): void => void positions.push(at)
+  const looking: Handler = async (ctx, next) => {
+    await next().then(() => note(ctx))
+    note(ctx)
+  }
+  const through: Handler = (_ctx, next) => next()
+  const waits: Handler = async () => await turn()
+  t.like(await chain(looking, through, through, waits).result, { failed: false })
+  t.deepEqual(positions, [0, 0])
+})
+
+test('what next gives of another chain is waited for like any promise', async (t) => {
+  let shared: Promise<void> = Promise.resolve()
+  const shares: Handler = async (_ctx, next) => await (shared = next())
+  const onward: Handler = async (_ctx, next) => await next()
+  const first = chain(shares, () => turn())
+  const second = chain(onward, () => shared)
+  t.deepEqual(await second.result, { failed: false, error: undefined, at: 0 })
+  t.deepEqual(await first.result, { failed: false, error: undefined, at: 0 })
+  t.deepEqual(await chain(onward, () => shared).result, { failed: false, error: undefined, at: 0 })
+})
+
+test('a step that is late can give what next has given before, though that has settled', async (t) => {
+  let given: Promise<void> = Promise.resolve()
+  const waits: Handler = async (_ctx, next) => {
+    await (given = next())
+    await turn()
+    await turn()
+  }
+  const later = async (next: Next): Promise<void> => {
+    await turn()
+    await next()
+  }
+  const forgets: Handler = async (_ctx, next) => void later(next)
+  t.like(await chain(waits, forgets, () => given).result, { failed: false, at: 0 })
+})
+
 test('a promise that a handler keeps for itself is left as it is', async (t) => {
   const kept = Promise.resolve()
   const own: Handler = () => kept
