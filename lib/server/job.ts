@@ -3,7 +3,7 @@ import type { MqttasgiError } from '../core/errors.ts'
 import type { Attempt, Interest, Plan, Receiver, RunningChain } from '../core/receiver.ts'
 import type { Owed } from './acks.ts'
 import type { Member } from './crowd.ts'
-import { Lanes } from './lanes.ts'
+import { Lanes, type Lane } from './lanes.ts'
 import { Limits } from './limits.ts'
 import type { Burial } from './settlement.ts'
 import type { Vacancy } from './vacancy.ts'
@@ -121,8 +121,8 @@ export class Job implements Attempt, Member {
   key: string | undefined = undefined
   /** What the user's `key` function threw: it fails instead of running. */
   fault: Error | undefined = undefined
-  /** It has the lane of its key already. */
-  hasLane = false
+  /** The lane of its key, once it has it. */
+  lane: Lane<Job> | undefined = undefined
   /** How many of the limits of its plan it has a place in. */
   places = 0
   stage: Stage = 'waiting'
@@ -164,7 +164,7 @@ export class Job implements Attempt, Member {
     this.number = before.isUntaken ? before.number : before.number + 1
     this.key = before.key
     this.fault = before.fault
-    this.hasLane = before.hasLane
+    this.lane = before.lane
     this.heldSince = before.heldSince
     this.holdUntil = before.holdUntil
   }

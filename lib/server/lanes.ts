@@ -5,12 +5,38 @@ import { Fifo } from './fifo.ts'
 // emptied at that pace cost as much as all the rest of the way (benchmarks/receive).
 const BUCKETS = 256
 
-interface Lane<J> {
+/** The place of one key, held by the job that runs; whoever has it need not look for it again. */
+export class Lane<J> {
   readonly key: string
+  readonly bucket: number
   running: J
-  // Made when something has to wait, which for most keys is never.
-  waiting: Fifo<J> | undefined
+  /** In the same bucket. */
   next: Lane<J> | undefined
+  // Made when something has to wait, which for most keys is never.
+  #waiting: Fifo<J> | undefined = undefined
+
+  constructor(key: string, bucket: number, running: J, next: Lane<J> | undefined) {
+    this.key = key
+    this.bucket = bucket
+    this.running = running
+    this.next = next
+  }
+
+  /** Lines a job up behind the running one. */
+  queue(job: J): void {
+    this.#waiting ??= new Fifo<J>()
+    this.#waiting.push(job)
+  }
+
+  /** The one that is first in line leaves it. */
+  shift(): J | undefined {
+    return this.#waiting?.shift()
+  }
+
+  /** Drops, and gives, those that wait of which this is so. */
+  drop(isOver: (job: J) => boolean): J[] {
+    return this.#waiting?.drop(isOver) ?? []
+  }
 }
 
 /** Keeps order per key. It starts nothing itself: it says what may start. */
@@ -23,53 +49,39 @@ export class Lanes<J> {
     return this.#size
   }
 
-  /** Whether a job of this key runs now. */
-  busy(key: string): boolean {
-    return this.#size > 0 && this.#find(key) !== undefined
+  /** The lane of this key, if a job of it runs now. */
+  find(key: string): Lane<J> | undefined {
+    if (this.#size === 0) return undefined
+    let lane = this.#buckets[bucketOf(key)]
+    while (lane !== undefined && lane.key !== key) lane = lane.next
+    return lane
   }
 
-  /** Takes the lane for a job that runs; the lane must not be busy. */
-  take(key: string, job: J): void {
+  /** Makes the lane for a job that runs; there must be none. */
+  take(key: string, job: J): Lane<J> {
     const bucket = bucketOf(key)
-    this.#buckets[bucket] = { key, running: job, waiting: undefined, next: this.#buckets[bucket] }
+    const lane = new Lane(key, bucket, job, this.#buckets[bucket])
+    this.#buckets[bucket] = lane
     this.#size++
+    return lane
   }
 
-  /** Lines a job up behind the running one of its key. */
-  queue(key: string, job: J): void {
-    const lane = this.#find(key)
-    if (lane !== undefined) (lane.waiting ??= new Fifo<J>()).push(job)
-  }
-
-  /** Another one runs in the lane of this key now, in the place of the one that had it. */
-  takeOver(key: string, job: J): void {
-    const lane = this.#find(key)
-    if (lane !== undefined) lane.running = job
-  }
-
-  /** The running job of this key has ended: gives the next one, which now has the lane, or frees it. */
-  next(key: string): J | undefined {
-    const lane = this.#find(key)
-    if (lane === undefined) return undefined
-    const next = lane.waiting?.shift()
+  /** The running job of this lane has ended: gives the next one, which now has the lane, or frees it. */
+  next(lane: Lane<J>): J | undefined {
+    const next = lane.shift()
     if (next === undefined) this.#remove(lane)
     else lane.running = next
     return next
   }
 
-  /** Drops, and gives, those of this key that wait, of which this is so. */
-  dropBehind(key: string, isOver: (job: J) => boolean): J[] {
-    return this.#find(key)?.waiting?.drop(isOver) ?? []
-  }
-
   /** Drops, and gives, the waiting jobs of which this is so; the running ones go on. */
   dropWaiting(isOver: (job: J) => boolean): J[] {
-    return this.#lanes().flatMap(({ waiting }) => waiting?.drop(isOver) ?? [])
+    return this.#lanes().flatMap((lane) => lane.drop(isOver))
   }
 
   /** Takes out all jobs, those of each key in their order, the running ones first. */
   clear(): J[] {
-    const jobs = this.#lanes().flatMap(({ running, waiting }) => [running].concat(waiting?.items() ?? []))
+    const jobs = this.#lanes().flatMap((lane) => [lane.running].concat(lane.drop(() => true)))
     this.#buckets.fill(undefined)
     this.#size = 0
     return jobs
@@ -80,22 +92,16 @@ export class Lanes<J> {
     return this.#lanes().map((lane) => lane.running)
   }
 
-  #find(key: string): Lane<J> | undefined {
-    let lane = this.#buckets[bucketOf(key)]
-    while (lane !== undefined && lane.key !== key) lane = lane.next
-    return lane
-  }
-
+  // It is not here any more when all were taken out before its job has ended.
   #remove(lane: Lane<J>): void {
-    const bucket = bucketOf(lane.key)
-    this.#size--
-    let before = this.#buckets[bucket]
-    if (before === lane) {
-      this.#buckets[bucket] = lane.next
-      return
+    let before = this.#buckets[lane.bucket]
+    if (before === lane) this.#buckets[lane.bucket] = lane.next
+    else {
+      while (before !== undefined && before.next !== lane) before = before.next
+      if (before === undefined) return
+      before.next = lane.next
     }
-    while (before !== undefined && before.next !== lane) before = before.next
-    if (before !== undefined) before.next = lane.next
+    this.#size--
   }
 
   #lanes(): Lane<J>[] {

@@ -85,7 +85,8 @@ export class Runner {
     const plan = slot.receiver.plan(arrival)
     const job = new Job(delivery, slot, plan)
     setKey(job, plan, arrival)
-    if (job.key !== undefined && slot.lanes.busy(job.key)) slot.lanes.queue(job.key, job)
+    const lane = job.key === undefined ? undefined : slot.lanes.find(job.key)
+    if (lane !== undefined) lane.queue(job)
     else if (this.#isLaunching) {
       // Its turn comes within this one, and nobody of its key may come in between.
       takeLane(job)
@@ -149,7 +150,7 @@ export class Runner {
     for (const job of jobs) {
       job.retry?.cancel()
       job.stage = 'over'
-      job.hasLane = false
+      job.lane = undefined
       if (isOpen.has(job)) this.#open.remove(job)
     }
     const { waiting } = slot
@@ -393,8 +394,8 @@ export class Runner {
 
   // Its receiver goes and has not begun it, and so begins nothing behind it either.
   #returned(job: Job, waiting: Vacancy<Delivery>): void {
-    const { key, slot } = job
-    const behind = job.hasLane ? slot.lanes.dropBehind(key!, () => true) : []
+    const { lane, slot } = job
+    const behind = lane?.drop(() => true) ?? []
     this.#open.remove(job)
     for (const one of [job, ...behind]) {
       one.stage = 'over'
@@ -425,7 +426,7 @@ export class Runner {
     this.#open.remove(job)
     job.stage = 'over'
     const next = new Job(job.delivery, job.slot, job.plan, job, burial)
-    if (next.hasLane) next.slot.lanes.takeOver(next.key!, next)
+    if (next.lane !== undefined) next.lane.running = next
     this.#launch(next)
     this.#parts.over()
   }
@@ -434,7 +435,7 @@ export class Runner {
   #abandon(job: Job): void {
     job.stage = 'over'
     this.#open.remove(job)
-    const behind = job.hasLane ? job.slot.lanes.dropBehind(job.key!, ({ delivery }) => !delivery.mustEnd) : []
+    const behind = job.lane?.drop(({ delivery }) => !delivery.mustEnd) ?? []
     const next = nextInLane(job)
     this.#parts.abandoned(job)
     this.#drop(behind)
@@ -519,15 +520,15 @@ export function detached(id: string): MqttasgiError {
 }
 
 function takeLane(job: Job): void {
-  if (job.key === undefined || job.hasLane) return
-  job.slot.lanes.take(job.key, job)
-  job.hasLane = true
+  if (job.key === undefined || job.lane !== undefined) return
+  job.lane = job.slot.lanes.take(job.key, job)
 }
 
 function nextInLane(job: Job): Job | undefined {
-  if (!job.hasLane || job.key === undefined) return undefined
-  const next = job.slot.lanes.next(job.key)
-  if (next !== undefined) next.hasLane = true
+  const { lane } = job
+  if (lane === undefined) return undefined
+  const next = job.slot.lanes.next(lane)
+  if (next !== undefined) next.lane = lane
   return next
 }
 
