@@ -548,6 +548,8 @@ export class Dispatcher {
   }
 
   #balance(): void {
+    // Asked at every message, and hardly ever is there anything to change.
+    if (!this.#paused && !this.#window.isPressed) return
     const { port } = this.#parts
     const pause = this.#window.pressure(port.awaiting) === 'pause'
     if (pause === this.#paused) return

@@ -73,6 +73,11 @@ export class Window {
     this.#waitingBytes -= bytes + this.#bytesBesideFrame
   }
 
+  /** More waits than may wait. */
+  get isPressed(): boolean {
+    return this.#waitingBytes > this.#limits.maxWaitingBytes
+  }
+
   /** More waits than may wait even while the socket must be read on. */
   get overflows(): boolean {
     return this.#waitingBytes > this.#limits.maxWaitingBytes * HARD_LIMIT_FACTOR
