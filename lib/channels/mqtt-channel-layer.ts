@@ -122,6 +122,7 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#receiver = new MqttReceiver({
       id: `channels ${prefix}`,
       filters: [this.#topics.own, this.#topics.flush],
+      answers: this.#topics.control(this.#process),
       arrived: (message) => this.#arrived(message),
       ending: () => this.#leave(),
     })
@@ -136,6 +137,7 @@ export class MqttChannelLayer implements ChannelLayer {
     })
     this.#control = new MqttControl({
       publish: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
+      answer: (process, bytes) => this.#publish(this.#topics.control(process), bytes, 0),
       change: (change, group, channel) => this.#changeAsAsked(change, group, channel),
       lost: (lost) => this.#losses.told(lost),
     })
@@ -280,11 +282,11 @@ export class MqttChannelLayer implements ChannelLayer {
   }
 
   /** False when the broker says that nobody subscribes to it. */
-  async #publish(topic: string, bytes: Uint8Array): Promise<boolean> {
+  async #publish(topic: string, bytes: Uint8Array, qos: 0 | 1 = 1): Promise<boolean> {
     const client = await this.#receiver.client
     const payload = encodeEnvelope(this.#process, ++this.#published, bytes)
     const { reasonCode } = await client.publish(topic, payload, {
-      qos: 1,
+      qos,
       properties: { messageExpiryInterval: Math.ceil(this.#limits.expiryMs / 1_000) },
     })
     return reasonCode !== NO_MATCHING_SUBSCRIBERS

@@ -10,6 +10,8 @@ export type GroupChange = 'group.add' | 'group.discard'
 export interface MqttControlParts {
   /** Publishes to a process; resolves with false when it is known that nobody hears it there. */
   readonly publish: (client: string, bytes: Buffer) => Promise<boolean>
+  /** The same with QoS 0: no place in a window is to be waited for, as those may all have it who wait for the answer. */
+  readonly answer: (client: string, bytes: Buffer) => Promise<boolean>
   /** Does what was asked for. Rejects with why not. */
   readonly change: (change: GroupChange, group: string, channel: string) => Promise<void>
   /** Hears how many events of this process found no room in another, by channel. Throws for what says nothing. */
@@ -75,7 +77,7 @@ export class MqttControl {
       (thrown: unknown) => toError(thrown).message,
     )
     // Whoever has asked is told after his time that there was no answer.
-    await this.#parts.publish(client, encodeEvent({ type: 'answer', number, error })).catch(() => {})
+    await this.#parts.answer(client, encodeEvent({ type: 'answer', number, error })).catch(() => {})
   }
 }
 

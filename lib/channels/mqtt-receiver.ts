@@ -9,6 +9,8 @@ export interface MqttReceiverParts {
   readonly id: string
   /** What it hears as long as it is open. */
   readonly filters: readonly string[]
+  /** Where answers come that handlers may wait for. */
+  readonly answers: string
   readonly arrived: (message: Message) => void
   /** Its server ends; what is asked of the broker until this resolves is done before. */
   readonly ending: () => Promise<void>
@@ -16,6 +18,7 @@ export interface MqttReceiverParts {
 
 // Receiving an event is putting it into a mailbox: there is nothing to order, to wait for or to repeat.
 const plan: Plan = Object.freeze({ ...plainPlan, routes: ['channels'] })
+const promptPlan: Plan = Object.freeze({ ...plan, isPrompt: true })
 
 const done: Outcome = Object.freeze({ type: 'done', handled: true })
 
@@ -54,8 +57,8 @@ export class MqttReceiver implements HostedReceiver {
     return () => this.#listeners.delete(listener)
   }
 
-  plan(): Plan {
-    return plan
+  plan({ topic }: Message): Plan {
+    return topic === this.#parts.answers ? promptPlan : plan
   }
 
   receive(message: Message): Outcome {

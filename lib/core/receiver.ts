@@ -84,6 +84,11 @@ export interface Plan {
   readonly limits: readonly ConcurrencyLimit[]
   /** Undefined where messages wait as long as it takes. */
   readonly shedding: SheddingPolicy | undefined
+  /**
+   * It is dealt with in the call that brings it. With QoS 0 it then waits for no place, and also comes while the server
+   * stops: what handlers wait for, who have the places, is said so.
+   */
+  readonly isPrompt?: boolean
   /** Milliseconds one attempt may take; 0 for no limit but that of `holdMs`. */
   readonly timeoutMs: number
   /** Milliseconds for all attempts and the waits between them; 0 for no limit. */

@@ -208,8 +208,8 @@ export class Dispatcher {
   arrived(arrival: Arrival): void {
     this.#parts.counters.received++
     if (arrival.packetId !== 0 && this.#joins(arrival)) return
-    // Nothing new is begun any more: what is not acknowledged comes again.
-    if (this.#draining !== 'no') return
+    // Nothing new is begun any more: what is not acknowledged comes again. But for what handlers in hand wait for.
+    if (this.#draining !== 'no' && !this.#isNeededToEnd(arrival)) return
     const delivery = new Delivery(arrival)
     if (arrival.packetId !== 0) this.#owe(delivery)
     if (this.#backlog.isOpen && this.#backlog.takes(delivery)) return this.#press()
@@ -291,6 +291,10 @@ export class Dispatcher {
     this.#parts.counters.acknowledged += this.#released.length
     for (const delivery of this.#released) if (delivery.isQuarantined) this.#forget(delivery)
     this.#released = []
+  }
+
+  #isNeededToEnd(arrival: Arrival): boolean {
+    return this.#draining !== 'given up' && this.#entrance.isPrompt(arrival)
   }
 
   #admit(delivery: Delivery): void {

@@ -52,12 +52,25 @@ export class Entrance {
     const { arrival } = delivery
     const ticket = this.#sheds ? this.#ticketOf(arrival) : undefined
     if (ticket === undefined && this.#line.size === 0 && this.#parts.window.hasRoom) return true
+    if (this.isPrompt(arrival)) return true
     this.#parts.window.wait(arrival.bytes)
     if (ticket === undefined) {
       delivery.inLine = true
       this.#line.push(delivery)
     } else this.#shedding.offer(delivery, ticket)
     return false
+  }
+
+  /**
+   * Whether it waits for no place. Never where an acknowledgement is owed, which would have to wait for those before it
+   * [MQTT-4.6.0-2].
+   */
+  isPrompt(arrival: Arrival): boolean {
+    if (arrival.packetId !== 0) return false
+    const slots = this.#parts.recipients.of(arrival.topic, arrival.share)
+    return slots.every(
+      ({ receiver, waiting }) => waiting === undefined && receiver.plan(arrival).isPrompt === true,
+    )
   }
 
   /** The next one that may go in; in turns, so that neither kind waits for ever. */

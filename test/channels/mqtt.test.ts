@@ -7,6 +7,7 @@ import { mqttasgi } from '../../lib/core/application.ts'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
 import { silentLog, type LogFields, type Logger } from '../../lib/core/log.ts'
 import { Server } from '../../lib/server/server.ts'
+import type { ServerParts } from '../../lib/server/server-parts.ts'
 import type { MemoryTransport } from '../../lib/testing/memory-transport.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
 import type { ChannelLossEvent } from '../../lib/core/trace.ts'
@@ -24,15 +25,17 @@ async function processOn(
   t: ExecutionContext,
   broker: MemoryBroker,
   options: MqttChannelLayerOptions = {},
+  parts: Partial<ServerParts> = {},
 ): Promise<Process> {
   const layer = new MqttChannelLayer({ timeout: 1, ...options })
   const transport = broker.transport()
   const server = new Server({
     transport,
     ...plainParts(mqttasgi()),
-    receivers: [layer.receiver],
     sessionLasts: false,
     drainTimeoutMs: 0,
+    ...parts,
+    receivers: [...(parts.receivers ?? []), layer.receiver],
   })
   await server.start()
   t.teardown(() => server.stop())
@@ -348,4 +351,28 @@ test('at its end a layer gives what waits to those who go on, and counts what no
   t.is((await next)['number'], 1)
   t.is((await here.receive('jobs'))['number'], 2)
   t.is(there.counters.expired, 1)
+})
+
+test('a handler that holds the whole window is answered by another process, also while its server stops', async (t) => {
+  const broker = new MemoryBroker()
+  const { layer: there } = await processOn(t, broker)
+  const channel = await there.newChannel()
+  const done: string[] = []
+  const app = mqttasgi()
+  app.topic('ask/+group', async ({ params }) => {
+    await here.layer.groupAdd(params.group, channel)
+    done.push(params.group)
+  })
+  const { receivers } = plainParts(app)
+  const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
+  const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+  here.transport.deliver('ask/a')
+  here.transport.deliver('ask/b')
+  await settled()
+  t.deepEqual(done, ['a', 'b'])
+  here.transport.deliver('ask/c')
+  await Promise.resolve()
+  await here.server.stop()
+  t.deepEqual(done, ['a', 'b', 'c'])
+  t.is(here.server.counters.failed, 0)
 })

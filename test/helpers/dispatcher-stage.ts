@@ -28,7 +28,7 @@ export interface StageOptions extends Partial<WindowLimits> {
   readonly receivers?: number
   readonly plan?: Partial<Plan>
   /** By topic, beyond `plan`. */
-  readonly planOf?: (topic: string) => Partial<Plan>
+  readonly planOf?: (topic: string, receiver: number) => Partial<Plan>
   /** These payloads are handled without a promise. */
   readonly synchronous?: (payload: string) => boolean
   readonly judge?: (topic: string) => CopyVerdict
@@ -155,7 +155,7 @@ export class Stage {
       id: `${receiver}`,
       interests: () => [],
       onInterests: () => () => {},
-      plan: ({ topic }) => ({ ...plan, ...this.#options.planOf?.(topic) }),
+      plan: ({ topic }) => ({ ...plan, ...this.#options.planOf?.(topic, receiver) }),
       receive: (message, _plan, attempt) => {
         const run = { receiver, payload: message.payload.toString(), attempt, ended: new Deferred<Outcome>() }
         this.runs.push(run)

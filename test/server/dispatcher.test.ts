@@ -91,6 +91,37 @@ test('no more run than the window has places, and the next begins with a place',
   t.deepEqual(stage.running, ['c', 'd'])
 })
 
+test('what is dealt with at once and owes nothing passes by those that wait for a place', async (t) => {
+  const stage = new Stage({
+    maxInFlight: 1,
+    synchronous: (payload) => payload.startsWith('answer'),
+    planOf: (topic) => (topic === 'answers' ? { isPrompt: true } : {}),
+  })
+  stage.dispatcher.arrived(arrival(1, 'asks'))
+  stage.dispatcher.arrived(arrival(2, 'later'))
+  stage.dispatcher.arrived(arrival(0, 'answer', { topic: 'answers' }))
+  // Its acknowledgement would have to wait for those before it.
+  stage.dispatcher.arrived(arrival(3, 'answer with QoS 1', { topic: 'answers' }))
+  stage.dispatcher.arrived(arrival(0, 'plain'))
+  t.deepEqual(stage.started, ['asks', 'answer'])
+  t.is(stage.dispatcher.inHand, 4)
+  for (const payload of ['asks', 'later', 'plain']) await stage.end(payload)
+  t.deepEqual(stage.started, ['asks', 'answer', 'later', 'answer with QoS 1', 'plain'])
+  t.deepEqual(stage.acked, [1, 2, 3])
+  t.is(stage.dispatcher.inHand, 0)
+})
+
+test('what one of its receivers only deals with at once waits for a place as any other', (t) => {
+  const stage = new Stage({
+    maxInFlight: 1,
+    receivers: 2,
+    planOf: (topic, receiver) => ({ isPrompt: topic === 'answer' && receiver === 0 }),
+  })
+  stage.dispatcher.arrived(arrival(1, 'asks'))
+  stage.dispatcher.arrived(arrival(0, 'answer'))
+  t.deepEqual(stage.started, ['asks', 'asks'])
+})
+
 const orders: Record<Order, { readonly running: string[]; readonly keyOf?: Plan['keyOf'] }> = {
   topic: { running: ['1', '2'] },
   key: {
@@ -389,6 +420,25 @@ test('a drain of a session that ends with us runs all that is in hand', async (t
   await stage.end('4')
   await draining
   t.deepEqual(stage.acked, [1, 2, 3, 4])
+})
+
+test('at a drain a handler still hears what is dealt with at once, and nobody does when nobody waits any more', async (t) => {
+  for (const ending of ['finish', 'drop'] as const) {
+    const stage = new Stage({
+      synchronous: (payload) => payload.startsWith('answer'),
+      planOf: (topic) => (topic === 'answers' ? { isPrompt: true } : {}),
+    })
+    stage.dispatcher.arrived(arrival(1, 'asks'))
+    const draining = stage.dispatcher.drain(ending)
+    stage.dispatcher.arrived(arrival(0, 'answer', { topic: 'answers' }))
+    stage.dispatcher.arrived(arrival(0, 'plain'))
+    t.deepEqual(stage.started, ['asks', 'answer'])
+    stage.dispatcher.abort(NO_MORE)
+    stage.dispatcher.arrived(arrival(0, 'answer again', { topic: 'answers' }))
+    t.deepEqual(stage.started, ['asks', 'answer'])
+    await stage.end('asks')
+    await draining
+  }
 })
 
 test('a drain with nothing in hand is over at once, and what comes again is still acknowledged', async (t) => {
