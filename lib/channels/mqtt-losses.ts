@@ -23,9 +23,7 @@ export interface MqttLossesParts {
 const MOST_SAID = 100
 const MOST_CHANNELS = 1_000
 
-/**
- * A sender does not wait for this: the answer would come through the window that the handler who sends may hold himself.
- */
+/** A sender does not wait for it: the event may have to wait for long where it comes, for handlers that hold the window. */
 export class MqttLosses {
   readonly #parts: MqttLossesParts
   // When it was said of which channel.
