@@ -83,6 +83,7 @@ export class Crew implements Workforce {
       await (this.#kills.get(worker) ?? this.#takeBack(worker, toError(error)))
       throw startFailure(order, error)
     }
+    this.#parts.log.info(`Worker "${id}" was spawned.`, { worker: id })
     worker.runs()
     return { id, ended: worker.ended.promise }
   }

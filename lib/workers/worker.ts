@@ -49,6 +49,8 @@ export class Worker {
   #state: WorkerState = 'starting'
   #error: Error | undefined = undefined
   #isGivenUp = false
+  /** It was said that it is started again, and not yet that it runs. */
+  #isMissed = false
   #closing: Promise<void> | undefined = undefined
   /** What becomes of messages while it is being ended. */
   #refusal: Refusal
@@ -209,6 +211,7 @@ export class Worker {
       worker: this.id,
       ...(error === undefined ? {} : { error }),
     })
+    this.#isMissed = true
     this.#state = 'restarting'
     this.#timers.set(
       seat,
@@ -228,6 +231,9 @@ export class Worker {
   #settle(): void {
     const isWhole = this.receiver.seats.every((seat) => seat.isTaken || this.#done.has(seat))
     this.#state = isWhole ? 'running' : 'restarting'
+    if (!isWhole || !this.#isMissed) return
+    this.#isMissed = false
+    this.#parts.log.info(`Worker "${this.id}" runs again.`, { worker: this.id })
   }
 
   #end(seat: Seat, error: Error | undefined): void {

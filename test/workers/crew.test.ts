@@ -169,6 +169,36 @@ test('what is said of a failure are sentences, whoever has begun them', async (t
   ])
 })
 
+test('a worker that was spawned, and one that runs again, are told of once, with their id', async (t) => {
+  const scene = new Scene()
+  const said: unknown[] = []
+  const log = { ...silentLog, info: (...line: unknown[]) => void said.push(line) }
+  const crew = new Crew({ ...scene.parts, log })
+  await crew.prepare([{ ...resolveWorkerOptions({}), id: 'declared', application: './a.ts' }])
+  t.deepEqual(said, [])
+  await crew.spawn('one', './a.ts', { instances: 2 })
+  t.deepEqual(said.splice(0), [['Worker "one" was spawned.', { worker: 'one' }]])
+  const host = scene.hosts.get('one')!
+  for (const instance of host.started) instance.ending.resolve(new Error('broken'))
+  await scene.fails(scene.hosts.get('declared')!)
+  t.is(crew.workers()[1]!.state, 'restarting')
+  t.deepEqual(said, [])
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(said.splice(0), [['Worker "declared" runs again.', { worker: 'declared' }]])
+  scene.clock.advance(100)
+  await settled()
+  t.deepEqual(said.splice(0), [['Worker "one" runs again.', { worker: 'one' }]])
+  host.fault = new Error('no device')
+  await scene.fails(host)
+  scene.clock.advance(400)
+  await settled()
+  t.deepEqual(said, [])
+  scene.fault = new MqttasgiError('ERR_APPLICATION_LOAD', 'it threw')
+  await t.throwsAsync(crew.spawn('two', './a.ts'), { code: 'ERR_APPLICATION_LOAD' })
+  t.deepEqual(said, [])
+})
+
 test('messages for a worker that is being started again wait, and run in their order on the next one', async (t) => {
   const scene = new Scene()
   const host = await scene.spawn('one')
