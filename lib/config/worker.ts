@@ -1,6 +1,7 @@
 // The options of a worker and of its end: what each must be, and what it is when nobody says.
 import type { KillOptions, RestartPolicy, WorkerOptions } from '../core/workforce.ts'
 import { faultBy, isWhole, type OptionFault, type OptionsGiven, type Rule } from './rules.ts'
+import { uncopyable } from './uncopyable.ts'
 
 /** Every option decided. */
 export interface ResolvedWorkerOptions {
@@ -48,7 +49,14 @@ export function workerFault(given: OptionsGiven): OptionFault | undefined {
     const what = 'only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.'
     return { key: 'memoryMb', isUnknown: false, what }
   }
-  return undefined
+  return given['thread'] === true ? paramsFault(given['params']) : undefined
+}
+
+function paramsFault(params: unknown): OptionFault | undefined {
+  const got = uncopyable(params, 'params')
+  if (got === undefined) return undefined
+  const what = `expected plain data, for a thread has a copy of them, got ${got}. Let the file of the application make it.`
+  return { key: 'params', isUnknown: false, what }
 }
 
 /** The first thing that is wrong with how a worker is to be ended, but for the time; undefined when all is well. */

@@ -32,20 +32,10 @@ export function orderOf(id: unknown, application: WorkerApplication, options: Wo
   return { ...resolveWorkerOptions(options), id, application }
 }
 
-/** Throws `ERR_WORKER_APPLICATION` for what can not be run where it is to be, `ERR_WORKER_OPTION` for params that do not get there. */
-export function checkApplication({ application, id, params, thread }: WorkerOrder): void {
+/** Throws `ERR_WORKER_APPLICATION` for what can not be run where it is to be. */
+export function checkApplication({ application, id, thread }: WorkerOrder): void {
   if (typeof application === 'string') refusePythonPath(id, application)
   else if (thread) throw unfit(id, 'a thread can only load a file')
-  if (thread) checkParams(id, params)
-}
-
-function checkParams(id: string, params: object): void {
-  try {
-    structuredClone(params)
-  } catch (thrown) {
-    const { message } = toError(thrown)
-    throw refused(`Worker "${id}"`, `params can not be copied to its thread, ${message}`)
-  }
 }
 
 /** Throws `ERR_WORKER_OPTION` for what can not be meant, `ERR_CONFIG_VALUE` for a time that is none. */

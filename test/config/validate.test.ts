@@ -349,6 +349,12 @@ test(
   'workers[0].memoryMb (file x.ts): only a thread has memory of its own. Give thread: true as well, or leave memoryMb out.',
 )
 test(
+  'params that can not be copied to a thread',
+  refused,
+  { workers: [{ id: 'a', application: './a.ts', thread: true, params: { log: () => {} } }] },
+  'workers[0].params (file x.ts): expected plain data, for a thread has a copy of them, got a function as params.log. Let the file of the application make it.',
+)
+test(
   'an object for a thread',
   refused,
   { workers: [{ id: 'a', application, thread: true }] },

@@ -60,6 +60,37 @@ test('options that are none are refused before anything is begun', async (t) => 
   t.deepEqual(scene.crew.workers(), [])
 })
 
+test('params that can not be copied to a thread are refused, and what in them', async (t) => {
+  const scene = new Scene()
+  const circle: Record<string, unknown> = { unit: 'C' }
+  circle['self'] = circle
+  const wrong: Record<string, unknown> = {}
+  wrong['self'] = wrong
+  wrong['log'] = () => {}
+  const cases: readonly (readonly [params: Record<string, unknown>, what: string])[] = [
+    [{ unit: 'C', log: () => {} }, 'a function as params.log'],
+    [{ deep: [{ unit: 'C' }, { kind: Symbol('kind') }] }, 'a symbol as params.deep[1].kind'],
+    [{ circle, 'in time': { 2: Promise.resolve() } }, 'an object (Promise) as params["in time"][2]'],
+    [{ callbacks: new Map([['a', () => {}]]) }, 'an object (Map) as params.callbacks'],
+    [{ circle, wrong }, 'a function as params.wrong.log'],
+  ]
+  for (const [params, what] of cases) {
+    const { message } = await t.throwsAsync(scene.spawn('one', { thread: true, params }), {
+      code: 'ERR_WORKER_OPTION',
+    })
+    t.true(message.startsWith(`Worker "one": params: expected plain data`), message)
+    t.true(message.includes(`got ${what}. `), message)
+    await scene.spawn(what, { params })
+  }
+  const params = {
+    circle,
+    bytes: Buffer.from('a'),
+    at: new Date(0),
+    list: [null, undefined, new Map([[1, 2]])],
+  }
+  await t.notThrowsAsync(scene.spawn('one', { thread: true, params }))
+})
+
 test('options of kill() that are none are refused, and the worker goes on', async (t) => {
   const scene = new Scene()
   await scene.spawn('one')

@@ -40,15 +40,6 @@ test('a thread can only load a file', async (t) => {
   })
 })
 
-test('params that can not be copied to a thread are refused, and are what they are in this one', async (t) => {
-  const params = { read: () => 5 }
-  await t.throwsAsync(start(`${programs}contract.ts#app`, { thread: true, params }), {
-    code: 'ERR_WORKER_OPTION',
-    message: /^Worker "one": params can not be copied to its thread, \(\) => 5 could not be cloned\./,
-  })
-  await t.notThrowsAsync(start(`${programs}contract.ts#app`, { params }))
-})
-
 test('what can not be run is refused', async (t) => {
   await t.throwsAsync(start({}), { code: 'ERR_APPLICATION_INVALID', message: /worker "one"/ })
 })
