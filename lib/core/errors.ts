@@ -427,8 +427,8 @@ export const errorCodes = {
   },
   ERR_JOURNAL_LOCKED: {
     kind: 'config',
-    means: 'Another process has the journal: most likely one with the same client id.',
-    mend: 'Give each process a client id of its own (broker.clientId), or end the process that the message names.',
+    means: 'Another process has the journal.',
+    mend: 'Give each process a client id of its own, and more than 64 another stateDir; or end the process that the message names.',
   },
   ERR_JOURNAL_WRITE: {
     kind: 'delivery',

@@ -3,7 +3,8 @@ import type { Clock } from '../core/clock.ts'
 import { toError } from '../core/errors.ts'
 import type { ExchangeStore } from '../core/exchange-store.ts'
 import type { Logger } from '../core/log.ts'
-import { DurableMap, type DurableMapOptions } from './durable-map.ts'
+import type { DurableMap, DurableMapOptions } from './durable-map.ts'
+import { openSessionJournal } from './session-journal.ts'
 
 /** Where it is, and who is told when the disk fails. */
 export interface ExchangeJournalOptions extends Pick<DurableMapOptions, 'folder' | 'files' | 'lock'> {
@@ -42,7 +43,7 @@ export class ExchangeJournal implements ExchangeStore {
   /** Codes: `ERR_JOURNAL_*`; `ERR_JOURNAL_LOCKED` when another process has this client id. */
   static async open(options: ExchangeJournalOptions): Promise<ExchangeJournal> {
     const { clock: _, log: _log, ...place } = options
-    const map = await DurableMap.open(place)
+    const map = await openSessionJournal(place)
     try {
       if (map.has(DOUBT)) {
         const records = map.keys().filter((key) => key !== DOUBT && key !== OPENED)

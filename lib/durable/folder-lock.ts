@@ -38,10 +38,8 @@ export class FolderLock {
 
 function locked(folder: string, pid: number | undefined): MqttasgiError {
   const who = pid === undefined ? 'another process' : pid === process.pid ? 'this process' : `process ${pid}`
-  return new MqttasgiError(
-    'ERR_JOURNAL_LOCKED',
-    `The journal in ${folder} is in use by ${who}. Give each process a client id of its own (broker.clientId), or end the other one.`,
-  )
+  // What helps depends on what it is a journal of, which those say who open it.
+  return new MqttasgiError('ERR_JOURNAL_LOCKED', `The journal in ${folder} is in use by ${who}.`)
 }
 
 function diskOf(folder: string): LockDisk {

@@ -1,7 +1,8 @@
 // The crash ledger on disk: a key for each message in hand, and one that says that the process runs.
 import { createHash } from 'node:crypto'
 import type { CrashLedger, Noted } from '../core/crash-ledger.ts'
-import { DurableMap, type DurableMapOptions } from './durable-map.ts'
+import type { DurableMap, DurableMapOptions } from './durable-map.ts'
+import { openSessionJournal } from './session-journal.ts'
 
 /** Where a ledger is. */
 export interface CrashLedgerOptions extends Pick<DurableMapOptions, 'folder' | 'files' | 'lock'> {
@@ -40,7 +41,7 @@ export class JournalCrashLedger implements CrashLedger {
   static async open(options: CrashLedgerOptions): Promise<JournalCrashLedger> {
     // Its limit is not the journal's: beyond it the oldest go, instead of nothing coming in.
     const { maxEntries: _, ...place } = options
-    const map = await DurableMap.open(place)
+    const map = await openSessionJournal(place)
     try {
       const left = new Map<string, Noted>()
       for await (const [key, value] of map.entries()) {

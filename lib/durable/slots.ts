@@ -1,7 +1,7 @@
 // Several processes in one stateDir: each takes the first numbered folder that no other one has.
 import { readdir } from 'node:fs/promises'
 import { join } from 'node:path'
-import { MqttasgiError } from '../core/errors.ts'
+import { MqttasgiError, toError } from '../core/errors.ts'
 import { isMissing } from './journal-files.ts'
 
 const MOST = 64
@@ -16,9 +16,15 @@ export async function openFreeSlot<T>(parent: string, open: (folder: string) => 
     try {
       return await open(join(parent, String(slot)))
     } catch (error) {
-      if (!isLocked(error) || slot === MOST) throw error
+      if (!isLocked(error)) throw error
+      if (slot === MOST) throw allTaken(error)
     }
   }
+}
+
+function allTaken(cause: unknown): MqttasgiError {
+  const message = `${toError(cause).message} So are the ${MOST - 1} before it: give some processes another stateDir, or end some.`
+  return new MqttasgiError('ERR_JOURNAL_LOCKED', message, { cause })
 }
 
 /** The folders that there are, by number. */

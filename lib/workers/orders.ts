@@ -1,6 +1,6 @@
 // What is asked of a crew, looked at before anything is done: the order for a worker, and how one is to be ended.
 import { drainTimeoutFault } from '../core/deadline.ts'
-import { MqttasgiError, toError } from '../core/errors.ts'
+import { MqttasgiError } from '../core/errors.ts'
 import type { KillOptions, WorkerApplication, WorkerOptions } from '../core/workforce.ts'
 import { show } from '../config/value.ts'
 import { killFault, resolveWorkerOptions, workerFault, type ResolvedWorkerOptions } from '../config/worker.ts'

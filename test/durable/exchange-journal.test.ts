@@ -145,7 +145,10 @@ test('one process has a client id', async (t) => {
   const folder = `${temporaryFolder(t)}/qos2/hall`
   const options = { folder, clock: new FakeClock(), log: console }
   const journal = await ExchangeJournal.open(options)
-  await t.throwsAsync(ExchangeJournal.open(options), { code: 'ERR_JOURNAL_LOCKED' })
+  await t.throwsAsync(ExchangeJournal.open(options), {
+    code: 'ERR_JOURNAL_LOCKED',
+    message: /hall is in use by this process\. .*a client id of its own \(broker\.clientId\)/,
+  })
   await journal.close()
   await (await ExchangeJournal.open(options)).close()
 })
