@@ -7,6 +7,11 @@ import { dirname, join } from 'node:path'
 import { startBroker, type EmbeddedBroker } from '../../lib/broker/index.ts'
 import { parseCommandLine } from '../../lib/cli/program.ts'
 import { validateConfig } from '../../lib/config/validate.ts'
+import type { ConsumerClass } from '../../lib/consumer/consumer.ts'
+import { silentLog } from '../../lib/core/log.ts'
+import { serve } from '../../lib/index.ts'
+import { MemoryTransport } from '../../lib/testing/index.ts'
+import { turns } from '../helpers/memory-server.ts'
 import {
   codeBlocks,
   filesBefore,
@@ -143,6 +148,24 @@ for (const page of ['README.md', 'docs/server.md']) {
       console.log = log
     }
     t.true(lines.includes('Ada says hello'))
+  })
+}
+
+for (const page of ['docs/consumer.md', skill]) {
+  test(`${page}: the meter has a unit as the application too, which has no params`, async (t) => {
+    const block = programsOf(page).find(({ fileName }) => fileName === 'meter.ts')!
+    const place = join(folder, 'meter', folderName(block))
+    write(place, new Map([[block.fileName, runnable(moduleOf(block))]]))
+    const { Meter } = (await import(join(place, block.fileName))) as { readonly Meter: ConsumerClass }
+    const transport = new MemoryTransport()
+    const server = await serve(Meter, { transport, log: silentLog })
+    t.teardown(() => server.stop())
+    transport.deliver('meters/7', '5')
+    await turns()
+    t.deepEqual(
+      transport.published.map(({ topic, payload }) => `${topic} ${payload.toString()}`),
+      ['totals/7 5 kWh'],
+    )
   })
 }
 
