@@ -6,8 +6,10 @@ import { MqttasgiError, toError } from './errors.ts'
 import { inLog, type Logger } from './log.ts'
 import { Pauses } from './pauses.ts'
 
+export const eventCounters = ['eventsHandled', 'eventsFailed', 'eventsDropped'] as const
+
 /** What becomes of an event, as the server counts it. An event is dropped when nobody has declared its type. */
-export type EventCounter = 'eventsHandled' | 'eventsFailed' | 'eventsDropped'
+export type EventCounter = (typeof eventCounters)[number]
 
 /** What an intake works with. */
 export interface ChannelIntakeParts<H> {

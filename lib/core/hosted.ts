@@ -1,5 +1,5 @@
 // The port of whatever can be run: a consumer class, an application, a router, a raw application, each as a receiver.
-import type { EventCounter } from './channel-intake.ts'
+import { eventCounters, type EventCounter } from './channel-intake.ts'
 import type { ChannelLayer } from './channel-layer.ts'
 import type { Clock } from './clock.ts'
 import type { ResolvedDelivery } from './delivery-options.ts'
@@ -12,6 +12,8 @@ import type { Workforce } from './workforce.ts'
 
 /** What a receiver itself sees of what its server counts. */
 export type ReceiverCounter = EventCounter | 'loops'
+
+export const receiverCounters: readonly ReceiverCounter[] = [...eventCounters, 'loops']
 
 /** Who a receiver is on its server, where it is mounted, and what it finds there. */
 export interface ReceiverIdentity {

@@ -1,8 +1,9 @@
 // Workers in threads of their own: starts them, hears them, and ends those that loop, leak or crash.
 import { Worker as Thread } from 'node:worker_threads'
+import { show } from '../config/value.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { ReceiverIdentity } from '../core/hosted.ts'
+import { receiverCounters, type ReceiverCounter, type ReceiverIdentity } from '../core/hosted.ts'
 import { Desk } from './desk.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 import { startFailure } from './in-process.ts'
@@ -128,7 +129,7 @@ class RunningThread implements Incarnation {
           worker: this.receiver.id,
         })
       case 'counted':
-        return this.#parts.identity.countEvent?.(news.counter)
+        return this.#count(news.counter)
       case 'pong':
         this.#pulse?.answered(news.ping)
         return this.#weigh(news.bytes)
@@ -139,6 +140,12 @@ class RunningThread implements Incarnation {
       default:
         return this.receiver.heard(news)
     }
+  }
+
+  // What runs there can post whatever it likes, and the server has other counters beside these.
+  #count(counter: ReceiverCounter): void {
+    if (!receiverCounters.includes(counter)) throw this.#miscounted(counter)
+    this.#parts.identity.countEvent?.(counter)
   }
 
   #begin(): void {
@@ -196,6 +203,15 @@ class RunningThread implements Incarnation {
       'ERR_WORKER_MEMORY',
       `The thread of worker "${identity.id}" took more memory than ${limit}, and was ended: ${what}.`,
       { receiver: identity.id },
+    )
+  }
+
+  #miscounted(counter: unknown): MqttasgiError {
+    const { id } = this.#parts.identity
+    return new MqttasgiError(
+      'ERR_WORKER_CRASHED',
+      `The thread of worker "${id}" was ended for what it said: expected ${receiverCounters.join(', ')} as what it counts, got ${show(counter)}. Leave parentPort to mqttasgi.`,
+      { receiver: id },
     )
   }
 

@@ -2,6 +2,9 @@
 import test from 'ava'
 import { mqttasgi } from '../../lib/index.ts'
 import { crewedServer } from '../helpers/crewed-server.ts'
+import { threadStage } from '../helpers/thread-stage.ts'
+import { hand } from '../helpers/worker-place.ts'
+import { within } from '../integration/tally.ts'
 
 const application = new URL('programs/applications.ts#counted', import.meta.url)
 
@@ -21,3 +24,17 @@ for (const thread of [false, true]) {
     t.like(server.counters, { loops: 3, published: 2 })
   })
 }
+
+test('what a thread says it counts must be one of what receivers count', async (t) => {
+  const counted: string[] = []
+  const { thread } = await threadStage(t, {
+    application: application.pathname + '#forging',
+    identity: { countEvent: (counter) => void counted.push(counter) },
+  })
+  void hand(thread.receiver, 'forge', 'eventsDropped')
+  void hand(thread.receiver, 'forge', 'handled')
+  const ended = await within(10_000, 'the end of the thread', thread.ended)
+  t.like(ended, { code: 'ERR_WORKER_CRASHED' })
+  t.regex(ended?.message ?? '', /expected eventsHandled, .*, loops as what it counts, got "handled"/)
+  t.deepEqual(counted, ['eventsDropped'])
+})

@@ -1,4 +1,5 @@
 // Applications that tests run in threads: one that works, and several that end badly.
+import { parentPort } from 'node:worker_threads'
 import { mqttasgi, Drop, MqttConsumer, Reject, Retry, Router, type Application } from '../../../lib/index.ts'
 
 class Hopeless extends Error {}
@@ -104,3 +105,7 @@ counted.topic('fast', { maxPublishRate: 2 }, async (ctx) => {
   for (let i = 0; i < 5; i++) await ctx.publish('seen', i).catch(() => {})
   ctx.log.info('all were tried')
 })
+
+/** Says itself what is to be counted. */
+export const forging: Application = mqttasgi()
+forging.topic('forge', (ctx) => parentPort?.postMessage({ type: 'counted', counter: ctx.text() }, []))
