@@ -2,6 +2,7 @@
 import { isConsumerClass } from '../consumer/consumer.ts'
 import { ApplicationNode } from '../core/application.ts'
 import type { Interest } from '../core/receiver.ts'
+import { startFailure } from '../workers/in-process.ts'
 import { WorkerGroup } from '../workers/worker-group.ts'
 import { applicationOf, type Configured, loadedOf, nodeOf } from './command.ts'
 
@@ -22,10 +23,20 @@ export async function placedApplications(configured: Configured): Promise<readon
   const master = { id: 'application', mount: '', share: undefined }
   const placed: Placed[] = [{ ...master, ...knownOf(await applicationOf(configured)) }]
   for (const { id, mount, share, application } of configured.settings.workers) {
-    const loaded = await loadedOf(application, `The application of worker "${id}"`, configured.loader)
-    placed.push({ id, mount, share, ...knownOf(loaded) })
+    placed.push({ id, mount, share, ...knownOf(await workerOf({ id, mount, application }, configured)) })
   }
   return placed
+}
+
+async function workerOf(
+  { id, mount, application }: Pick<Configured['settings']['workers'][number], 'id' | 'mount' | 'application'>,
+  { loader }: Configured,
+): Promise<object> {
+  try {
+    return await loadedOf(application, `The application of worker "${id}"`, loader)
+  } catch (cause) {
+    throw startFailure({ id, mount }, cause)
+  }
 }
 
 /** What it asks for at its start, as the server tells the broker. Code: `ERR_WORKER_OPTION`. */

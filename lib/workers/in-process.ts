@@ -48,7 +48,11 @@ export function startFailure(
   if (!(cause instanceof MqttasgiError)) {
     return new MqttasgiError('ERR_WORKER_START', `Worker "${id}" could not be started: ${message}`, details)
   }
-  if (fileCodes.has(cause.code)) return new MqttasgiError(cause.code, `Worker "${id}": ${message}`, details)
+  if (fileCodes.has(cause.code)) {
+    // Who loads the file asks, and so does who starts the worker.
+    if (cause.receiver === id) return cause
+    return new MqttasgiError(cause.code, `Worker "${id}": ${message}`, details)
+  }
   // What has a code of its own says enough, but for where it was to stand.
   if (!['ERR_MOUNT_INVALID', 'ERR_PATTERN_INVALID'].includes(cause.code)) return cause
   const what = `Worker "${id}" can not be mounted under "${mount}": ${message}`

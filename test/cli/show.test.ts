@@ -243,6 +243,18 @@ test(
   /Did you mean #app\?.*ERR_APPLICATION_EXPORT/,
 )
 test(failing, ['./app.ts#app'], { 'app.ts': 'export const app = 1' }, 78, /ERR_APPLICATION_INVALID/)
+for (const command of ['run', 'plan', 'routes']) {
+  test(
+    ': the file of a worker',
+    failing,
+    [command],
+    {
+      'mqttasgi.config.ts': `export default { workers: [{ id: 'climate', application: './nowhere.ts' }] }`,
+    },
+    78,
+    /^mqttasgi: Worker "climate": the application .*nowhere\.ts can not be read: .*ERR_APPLICATION_FILE\)\n$/,
+  )
+}
 test(
   failing,
   ['routes', './app.ts'],
