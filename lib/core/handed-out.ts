@@ -64,9 +64,12 @@ export class HandedOut implements Promise<void> {
     return this.then(undefined).finally(settled)
   }
 
-  /** One more layer of this chain waits for it; false when it is another chain's, or has ended. */
+  /**
+   * One more layer of this chain waits for it; false when it is another chain's, or has ended, or when the layer that
+   * passes it on has looked at it: that one goes on before the one in front of it.
+   */
   passOn(chain: Watcher): boolean {
-    if (this.#chain !== chain || this.#isSettled) return false
+    if (this.#chain !== chain || this.#isSettled || this.isLookedAt) return false
     this.#layers++
     return true
   }

@@ -319,6 +319,22 @@ test('whoever looks at what was passed on to it has the position back', async (t
   t.deepEqual(positions, [0, 0])
 })
 
+test('whoever looks at what it passes on has its own position, and the one in front of it too', async (t) => {
+  const positions: number[] = []
+  const waits: Handler = async () => await turn()
+  const looking: Handler = async (ctx, next) => {
+    await next()
+    positions.push(ctx.at)
+  }
+  const passing: Handler = (ctx, next) => {
+    const behind = next()
+    void behind.then(() => positions.push(ctx.at))
+    return behind
+  }
+  t.like(await chain(looking, passing, passing, waits).result, { failed: false })
+  t.deepEqual(positions, [2, 1, 0])
+})
+
 test('what next gives of another chain is waited for like any promise', async (t) => {
   let shared: Promise<void> = Promise.resolve()
   const shares: Handler = async (_ctx, next) => await (shared = next())
