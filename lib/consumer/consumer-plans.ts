@@ -36,6 +36,7 @@ export class ConsumerPlans {
   readonly #handlers = new Map<string, Handler>()
   readonly #rest = new PlansByPattern()
   readonly #routed = new PlansByPattern()
+  readonly #terms = new Map<string, ResolvedRouteOptions>()
   readonly #inLine = new WeakMap<ChainPlan, ChainPlan>()
 
   constructor(parts: ConsumerPlansParts) {
@@ -74,6 +75,7 @@ export class ConsumerPlans {
   forget(text: string): void {
     this.#rest.delete(text)
     this.#routed.delete(text)
+    this.#terms.delete(text)
   }
 
   /** All routes, and those that the subscriptions are. */
@@ -145,13 +147,20 @@ export class ConsumerPlans {
     return new PlanFamily([...middleware, this.#receiveLayer(text)], this.#node, host).of(undefined)
   }
 
+  // One for all plans of a pattern: by it what `receive` publishes is counted.
+  #termsOf(text: string): ResolvedRouteOptions {
+    let terms = this.#terms.get(text)
+    if (terms === undefined) this.#terms.set(text, (terms = plainOptions(text)))
+    return terms
+  }
+
   #receiveLayer(text: string): Layer {
     const whole = pattern<string>(text)
     return new Layer({
       handler: this.#parts.receive,
       pattern: whole,
       filter: whole.filter,
-      route: plainOptions(text),
+      route: this.#termsOf(text),
       delivery: this.delivery,
       owners: [this.#node],
     })

@@ -3,6 +3,7 @@ import type { Clock } from './clock.ts'
 import { MqttasgiError } from './errors.ts'
 import type { Layer } from './layer.ts'
 import type { Logger } from './log.ts'
+import type { ResolvedRouteOptions } from './route.ts'
 
 export interface PublishRatesParts {
   readonly clock: Clock
@@ -24,8 +25,8 @@ const PAUSE_MS = 10_000
 
 export class PublishRates {
   readonly #parts: PublishRatesParts
-  // By pattern, of which a receiver has as many as it has registered.
-  readonly #tallies = new Map<string, Tally>()
+  // By the options of a route, which are its own and go with it, and by its pattern, for it may be mounted in several places.
+  readonly #tallies = new WeakMap<ResolvedRouteOptions, Map<string, Tally>>()
 
   constructor(parts: PublishRatesParts) {
     this.#parts = parts
@@ -35,9 +36,9 @@ export class PublishRates {
   refusal(route: Layer | undefined, topic: string): MqttasgiError | undefined {
     const most = route?.delivery?.maxPublishRate ?? 0
     if (most === 0) return undefined
-    // A route has a pattern.
+    // A route has options and a pattern.
     const name = route!.pattern!.text
-    const tally = this.#tallyOf(name)
+    const tally = this.#tallyOf(route!.route!, name)
     const now = this.#parts.clock.now()
     if (now >= tally.refusedUntil) {
       if (now - tally.since >= SECOND_MS) Object.assign(tally, { since: now, count: 0 })
@@ -55,11 +56,13 @@ export class PublishRates {
     )
   }
 
-  #tallyOf(name: string): Tally {
-    let tally = this.#tallies.get(name)
+  #tallyOf(options: ResolvedRouteOptions, name: string): Tally {
+    let places = this.#tallies.get(options)
+    if (places === undefined) this.#tallies.set(options, (places = new Map<string, Tally>()))
+    let tally = places.get(name)
     if (tally === undefined) {
       tally = { since: -Infinity, count: 0, refusedUntil: -Infinity }
-      this.#tallies.set(name, tally)
+      places.set(name, tally)
     }
     return tally
   }

@@ -45,6 +45,12 @@ function route(text: string, maxPublishRate?: number): Layer {
   })
 }
 
+/** The same route as it stands elsewhere, or flattened anew. */
+function under(text: string, { delivery, handler, owners, route }: Layer): Layer {
+  const whole = pattern<string>(text)
+  return new Layer({ handler, pattern: whole, filter: whole.filter, route, delivery, owners })
+}
+
 test('without a limit, and outside of routes, nothing is refused', (t) => {
   const { refusals, sent, warnings } = stage()
   t.is(sent(route('a'), 10_000), 10_000)
@@ -56,10 +62,11 @@ test('without a limit, and outside of routes, nothing is refused', (t) => {
 
 test('as many as the limit go out within a second, in each second', (t) => {
   const { clock, sent, refusals } = stage()
+  const one = route('a', 5)
   for (let second = 0; second < 30; second++) {
-    t.is(sent(route('a', 5), 2), 2)
+    t.is(sent(one, 2), 2)
     clock.advance(500)
-    t.is(sent(route('a', 5), 3), 3)
+    t.is(sent(one, 3), 3)
     clock.advance(500)
   }
   t.is(refusals(), 0)
@@ -67,7 +74,8 @@ test('as many as the limit go out within a second, in each second', (t) => {
 
 test('one more closes the route for ten seconds, is said once and counted, and then it is open again', (t) => {
   const { clock, rates, refusals, sent, warnings } = stage()
-  t.is(sent(route('a/+x', 5), 8), 5)
+  const one = route('a/+x', 5)
+  t.is(sent(one, 8), 5)
   t.is(refusals(), 3)
   t.is(warnings.length, 1)
   t.regex(
@@ -75,20 +83,24 @@ test('one more closes the route for ten seconds, is said once and counted, and t
     /"a\/\+x" have published more than 5 messages within a second \(maxPublishRate\).*10 s/,
   )
   clock.advance(9_999)
-  const error = rates.refusal(route('a/+x', 5), 'out')
+  const error = rates.refusal(one, 'out')
   t.is(error?.code, 'ERR_PUBLISH_RATE')
   t.is(error?.topic, 'out')
   t.regex(error?.message ?? '', /"out" was not published: the handlers of "a\/\+x".*more than 5 messages/)
   clock.advance(1)
-  t.is(sent(route('a/+x', 5), 6), 5)
+  t.is(sent(one, 6), 5)
   t.is(warnings.length, 2)
 })
 
-test('routes are counted each for itself, by their patterns', (t) => {
+test('routes are counted each for itself', (t) => {
   const { sent } = stage()
-  t.is(sent(route('a', 2), 5), 2)
+  const first = route('a', 2)
+  t.is(sent(first, 5), 2)
   t.is(sent(route('b', 3), 5), 3)
   t.is(sent(route('c'), 5), 5)
-  // Registered anew, it is the same route.
-  t.is(sent(route('a', 2), 5), 0)
+  // Two with one pattern are two.
+  t.is(sent(route('a', 2), 5), 2)
+  // Flattened anew it is the same route, and mounted elsewhere it is another one.
+  t.is(sent(under('a', first), 5), 0)
+  t.is(sent(under('hall/a', first), 5), 2)
 })

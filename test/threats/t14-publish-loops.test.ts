@@ -147,7 +147,8 @@ mosquittoTest('with noLocal a route does not hear what its own client has publis
   t.deepEqual(seen, ['x'])
 })
 
-const limited = { maxPublishRate: 50, retry: { attempts: 2, minDelayMs: 1 } }
+// So few that they are published within a second on a machine that is busy with other things too.
+const limited = { maxPublishRate: 5, retry: { attempts: 2, minDelayMs: 1 } }
 
 /** Two circles of one route each, where nothing counts hops. */
 const circles: readonly [how: string, circle: (ran: () => void) => Runnable][] = [
@@ -199,9 +200,9 @@ for (const [how, circle] of circles) {
       const lost = once(end, 'error line')
       await say(t, url, 'loop')
       const [line] = (await lost) as [string]
-      t.regex(line, /"loop" was not published: the handlers of "loop" have published more than 50 messages/)
-      // 51 messages came, and the last of them was tried twice.
-      t.is(runs, 52)
+      t.regex(line, /"loop" was not published: the handlers of "loop" have published more than 5 messages/)
+      // 6 messages came, and the last of them was tried twice.
+      t.is(runs, 7)
       t.is(server.counters.loops, 2)
       t.is(server.counters.failed, 1)
       t.is(
