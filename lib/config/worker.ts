@@ -1,5 +1,7 @@
 // The options of a worker and of its end: what each must be, and what it is when nobody says.
 import type { KillOptions, RestartPolicy, WorkerOptions } from '../core/workforce.ts'
+import { toError } from '../core/errors.ts'
+import { ownBytes } from '../core/own-bytes.ts'
 import { faultBy, isWhole, type OptionFault, type OptionsGiven, type Rule } from './rules.ts'
 import { uncopyable } from './uncopyable.ts'
 
@@ -53,10 +55,19 @@ export function workerFault(given: OptionsGiven): OptionFault | undefined {
 }
 
 function paramsFault(params: unknown): OptionFault | undefined {
-  const got = uncopyable(params, 'params')
+  const got = uncopied(params)
   if (got === undefined) return undefined
   const what = `expected plain data, for a thread has a copy of them, got ${got}. Let the file of the application make it.`
   return { key: 'params', isUnknown: false, what }
+
+  // What goes to the thread is a copy without the buffers that bytes are a part of.
+  function uncopied(params: unknown): string | undefined {
+    try {
+      return uncopyable(ownBytes(params), 'params')
+    } catch (thrown) {
+      return `something that can not be read (${toError(thrown).message})`
+    }
+  }
 }
 
 /** The first thing that is wrong with how a worker is to be ended, but for the time; undefined when all is well. */

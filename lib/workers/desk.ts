@@ -3,7 +3,7 @@ import type { ChannelLayer } from '../core/channel-layer.ts'
 import { MqttasgiError } from '../core/errors.ts'
 import type { ReceiverIdentity } from '../core/hosted.ts'
 import type { Client } from '../core/receiver.ts'
-import { ownBytes } from './own-bytes.ts'
+import { ownBytes } from '../core/own-bytes.ts'
 import { wireError } from './wire-error.ts'
 import type { Line, ThreadCall, ToThread } from './wire.ts'
 

@@ -7,7 +7,7 @@ import { receiverCounters, type ReceiverCounter, type ReceiverIdentity } from '.
 import { Desk } from './desk.ts'
 import type { Incarnation, WorkerHost } from './host.ts'
 import { startFailure } from './in-process.ts'
-import { ownBytes } from './own-bytes.ts'
+import { ownBytes } from '../core/own-bytes.ts'
 import { Pulse, pulseTimes, type PulseTimes } from './pulse.ts'
 import { ThreadReceiver } from './thread-receiver.ts'
 import { untilAborted } from './until-aborted.ts'

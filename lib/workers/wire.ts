@@ -5,7 +5,7 @@ import type { PublishRules } from '../core/message-context.ts'
 import type { Message, MessageProperties, QoS } from '../core/message.ts'
 import type { DisconnectReason, Interest, SessionInfo } from '../core/receiver.ts'
 import type { Scope } from '../core/scope.ts'
-import { ownBytes } from './own-bytes.ts'
+import { ownBytes } from '../core/own-bytes.ts'
 import type { RouteTable } from './route-table.ts'
 import { wireError, type WireError, type WireOutcome } from './wire-error.ts'
 

@@ -73,6 +73,14 @@ test('params that can not be copied to a thread are refused, and what in them', 
     [{ circle, 'in time': { 2: Promise.resolve() } }, 'an object (Promise) as params["in time"][2]'],
     [{ callbacks: new Map([['a', () => {}]]) }, 'an object (Map) as params.callbacks'],
     [{ circle, wrong }, 'a function as params.wrong.log'],
+    [
+      {
+        get unit() {
+          throw new Error('not read yet')
+        },
+      },
+      'something that can not be read (not read yet)',
+    ],
   ]
   for (const [params, what] of cases) {
     const { message } = await t.throwsAsync(scene.spawn('one', { thread: true, params }), {
@@ -87,6 +95,7 @@ test('params that can not be copied to a thread are refused, and what in them', 
     bytes: Buffer.from('a'),
     at: new Date(0),
     list: [null, undefined, new Map([[1, 2]])],
+    observed: new Proxy({ unit: 'C' }, {}),
   }
   await t.notThrowsAsync(scene.spawn('one', { thread: true, params }))
 })

@@ -5,7 +5,7 @@ import { unattachedClient } from '../../lib/core/unattached-client.ts'
 import { memoryArrival } from '../../lib/testing/memory-arrival.ts'
 import { Asking } from '../../lib/workers/asking.ts'
 import { Desk } from '../../lib/workers/desk.ts'
-import { ownBytes } from '../../lib/workers/own-bytes.ts'
+import { ownBytes } from '../../lib/core/own-bytes.ts'
 import { messageOf, wireFields, wireMessage, type FromThread, type ToThread } from '../../lib/workers/wire.ts'
 
 const packet = Buffer.alloc(5_000_000)
