@@ -1,4 +1,5 @@
 // What the settings say of every server that is made of them: how it connects, how much it holds, how long it waits.
+import { topicsBelow } from './channels/mqtt-topics.ts'
 import { reconnectBackoff } from './core/backoff.ts'
 import type { OutboxSettings, Settings } from './config/settings.ts'
 import type { OutboxPolicy } from './server/outbox-policy.ts'
@@ -50,7 +51,13 @@ export function ownPublications({
       ? [{ filter: topic, what: `each dead letter (deadLetter.topic "${topic}")` }]
       : []),
     ...(channels.layer === 'mqtt'
-      ? [{ filter: `${channels.prefix}/#`, what: `the channel layer (below "${channels.prefix}")` }]
+      ? [
+          {
+            filter: `${channels.prefix}/#`,
+            topics: topicsBelow(channels.prefix),
+            what: `the channel layer (below "${channels.prefix}")`,
+          },
+        ]
       : []),
   ]
 }

@@ -83,3 +83,10 @@ function named(
   const name = topic.slice(begin.length)
   return topic.startsWith(begin) && name !== '' && !name.includes('/') ? { type, name } : undefined
 }
+
+/** Filters of all topics that layers with this prefix publish to. */
+export function topicsBelow(prefix: string): readonly string[] {
+  return ['flush', 'groups/+', 'channels/+', 'receivers/+', 'processes/+/+'].map(
+    (topic) => `${prefix}/${topic}`,
+  )
+}

@@ -5,28 +5,33 @@ import type { Interest } from '../core/receiver.ts'
 
 /** Something that a server publishes by itself. */
 export interface OwnPublications {
-  /** Of the topics it goes to. */
+  /** Of all that is meant for it: whoever asks for nothing else wants to hear it. */
   readonly filter: string
+  /** Of the topics that it goes to; left out where `filter` says it. */
+  readonly topics?: readonly string[]
   /** What it is, and which option says where it goes. */
   readonly what: string
 }
 
-/** One sentence for each that routes hear beside what they are for. */
+/** One sentence for each route, and for each that it hears beside what it is for. */
 export function heardByRoutes(
   interests: readonly Interest[],
   own: readonly OwnPublications[],
   protocolVersion: 4 | 5,
 ): string[] {
-  return own.flatMap(({ filter, what }) => {
-    const routes = interests.filter((interest) => hears(interest, filter, protocolVersion))
-    if (routes.length === 0) return []
-    const names = [...new Set(routes.map(({ source }) => `"${source}"`))].join(', ')
-    return [`${names} also ${routes.length === 1 ? 'hears' : 'hear'} ${what}`]
-  })
+  const sentences = interests.flatMap((interest) =>
+    own
+      .filter((publications) => hears(interest, publications, protocolVersion))
+      .map(({ what }) => `"${interest.source}" also hears ${what}`),
+  )
+  return [...new Set(sentences)]
 }
 
-// Whoever asks for nothing else wants to hear it.
-function hears({ filter, noLocal }: Interest, own: string, protocolVersion: 4 | 5): boolean {
+function hears(
+  { filter, noLocal }: Interest,
+  { filter: meant, topics = [meant] }: OwnPublications,
+  protocolVersion: 4 | 5,
+): boolean {
   if (noLocal && protocolVersion === 5) return false
-  return overlaps(filter, own) && !covers(own, filter)
+  return !covers(meant, filter) && topics.some((topic) => overlaps(filter, topic))
 }

@@ -5,14 +5,19 @@ import { heardByRoutes } from '../../lib/server/own-publications.ts'
 import { interest } from '../helpers/interest.ts'
 
 const letters = { filter: 'dead', what: 'each dead letter' }
-const events = { filter: 'asgi/#', what: 'the channel layer' }
+const events = { filter: 'asgi/#', topics: ['asgi/flush', 'asgi/groups/+'], what: 'the channel layer' }
 
 test('routes that hear more than they are for are named, for each thing that is published', (t) => {
   const interests = [interest('#'), interest('+'), interest('a/+'), interest('asgi/groups/#')]
   t.deepEqual(heardByRoutes(interests, [letters, events], 5), [
-    '"#", "+" also hear each dead letter',
-    '"#", "+" also hear the channel layer',
+    '"#" also hears each dead letter',
+    '"#" also hears the channel layer',
+    '"+" also hears each dead letter',
   ])
+  t.deepEqual(heardByRoutes([interest('+/+'), interest('+/+')], [letters, events], 5), [
+    '"+/+" also hears the channel layer',
+  ])
+  t.deepEqual(heardByRoutes([interest('+/sensors/7/temp')], [letters, events], 5), [])
   t.deepEqual(heardByRoutes([interest('a/#'), interest('b', { noLocal: true })], [letters, events], 5), [])
   t.deepEqual(heardByRoutes([interest('#')], [], 5), [])
 })
@@ -35,6 +40,10 @@ test('a server publishes dead letters and channel events where the settings say 
   })
   t.deepEqual(ownPublications(settings), [
     { filter: 'dead', what: 'each dead letter (deadLetter.topic "dead")' },
-    { filter: 'ours/#', what: 'the channel layer (below "ours")' },
+    {
+      filter: 'ours/#',
+      topics: ['ours/flush', 'ours/groups/+', 'ours/channels/+', 'ours/receivers/+', 'ours/processes/+/+'],
+      what: 'the channel layer (below "ours")',
+    },
   ])
 })
