@@ -36,11 +36,13 @@ export function assertSignal(signal: unknown): void {
   )
 }
 
-/** `ERR_CHANNEL_FULL`, with the names of those that were full. */
-export function channelsFull(channels: readonly string[], capacity: number): MqttasgiError {
+/** `ERR_CHANNEL_FULL`, with the names of those that were full; `capacity` is undefined where another process has its own. */
+export function channelsFull(channels: readonly string[], capacity: number | undefined): MqttasgiError {
   const named = channels.slice(0, MOST_NAMED).join(', ')
   const more = channels.length > MOST_NAMED ? ` and ${channels.length - MOST_NAMED} more` : ''
-  const message = `The event has not reached ${named}${more}: there are ${capacity} unread events already. Look at why nobody receives from there, or raise channels.capacity.`
+  const unread =
+    capacity === undefined ? 'as many unread events as may be' : `${capacity} unread events already`
+  const message = `The event has not reached ${named}${more}: there are ${unread}. Look at why nobody receives from there, or raise channels.capacity.`
   return new MqttasgiError('ERR_CHANNEL_FULL', message, { channels })
 }
 

@@ -21,6 +21,7 @@ import { MqttasgiError, toError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import type { HostedReceiver } from '../core/hosted.ts'
 import type { Message } from '../core/message.ts'
+import type { Client } from '../core/receiver.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { Groups } from './groups.ts'
 import {
@@ -123,6 +124,7 @@ export class MqttChannelLayer implements ChannelLayer {
       id: `channels ${prefix}`,
       filters: [this.#topics.own, this.#topics.flush],
       answers: this.#topics.control(this.#process),
+      isAnswerDue: () => this.#control.isAsking,
       arrived: (message) => this.#arrived(message),
       ending: () => this.#leave(),
     })
@@ -136,8 +138,9 @@ export class MqttChannelLayer implements ChannelLayer {
       refused: (channel, error) => this.#mailboxes.fail(channel, this.#failure(error)),
     })
     this.#control = new MqttControl({
-      publish: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
-      answer: (process, bytes) => this.#publish(this.#topics.control(process), bytes, 0),
+      ask: (process, bytes) => this.#publish(this.#topics.control(process), bytes, 'prompt and sure'),
+      tell: (process, bytes) => this.#publish(this.#topics.control(process), bytes),
+      answer: (process, bytes) => this.#publish(this.#topics.control(process), bytes, 'prompt'),
       change: (change, group, channel) => this.#changeAsAsked(change, group, channel),
       lost: (lost) => this.#losses.told(lost),
     })
@@ -281,14 +284,22 @@ export class MqttChannelLayer implements ChannelLayer {
     this.#receiver.client.then((client) => client.unsubscribe(filter)).catch(() => {})
   }
 
-  /** False when the broker says that nobody subscribes to it. */
-  async #publish(topic: string, bytes: Uint8Array, qos: 0 | 1 = 1): Promise<boolean> {
+  /**
+   * False when the broker says that nobody subscribes to it. What is prompt is sent with QoS 0, which waits for no place
+   * where it comes; what is sure too is sent with both, and whichever comes second counts as one that came before.
+   */
+  async #publish(
+    topic: string,
+    bytes: Uint8Array,
+    how: 'sure' | 'prompt' | 'prompt and sure' = 'sure',
+  ): Promise<boolean> {
     const client = await this.#receiver.client
     const payload = encodeEnvelope(this.#process, ++this.#published, bytes)
-    const { reasonCode } = await client.publish(topic, payload, {
-      qos,
-      properties: { messageExpiryInterval: Math.ceil(this.#limits.expiryMs / 1_000) },
-    })
+    const properties = { messageExpiryInterval: Math.ceil(this.#limits.expiryMs / 1_000) }
+    const send = (qos: 0 | 1): ReturnType<Client['publish']> =>
+      client.publish(topic, payload, { qos, properties })
+    if (how === 'prompt and sure') send(0).catch(() => {})
+    const { reasonCode } = await send(how === 'prompt' ? 0 : 1)
     return reasonCode !== NO_MATCHING_SUBSCRIBERS
   }
 
@@ -329,7 +340,7 @@ export class MqttChannelLayer implements ChannelLayer {
 
   #offer(channel: string, { bytes, sender }: Envelope): void {
     if (this.#mailboxes.offer(channel, bytes)) this.#losses.room(channel)
-    else this.#losses.here(sender, channel)
+    else this.#losses.here(sender === this.#process ? undefined : sender, channel)
   }
 
   #flush(): void {

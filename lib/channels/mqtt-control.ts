@@ -3,13 +3,19 @@ import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
 import type { Envelope } from './mqtt-envelope.ts'
+import type { Loss } from './mqtt-losses.ts'
 
 /** What another process may ask this one for. */
 export type GroupChange = 'group.add' | 'group.discard'
 
 export interface MqttControlParts {
-  /** Publishes to a process; resolves with false when it is known that nobody hears it there. */
-  readonly publish: (client: string, bytes: Buffer) => Promise<boolean>
+  /**
+   * Publishes to a process, so that it waits for no place there where that is possible; resolves with false when it is
+   * known that nobody hears it.
+   */
+  readonly ask: (client: string, bytes: Buffer) => Promise<boolean>
+  /** Publishes to a process. */
+  readonly tell: (client: string, bytes: Buffer) => Promise<boolean>
   /** The same with QoS 0: no place in a window is to be waited for, as those may all have it who wait for the answer. */
   readonly answer: (client: string, bytes: Buffer) => Promise<boolean>
   /** Does what was asked for. Rejects with why not. */
@@ -41,9 +47,14 @@ export class MqttControl {
     return { done, forget: () => void this.#open.delete(number) }
   }
 
+  /** Something was asked that is not answered yet. */
+  get isAsking(): boolean {
+    return this.#open.size > 0
+  }
+
   /** Tells a process how many of its events found no room here, by channel. */
-  async tellLost(client: string, lost: Readonly<Record<string, number>>): Promise<void> {
-    await this.#parts.publish(client, encodeEvent({ type: 'lost', lost }))
+  async tellLost(client: string, lost: readonly Loss[]): Promise<void> {
+    await this.#parts.tell(client, encodeEvent({ type: 'lost', lost }))
   }
 
   /** Throws `ERR_CHANNEL_EVENT` for what is neither a question nor an answer. */
@@ -63,7 +74,7 @@ export class MqttControl {
   }
 
   async #ask(client: string, bytes: Buffer, answer: Deferred): Promise<void> {
-    const isHeard = await this.#parts.publish(client, bytes)
+    const isHeard = await this.#parts.ask(client, bytes)
     if (!isHeard) {
       const message = `The process "${client}", which the channel belongs to, is not there any more.`
       throw new MqttasgiError('ERR_CHANNEL_LAYER', message)

@@ -7,6 +7,9 @@ import type { Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
 import { channelsFull } from './limits.ts'
 
+/** How many events found no room in a channel. A name may be any, so it is no key of an object. */
+export type Loss = readonly [channel: string, count: number]
+
 export interface MqttLossesParts {
   /** The name of the layer. */
   readonly layer: string
@@ -17,7 +20,7 @@ export interface MqttLossesParts {
   readonly counters: ChannelCounters
   readonly log: Logger
   /** Tells a process how many of its events found no room, by channel. */
-  readonly tell: (client: string, lost: Readonly<Record<string, number>>) => Promise<unknown>
+  readonly tell: (client: string, lost: readonly Loss[]) => Promise<unknown>
 }
 
 const MOST_SAID = 100
@@ -35,9 +38,10 @@ export class MqttLosses {
     this.#parts = parts
   }
 
-  /** An event of `sender` has found no room here in this channel, and was counted. */
-  here(sender: string, channel: string): void {
-    this.#say(channel, 'An event that came was lost.')
+  /** An event of `sender`, or of this process where it is undefined, has found no room here in this channel, and was counted. */
+  here(sender: string | undefined, channel: string): void {
+    this.#say(channel, 'An event that came was lost.', this.#parts.capacity)
+    if (sender === undefined) return
     const under = this.#telling.get(sender)
     if (under !== undefined) return void under.set(channel, (under.get(channel) ?? 0) + 1)
     void this.#tell(sender, new Map([[channel, 1]]))
@@ -54,7 +58,7 @@ export class MqttLosses {
     for (const [channel, count] of lostOf(lost)) {
       counters.full += count
       traceChannelLoss({ layer, channel, reason: 'full', count })
-      this.#say(channel, 'An event was lost in the process that receives from there.')
+      this.#say(channel, 'An event was lost in the process that receives from there.', undefined)
     }
   }
 
@@ -63,15 +67,18 @@ export class MqttLosses {
     for (let lost = first; lost.size > 0;) {
       const next = new Map<string, number>()
       this.#telling.set(sender, next)
+      const all = [...lost]
       // Where it can not be told it is counted here all the same.
-      await this.#parts.tell(sender, Object.fromEntries([...lost].slice(0, MOST_CHANNELS))).catch(() => {})
+      await this.#parts.tell(sender, all.slice(0, MOST_CHANNELS)).catch(() => {})
+      for (const [channel, count] of all.slice(MOST_CHANNELS))
+        next.set(channel, (next.get(channel) ?? 0) + count)
       lost = next
     }
     this.#telling.delete(sender)
   }
 
-  #say(channel: string, what: string): void {
-    const { capacity, clock, expiryMs, log } = this.#parts
+  #say(channel: string, what: string, capacity: number | undefined): void {
+    const { clock, expiryMs, log } = this.#parts
     const now = clock.now()
     // The oldest is the first.
     for (const [name, at] of this.#said) if (now - at >= expiryMs) this.#said.delete(name)
@@ -83,13 +90,14 @@ export class MqttLosses {
   }
 }
 
-function lostOf(lost: unknown): readonly (readonly [channel: string, count: number])[] {
-  if (typeof lost !== 'object' || lost === null) throw saysNothing()
-  const entries = Object.entries(lost)
-  if (entries.length > MOST_CHANNELS) throw saysNothing()
-  return entries.map(([channel, count]: [string, unknown]) => {
+function lostOf(lost: unknown): readonly Loss[] {
+  if (!Array.isArray(lost) || lost.length > MOST_CHANNELS) throw saysNothing()
+  return lost.map((loss: unknown) => {
+    if (!Array.isArray(loss)) throw saysNothing()
+    const [channel, count] = loss as readonly unknown[]
+    if (typeof channel !== 'string' || typeof count !== 'number') throw saysNothing()
     assertChannel(channel)
-    if (typeof count !== 'number' || !Number.isSafeInteger(count) || count < 1) throw saysNothing()
+    if (!Number.isSafeInteger(count) || count < 1) throw saysNothing()
     return [channel, count]
   })
 }

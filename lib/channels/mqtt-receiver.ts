@@ -11,6 +11,7 @@ export interface MqttReceiverParts {
   readonly filters: readonly string[]
   /** Where answers come that handlers may wait for. */
   readonly answers: string
+  readonly isAnswerDue: () => boolean
   readonly arrived: (message: Message) => void
   /** Its server ends; what is asked of the broker until this resolves is done before. */
   readonly ending: () => Promise<void>
@@ -37,6 +38,10 @@ export class MqttReceiver implements HostedReceiver {
   /** Resolves when there is a connection for the first time; the same client goes on after the next. */
   get client(): Promise<Client> {
     return this.#client.promise
+  }
+
+  get isAnswerDue(): boolean {
+    return this.#parts.isAnswerDue()
   }
 
   interests(): readonly Interest[] {

@@ -170,6 +170,8 @@ export interface Receiver<P extends Plan = Plan> {
   readonly id: string
   /** What it wants is known when it is done with its first connection: a server has not started before. */
   readonly asksWhenConnected?: boolean
+  /** A handler may wait for a message that comes to it: the socket is read on for it, as far as that goes. */
+  readonly isAnswerDue?: boolean
   /** The filters this receiver wants now. */
   interests(): readonly Interest[]
   /** Calls `listener` whenever `interests()` has changed; returns its undo. */

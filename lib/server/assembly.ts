@@ -65,6 +65,7 @@ export function assemble(parts: ServerParts, { clock, counters, roster, unanswer
   const dispatcher: Dispatcher = new Dispatcher({
     port: portOf(parts.transport, () => requests.areAwaited(subscriber.isWaitedFor || dispatcher.holdsBack)),
     recipients,
+    isAnswerDue: () => roster.slots.some(({ receiver }) => receiver.isAnswerDue === true),
     isOwn: ({ topic }) => topic === parts.shareProbeTopic,
     newcomers,
     copies: { judge: judgeOf(copies, probe, stale) },

@@ -21,6 +21,8 @@ import { Window, type WindowLimits } from './window.ts'
 export interface DispatcherParts extends AdmissionParts {
   readonly port: Pick<Transport, 'settled' | 'acknowledge' | 'pause' | 'resume' | 'cut' | 'awaiting'>
   readonly recipients: Recipients<Slot>
+  /** A handler may wait for a message that is still to come. */
+  readonly isAnswerDue?: () => boolean
   /** It is the server's own, and no receiver's. */
   readonly isOwn?: (arrival: Arrival) => boolean
   readonly limits: WindowLimits
@@ -555,11 +557,16 @@ export class Dispatcher {
     // Asked at every message, and hardly ever is there anything to change.
     if (!this.#paused && !this.#window.isPressed) return
     const { port } = this.#parts
-    const pause = this.#window.pressure(port.awaiting) === 'pause'
+    const pause = this.#window.pressure(port.awaiting || this.#isAnswerAwaited) === 'pause'
     if (pause === this.#paused) return
     this.#paused = pause
     if (pause) port.pause()
     else port.resume()
+  }
+
+  // Its wait has an end of its own: for it nothing is cut.
+  get #isAnswerAwaited(): boolean {
+    return !this.#window.overflows && this.#parts.isAnswerDue?.() === true
   }
 
   #overflow(): void {

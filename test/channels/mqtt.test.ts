@@ -2,7 +2,8 @@
 import test, { type ExecutionContext } from 'ava'
 import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MqttChannelLayer, type MqttChannelLayerOptions } from '../../lib/channels/mqtt-channel-layer.ts'
-import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
+import { MqttLosses } from '../../lib/channels/mqtt-losses.ts'
+import { zeroChannelCounters, type ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
 import { silentLog, type LogFields, type Logger } from '../../lib/core/log.ts'
@@ -218,6 +219,44 @@ test('who sends without end is told of all that was lost, and not with one publi
   t.is(transport.published.length, 2)
 })
 
+test('what a process has lost of its own is counted and said once', async (t) => {
+  const { said, log } = errorsOf()
+  const { layer } = await processOn(t, new MemoryBroker(), { capacity: 1, log })
+  const first = layer.receive('named')
+  await settled()
+  await layer.send('named', { type: 'first' })
+  await first
+  await sendMany(layer, 'named', 3)
+  t.is(layer.counters.full, 2)
+  t.is(said.length, 1)
+})
+
+test('losses are told whatever the channel is called', async (t) => {
+  const broker = new MemoryBroker()
+  const { layer: here } = await processOn(t, broker)
+  const { layer: there } = await processOn(t, broker, { capacity: 1 })
+  const first = there.receive('__proto__')
+  await settled()
+  await here.send('__proto__', { type: 'first' })
+  await first
+  await sendMany(here, '__proto__', 2)
+  t.deepEqual([there.counters.full, here.counters.full], [1, 1])
+})
+
+test('what was lost in more channels than can be told at once is told the next time', async (t) => {
+  const counters = zeroChannelCounters()
+  const told: number[] = []
+  const parts = { layer: 'mqtt asgi', capacity: 1, expiryMs: 1_000, clock: new FakeClock(), counters }
+  const losses = new MqttLosses({
+    ...parts,
+    log: silentLog,
+    tell: async (_client, lost) => void told.push(lost.length),
+  })
+  for (let at = 0; at < 1_501; at++) losses.here('other', `channel-${at}`)
+  await settled()
+  t.deepEqual(told, [1, 1_000, 500])
+})
+
 test('what others publish under the prefix is counted, passed over, and ends nothing', async (t) => {
   const { layer, transport } = await processOn(t, new MemoryBroker())
   const channel = await layer.newChannel()
@@ -240,12 +279,23 @@ test('what others publish under the prefix is counted, passed over, and ends not
     'a 10\n{"type":"group.add","number":1,"group":"g","channel":"specific.other!x"}',
   )
   transport.deliver(to('control'), 'a 11\n{"type":"answer","number":77}')
-  const losses = ['null', '5', '{"a/b":1}', '{"a":"1"}', '{"a":0}', '{"a":1.5}']
+  const losses = [
+    'null',
+    '5',
+    '{"a":1}',
+    '[5]',
+    '[["a/b",1]]',
+    '[[5,1]]',
+    '[["a"]]',
+    '[["a","1"]]',
+    '[["a",0]]',
+    '[["a",1.5]]',
+  ]
   for (const [at, lost] of losses.entries())
     transport.deliver(to('control'), `b ${at}\n{"type":"lost","lost":${lost}}`)
   transport.deliver(
     to('control'),
-    `b 99\n{"type":"lost","lost":{${Array.from({ length: 1_001 }, (_, at) => `"c${at}":1`).join()}}}`,
+    `b 99\n{"type":"lost","lost":[${Array.from({ length: 1_001 }, (_, at) => `["c${at}",1]`).join()}]}`,
   )
   await settled()
   t.is(layer.counters.full, 0)
@@ -375,4 +425,77 @@ test('a handler that holds the whole window is answered by another process, also
   await here.server.stop()
   t.deepEqual(done, ['a', 'b', 'c'])
   t.is(here.server.counters.failed, 0)
+})
+
+for (const waiting of [0, 2, 10]) {
+  test(`a handler that holds the whole window is answered with ${waiting} messages behind it`, async (t) => {
+    const broker = new MemoryBroker()
+    const there = await processOn(t, broker)
+    const channel = await there.layer.newChannel()
+    there.transport.pause()
+    const done: string[] = []
+    const app = mqttasgi()
+    app.topic('ask', async () => {
+      await here.layer.groupAdd('all', channel)
+      done.push('ask')
+    })
+    app.topic('other', () => void done.push('other'))
+    const { receivers } = plainParts(app)
+    const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
+    const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+    here.transport.deliver('ask')
+    await settled()
+    for (let at = 0; at < waiting; at++) here.transport.deliver('other', 'x'.repeat(200))
+    await settled()
+    there.transport.resume()
+    await settled()
+    t.deepEqual(done, ['ask', ...Array.from({ length: waiting }, () => 'other')])
+    t.is(here.server.counters.overflows, 0)
+  })
+}
+
+test('what nobody answers keeps the socket open no further than four times what may wait', async (t) => {
+  const broker = new MemoryBroker()
+  const there = await processOn(t, broker)
+  const channel = await there.layer.newChannel()
+  there.transport.pause()
+  const app = mqttasgi()
+  app.topic('ask', async () => await here.layer.groupAdd('all', channel).catch(() => {}))
+  app.topic('other', () => {})
+  const { receivers } = plainParts(app)
+  const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
+  const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+  here.transport.deliver('ask')
+  await settled()
+  for (let at = 0; at < 15; at++) here.transport.deliver('other', 'x'.repeat(200))
+  await settled()
+  t.false(here.transport.paused)
+  for (let at = 0; at < 15; at++) here.transport.deliver('other', 'x'.repeat(200))
+  await settled()
+  t.true(here.transport.paused)
+  t.is(here.server.counters.overflows, 0)
+})
+
+test('two processes whose handlers hold their windows and ask each other are answered', async (t) => {
+  const broker = new MemoryBroker()
+  const processes = new Map<string, Process>()
+  const channels = new Map<string, string>()
+  const done: string[] = []
+  const asking = async (name: string, other: string): Promise<void> => {
+    const app = mqttasgi()
+    app.topic(`ask/${name}`, async () => {
+      await processes.get(name)!.layer.groupAdd('all', channels.get(other)!)
+      done.push(name)
+    })
+    const { receivers } = plainParts(app)
+    const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
+    processes.set(name, await processOn(t, broker, {}, { receivers, window }))
+    channels.set(name, await processes.get(name)!.layer.newChannel())
+  }
+  await asking('a', 'b')
+  await asking('b', 'a')
+  for (const [name, { transport }] of processes) transport.deliver(`ask/${name}`)
+  await settled()
+  await settled()
+  t.deepEqual(done.toSorted(), ['a', 'b'])
 })
