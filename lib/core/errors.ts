@@ -293,7 +293,7 @@ export const errorCodes = {
     kind: 'delivery',
     means:
       'A message was larger than maxPacketBytes: it was skipped while it came in, and nothing ran for it.',
-    mend: 'Publish less at once, or raise broker.maxPacketBytes.',
+    mend: 'Publish less at once, or raise maxPacketBytes.',
   },
   ERR_MESSAGE_CRASHES: {
     kind: 'delivery',
