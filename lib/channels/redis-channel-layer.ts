@@ -20,7 +20,8 @@ import {
 import { MqttasgiError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
-import { redisAddress } from '../redis/open.ts'
+import { redisAddress, type Redis } from '../redis/open.ts'
+import { systemClock } from '../system-clock.ts'
 import { endedWithin } from '../time-limit.ts'
 import {
   assertSignal,
@@ -33,6 +34,7 @@ import {
 import { RedisIntake } from './redis-intake.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLink } from './redis-link.ts'
+import { RedisMemberships } from './redis-memberships.ts'
 import { channelScripts } from './redis-scripts.ts'
 
 /** Which Redis, and how much may be in it. */
@@ -43,7 +45,7 @@ export interface RedisChannelLayerOptions extends ChannelLimits {
   readonly prefix?: string | undefined
   /** Seconds that an operation may take, and an attempt to connect. Default: 5. */
   readonly timeout?: number | undefined
-  /** Is told when Redis does not answer those who receive. Default: nobody. */
+  /** Is told when Redis is lost, does not answer those who receive, or has lost its data. Default: nobody. */
   readonly log?: Logger | undefined
   /** For tests: what gets ioredis. */
   readonly importRedis?: (() => Promise<unknown>) | undefined
@@ -74,6 +76,9 @@ export class RedisChannelLayer implements ChannelLayer {
   readonly #keys: RedisKeys
   readonly #link: RedisLink
   readonly #intake: RedisIntake
+  readonly #memberships: RedisMemberships
+  readonly #log: Logger
+  #isKnown = false
   #isClosed = false
   #closing: Promise<void> | undefined = undefined
 
@@ -92,6 +97,8 @@ export class RedisChannelLayer implements ChannelLayer {
     this.counters = this.#counters = zeroChannelCounters()
     this.#limits = decidedLimits(limits)
     this.groupExpiry = this.#limits.groupExpiryMs / 1_000
+    this.#memberships = new RedisMemberships(systemClock, this.#limits.groupExpiryMs)
+    this.#log = log
     const keys = (this.#keys = new RedisKeys(prefix))
     const link = (this.#link = new RedisLink({
       url,
@@ -99,7 +106,9 @@ export class RedisChannelLayer implements ChannelLayer {
       timeoutMs: timeout * 1_000,
       purpose: 'Channel layers in Redis',
       importRedis,
-      beat: (redis) => redis.set(keys.process(this.#client), '', 'PX', ALIVE_MS),
+      beat: (redis) => this.#beat(redis),
+      lost: (reason) =>
+        log.warn(`${reason} Channel events wait until it is back, which is tried again and again.`),
       farewell: (redis) => redis.del(keys.process(this.#client)),
       rung: (_bell, channel) => this.#intake.rung(channel),
       listening: () => this.#intake.rungAll(),
@@ -165,12 +174,14 @@ export class RedisChannelLayer implements ChannelLayer {
         redis.eval(channelScripts.join, 1, this.#keys.group(group), channel, groupExpiryMs),
       ),
     )
+    this.#memberships.joined(group, channel)
   }
 
   async groupDiscard(group: string, channel: string): Promise<void> {
     this.#assertOpen()
     assertGroup(group)
     assertChannel(channel)
+    this.#memberships.left(group, channel)
     await this.#within(() => this.#link.ask((redis) => redis.zrem(this.#keys.group(group), channel)))
   }
 
@@ -191,10 +202,14 @@ export class RedisChannelLayer implements ChannelLayer {
 
   async flush(): Promise<void> {
     this.#assertOpen()
+    this.#memberships.clear()
+    const { all } = this.#keys
     await this.#within(() =>
       this.#link.ask(async (redis) => {
         for (let cursor = '0'; ;) {
-          const [next, keys] = await redis.scan(cursor, 'MATCH', this.#keys.all, 'COUNT', 1_000)
+          const [next, found] = await redis.scan(cursor, 'MATCH', all, 'COUNT', 1_000)
+          // A process is there all the same: without its word it would take its groups for lost.
+          const keys = found.filter((key) => !this.#keys.isProcess(key))
           if (keys.length > 0) await redis.unlink(...keys)
           if (next === '0') return
           cursor = next
@@ -214,6 +229,25 @@ export class RedisChannelLayer implements ChannelLayer {
     await endedWithin(LAST_MS, emptied)
     await this.#link.close()
     for (const [channel, count] of this.#intake.left()) this.#expired(channel, count)
+  }
+
+  // Says that this process is there. Where that was said and is forgotten, its groups are too.
+  async #beat(redis: Redis): Promise<void> {
+    const key = this.#keys.process(this.#client)
+    if ((await redis.pexpire(key, ALIVE_MS)) === 0) {
+      if (this.#isKnown) await this.#joinAgain(redis)
+      await redis.set(key, '', 'PX', ALIVE_MS)
+    }
+    this.#isKnown = true
+  }
+
+  async #joinAgain(redis: Redis): Promise<void> {
+    const memberships = this.#memberships.all()
+    for (const { channel, group, leftMs } of memberships)
+      await redis.eval(channelScripts.join, 1, this.#keys.group(group), channel, leftMs)
+    this.#log.warn(
+      `${this.name} has lost its data, and with it the events that waited there: ${memberships.length === 1 ? 'one channel was' : `${memberships.length} channels were`} put into its groups again.`,
+    )
   }
 
   // Each script has the keys of some channels, so that it does not hold up others for long.

@@ -28,6 +28,10 @@ export class RedisKeys {
     return `${this.#tag}:process:${client}`
   }
 
+  isProcess(key: string): boolean {
+    return key.startsWith(this.process(''))
+  }
+
   /**
    * Where it is said that a channel has an event: one place for all channels of a process, so that it listens to one
    * only. Names of channels have no exclamation mark at their beginning.

@@ -9,6 +9,8 @@ export interface RedisLinkOptions extends RedisRequest {
   readonly address: string
   /** Is asked when the connection for commands is there, and now and then: says that this process is. */
   readonly beat: (redis: Redis) => Promise<unknown>
+  /** The connection for commands was there, and is lost; `reason` is a sentence. */
+  readonly lost: (reason: string) => void
   /** Says that it is not any more. */
   readonly farewell: (redis: Redis) => Promise<unknown>
   /** Somebody has rung. */
@@ -98,6 +100,11 @@ export class RedisLink {
       if (isListener) return void this.#resume(redis)
       this.#ready = redis
       this.#options.beat(redis).catch(() => {})
+    })
+    redis.on('close', () => {
+      if (isListener || this.#ready !== redis) return
+      this.#ready = undefined
+      if (!this.#isClosed) this.#options.lost(`The connection to Redis at ${this.#options.address} is lost.`)
     })
     if (isListener) redis.on('message', (bell: string, message: string) => this.#options.rung(bell, message))
     const stopWatching = watch(redis, isListener ? (one) => one.ping() : this.#options.beat)

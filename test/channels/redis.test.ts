@@ -4,6 +4,7 @@ import { Redis, type RedisOptions } from 'ioredis'
 import { RedisChannelLayer, type RedisChannelLayerOptions } from '../../lib/channels/redis-channel-layer.ts'
 import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
+import { silentLog, type Logger } from '../../lib/core/log.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
 import { type RedisServer, startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
@@ -14,6 +15,12 @@ async function start(t: ExecutionContext, more: readonly string[] = []): Promise
   const server = await startRedis(more)
   t.teardown(() => server.stop())
   return server
+}
+
+function adminOf(t: ExecutionContext, server: RedisServer): Redis {
+  const admin = new Redis(server.url)
+  t.teardown(() => admin.disconnect())
+  return admin
 }
 
 function layerOf(
@@ -55,7 +62,11 @@ test('a cluster takes all that is done: its keys are at one place', async (t) =>
   await layer.groupSend('all', { type: 'x' })
   for (const channel of channels) t.is((await layer.receive(channel)).type, 'x')
   await layer.flush()
-  t.deepEqual(await admin.keys('*'), [])
+  // But for the word that the process is there.
+  t.deepEqual(
+    (await admin.keys('*')).filter((key) => !key.startsWith('{asgi}:process:')),
+    [],
+  )
 })
 
 test('what another process alone receives from is refused', async (t) => {
@@ -218,6 +229,68 @@ test('a Redis that was killed: who waits gets what is sent when it is back', asy
   t.deepEqual(
     (await Promise.all(waiting)).map(({ to }) => to),
     [channel, 'shared'],
+  )
+})
+
+interface Heard {
+  readonly log: Logger
+  readonly said: string[]
+  /** Resolves with the first warning that says this. */
+  readonly heard: (text: string) => Promise<string>
+}
+
+function hearing(): Heard {
+  const said: string[] = []
+  const watchers = new Set<() => void>()
+  const warn = (message: string): void => {
+    said.push(message)
+    for (const look of watchers) look()
+  }
+  const heard = (text: string): Promise<string> =>
+    new Promise((resolve) => {
+      const look = (): void => {
+        const line = said.find((one) => one.includes(text))
+        if (line !== undefined) resolve(line)
+      }
+      watchers.add(look)
+      look()
+    })
+  return { log: { ...silentLog, warn }, said, heard }
+}
+
+test('a Redis that has lost its data is told the groups of this process again', async (t) => {
+  const server = await start(t, ['--appendonly', 'no'])
+  const { heard, log } = hearing()
+  const [here, there] = [layerOf(t, server), layerOf(t, server, { log, groupExpiry: 3_600 })]
+  const [channel, gone] = [await there.newChannel(), await there.newChannel()]
+  for (const one of [channel, gone]) await there.groupAdd('all', one)
+  await there.groupDiscard('all', gone)
+  const waiting = there.receive(channel)
+  await server.restart()
+  t.regex(await heard('is lost.'), /^The connection to Redis at redis:\/\/127\.0\.0\.1:\d+ is lost\./)
+  t.regex(await heard('has lost its data'), /one channel was put into its groups again/)
+  await here.groupSend('all', { type: 'back' })
+  t.is((await waiting).type, 'back')
+  const admin = adminOf(t, server)
+  t.deepEqual(await admin.zrange('{asgi}:group:all', '0', '-1'), [channel])
+  const left = await admin.pttl('{asgi}:group:all')
+  t.true(left > 3_500_000 && left <= 3_600_000, `${left}`)
+})
+
+test('what was flushed is not taken for lost, and no group is joined again', async (t) => {
+  const server = await start(t)
+  const { heard, log, said } = hearing()
+  const [here, there] = [layerOf(t, server), layerOf(t, server, { log })]
+  await there.groupAdd('all', await there.newChannel())
+  await here.flush()
+  await server.restart()
+  await heard('is lost.')
+  await there.send('named', { type: 'x' })
+  const admin = adminOf(t, server)
+  t.deepEqual(await admin.zrange('{asgi}:group:all', '0', '-1'), [])
+  t.deepEqual(
+    said.filter((line) => line.includes('lost its data')),
+    [],
   )
 })
 
