@@ -1,8 +1,10 @@
 // The application and the workers in their places, and what each of them is known to subscribe to before it runs.
+import type { WorkerSettings } from '../config/settings.ts'
 import { isConsumerClass } from '../consumer/consumer.ts'
 import { ApplicationNode } from '../core/application.ts'
 import type { Interest } from '../core/receiver.ts'
 import { startFailure } from '../workers/in-process.ts'
+import { duplicate, isMasterId } from '../workers/orders.ts'
 import { WorkerGroup } from '../workers/worker-group.ts'
 import { applicationOf, type Configured, loadedOf, nodeOf } from './command.ts'
 
@@ -22,18 +24,24 @@ export interface Placed {
 export async function placedApplications(configured: Configured): Promise<readonly Placed[]> {
   const master = { id: 'application', mount: '', share: undefined }
   const placed: Placed[] = [{ ...master, ...knownOf(await applicationOf(configured)) }]
-  for (const { id, mount, share, application } of configured.settings.workers) {
-    placed.push({ id, mount, share, ...knownOf(await workerOf({ id, mount, application }, configured)) })
+  for (const worker of configured.settings.workers) {
+    const { id, mount, share } = worker
+    placed.push({ id, mount, share, ...(await workerOf(worker, configured)) })
   }
   return placed
 }
 
+/** Refuses what a server would refuse before it connects. */
 async function workerOf(
-  { id, mount, application }: Pick<Configured['settings']['workers'][number], 'id' | 'mount' | 'application'>,
+  { id, mount, application }: Pick<WorkerSettings, 'id' | 'mount' | 'application'>,
   { loader }: Configured,
-): Promise<object> {
+): Promise<Pick<Placed, 'application' | 'open'>> {
+  if (isMasterId(id)) throw duplicate(id)
   try {
-    return await loadedOf(application, `The application of worker "${id}"`, loader)
+    const known = knownOf(await loadedOf(application, `The application of worker "${id}"`, loader))
+    const stands = known.application ?? new ApplicationNode('', {})
+    stands.receiver({ id, mount }).release()
+    return known
   } catch (cause) {
     throw startFailure({ id, mount }, cause)
   }

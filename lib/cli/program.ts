@@ -183,7 +183,8 @@ function addCommand(program: Command, entry: CommandEntry, found: (invocation: I
     if (entry.name === 'channel') return found(channelInvocation(command))
     const [topic, ...operands] = entry.takesTopic ? command.args : [undefined, ...command.args]
     const [application] = operands
-    refuseMistypedCommand(operands)
+    // What stands behind another command is meant for that.
+    if (entry.name === 'run') refuseMistypedCommand(operands)
     refuseOthers(entry.name, operands)
     if (topic !== undefined && application === undefined) refuseMissingTopic(topic)
     const json = entry.hasJson && command.opts()['json'] === true

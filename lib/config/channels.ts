@@ -38,6 +38,6 @@ function prefixOf(choice: Choice): string {
     return prefix
   } catch (cause) {
     const message = `channels.prefix (${choice.source('channels.prefix')}): ${toError(cause).message}`
-    throw new MqttasgiError('ERR_CONFIG_VALUE', message, { cause })
+    throw new MqttasgiError(choice.valueCode('channels.prefix'), message, { cause })
   }
 }

@@ -1,6 +1,7 @@
 // Of everything that was given for an option, the strongest; of what was not given, the default.
 import type { Given, Level } from './levels.ts'
 import { isInFile, optionAt, type OptionPath, options } from './options.ts'
+import type { ValueCode } from './value.ts'
 
 /** Levels of values, the strongest first. */
 export class Choice {
@@ -36,6 +37,11 @@ export class Choice {
   /** Where the value of an option came from. */
   source(path: OptionPath): string {
     return this.given(path)?.source ?? 'default'
+  }
+
+  /** The code of a value that can not be used. */
+  valueCode(path: OptionPath): ValueCode {
+    return this.source(path).startsWith('flag ') ? 'ERR_USAGE' : 'ERR_CONFIG_VALUE'
   }
 
   /** Where every value came from, by path. */

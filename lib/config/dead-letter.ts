@@ -40,7 +40,7 @@ function topicOf(choice: Choice): string {
   if (fault === undefined) return topic
   const source = choice.source('deadLetter.topic')
   throw new MqttasgiError(
-    'ERR_CONFIG_VALUE',
+    choice.valueCode('deadLetter.topic'),
     `deadLetter.topic (${source}): expected a topic such as "dead-letters/greenhouse", got ${show(topic)}: ${fault}.`,
   )
 }

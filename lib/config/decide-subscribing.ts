@@ -17,7 +17,7 @@ export function shareProbeOf(choice: Choice): BrokerSettings['shareProbe'] {
   const fault = topicFault(topic) ?? (topic.startsWith('$') ? 'it begins with "$"' : undefined)
   if (fault === undefined) return topic
   throw new MqttasgiError(
-    'ERR_CONFIG_VALUE',
+    choice.valueCode('broker.shareProbe'),
     `broker.shareProbe (${choice.source('broker.shareProbe')}): expected a topic such as mqttasgi/probe, or off, got ${show(topic)}: ${fault}.`,
   )
 }

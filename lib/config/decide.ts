@@ -123,7 +123,7 @@ function wsPathOf(choice: Choice, transport: Transport): string {
   const source = choice.source('broker.wsPath')
   if (!path.startsWith('/')) {
     const message = `broker.wsPath (${source}): expected a path that begins with /, got one that does not.`
-    throw new MqttasgiError('ERR_CONFIG_VALUE', message)
+    throw new MqttasgiError(choice.valueCode('broker.wsPath'), message)
   }
   // A weaker level may keep its path for the day its transport counts again.
   const isAsked = choice.given('broker.wsPath') !== undefined

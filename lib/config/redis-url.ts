@@ -5,7 +5,7 @@ import type { Choice } from './choice.ts'
 import type { OptionPath } from './options.ts'
 import { Secret } from './secret.ts'
 
-/** Code: `ERR_CONFIG_VALUE`, and the message says nothing of the text itself. */
+/** Code: `ERR_CONFIG_VALUE`, or `ERR_USAGE` for a flag, and the message says nothing of the text itself. */
 export function redisUrl(
   url: string,
   choice: Choice,
@@ -20,7 +20,7 @@ export function redisUrl(
   )
     return { url: new Secret(url), address: redactUrl(url) }
   throw new MqttasgiError(
-    'ERR_CONFIG_VALUE',
+    choice.valueCode(path),
     `${path} (${choice.source(path)}): expected a URL such as redis://:PASSWORD@localhost:6379/0 or rediss://…, got another text. : / ? # @ in user name and password are written with %, as %40 for @.`,
   )
 }

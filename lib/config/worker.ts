@@ -59,14 +59,14 @@ function paramsFault(params: unknown): OptionFault | undefined {
   if (got === undefined) return undefined
   const what = `expected plain data, for a thread has a copy of them, got ${got}. Let the file of the application make it.`
   return { key: 'params', isUnknown: false, what }
+}
 
-  // What goes to the thread is a copy without the buffers that bytes are a part of.
-  function uncopied(params: unknown): string | undefined {
-    try {
-      return uncopyable(ownBytes(params), 'params')
-    } catch (thrown) {
-      return `something that can not be read (${toError(thrown).message})`
-    }
+// What goes to the thread is a copy without the buffers that bytes are a part of.
+function uncopied(params: unknown): string | undefined {
+  try {
+    return uncopyable(ownBytes(params), 'params')
+  } catch (thrown) {
+    return `something that can not be read (${toError(thrown).message})`
   }
 }
 

@@ -243,6 +243,44 @@ test(
   /Did you mean #app\?.*ERR_APPLICATION_EXPORT/,
 )
 test(failing, ['./app.ts#app'], { 'app.ts': 'export const app = 1' }, 78, /ERR_APPLICATION_INVALID/)
+const refusedWorkers = {
+  'mount: "x/#"': /^mqttasgi: Worker "climate" can not be mounted under "x\/#": .*ERR_WORKER_OPTION\)\n$/,
+  'id: "application"':
+    /^mqttasgi: No second receiver can have the id "application".*ERR_RECEIVER_DUPLICATE\)\n$/,
+}
+for (const [option, message] of Object.entries(refusedWorkers)) {
+  for (const command of ['run', 'plan', 'routes', 'match', 'doctor']) {
+    test(
+      `: a worker with ${option}`,
+      failing,
+      command === 'match' ? [command, 'a'] : [command],
+      {
+        'app.mjs': "export { MqttConsumer as default } from 'mqttasgi'",
+        'mqttasgi.config.mjs': `export default { workers: [{ id: 'climate', application: './app.mjs', ${option} }], application: './app.mjs' }`,
+      },
+      78,
+      message,
+    )
+  }
+}
+for (const [flag, ...values] of [
+  ['--dead-letter-redis', 'http://127.0.0.1', '--dead-letter-store', 'redis'],
+  ['--dead-letter-topic', 'a/#', '--dead-letter-store', 'topic'],
+  ['--channel-redis', 'http://127.0.0.1', '--channel-layer', 'redis'],
+  ['--channel-prefix', 'a/b'],
+  ['--share-probe', 'a/#'],
+  ['--ws-path', 'mqtt', '--transport', 'websockets'],
+] as const) {
+  test(failing, ['config', flag, ...values], {}, 2, new RegExp(`flag ${flag}.*ERR_USAGE`))
+}
+test(
+  failing,
+  ['routes', './a.ts', './b.ts'],
+  {},
+  2,
+  /too many arguments for routes: expected one application, got 2/,
+)
+test(failing, ['routes', 'a', 'b'], {}, 2, /too many arguments for routes: expected one application, got 2/)
 for (const command of ['run', 'plan', 'routes']) {
   test(
     ': the file of a worker',

@@ -294,7 +294,7 @@ test(
   'a path that is none',
   refused,
   { flags: { 'ws-path': 'x', transport: 'websockets' } },
-  'ERR_CONFIG_VALUE',
+  'ERR_USAGE',
   /begins with \//,
 )
 test(
