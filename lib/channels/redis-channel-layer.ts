@@ -1,4 +1,4 @@
-// A channel layer over Redis: the same channels and groups for all processes that use the same prefix.
+// A channel layer over Redis: the same channels and groups for all processes that use the same prefix; long, for it has every operation of a layer.
 import { randomBytes } from 'node:crypto'
 import { reconnectBackoff } from '../core/backoff.ts'
 import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
@@ -20,7 +20,7 @@ import {
 import { MqttasgiError } from '../core/errors.ts'
 import { silentLog, type Logger } from '../core/log.ts'
 import { traceChannelLoss } from '../core/trace.ts'
-import { redisAddress, type Redis } from '../redis/open.ts'
+import { redisAddress } from '../redis/open.ts'
 import { systemClock } from '../system-clock.ts'
 import { endedWithin } from '../time-limit.ts'
 import {
@@ -35,6 +35,7 @@ import { RedisIntake } from './redis-intake.ts'
 import { RedisKeys } from './redis-keys.ts'
 import { RedisLink } from './redis-link.ts'
 import { RedisMemberships } from './redis-memberships.ts'
+import { RedisPresence } from './redis-presence.ts'
 import { channelScripts } from './redis-scripts.ts'
 
 /** Which Redis, and how much may be in it. */
@@ -53,8 +54,6 @@ export interface RedisChannelLayerOptions extends ChannelLimits {
 
 const END_DIGITS = 13
 const CHANNELS_AT_ONCE = 100
-// Four times as long as a process says that it is there.
-const ALIVE_MS = 60_000
 
 /**
  * A channel layer over Redis 5 or newer, for which `ioredis` must be installed. An event is in Redis until somebody
@@ -77,8 +76,7 @@ export class RedisChannelLayer implements ChannelLayer {
   readonly #link: RedisLink
   readonly #intake: RedisIntake
   readonly #memberships: RedisMemberships
-  readonly #log: Logger
-  #isKnown = false
+  readonly #presence: RedisPresence
   #isClosed = false
   #closing: Promise<void> | undefined = undefined
 
@@ -98,18 +96,26 @@ export class RedisChannelLayer implements ChannelLayer {
     this.#limits = decidedLimits(limits)
     this.groupExpiry = this.#limits.groupExpiryMs / 1_000
     this.#memberships = new RedisMemberships(systemClock, this.#limits.groupExpiryMs)
-    this.#log = log
     const keys = (this.#keys = new RedisKeys(prefix))
+    const presence = (this.#presence = new RedisPresence({
+      keys,
+      client: this.#client,
+      memberships: this.#memberships,
+      forgotten: (channels) =>
+        log.warn(
+          `${this.name} has lost its data, and with it the events that waited there: ${channels === 1 ? 'one channel was' : `${channels} channels were`} put into groups again.`,
+        ),
+    }))
     const link = (this.#link = new RedisLink({
       url,
       address,
       timeoutMs: timeout * 1_000,
       purpose: 'Channel layers in Redis',
       importRedis,
-      beat: (redis) => this.#beat(redis),
+      beat: (redis) => presence.beat(redis),
       lost: (reason) =>
         log.warn(`${reason} Channel events wait until it is back, which is tried again and again.`),
-      farewell: (redis) => redis.del(keys.process(this.#client)),
+      farewell: (redis) => presence.farewell(redis),
       rung: (_bell, channel) => this.#intake.rung(channel),
       listening: () => this.#intake.rungAll(),
     }))
@@ -231,25 +237,6 @@ export class RedisChannelLayer implements ChannelLayer {
     for (const [channel, count] of this.#intake.left()) this.#expired(channel, count)
   }
 
-  // Says that this process is there. Where that was said and is forgotten, its groups are too.
-  async #beat(redis: Redis): Promise<void> {
-    const key = this.#keys.process(this.#client)
-    if ((await redis.pexpire(key, ALIVE_MS)) === 0) {
-      if (this.#isKnown) await this.#joinAgain(redis)
-      await redis.set(key, '', 'PX', ALIVE_MS)
-    }
-    this.#isKnown = true
-  }
-
-  async #joinAgain(redis: Redis): Promise<void> {
-    const memberships = this.#memberships.all()
-    for (const { channel, group, leftMs } of memberships)
-      await redis.eval(channelScripts.join, 1, this.#keys.group(group), channel, leftMs)
-    this.#log.warn(
-      `${this.name} has lost its data, and with it the events that waited there: ${memberships.length === 1 ? 'one channel was' : `${memberships.length} channels were`} put into its groups again.`,
-    )
-  }
-
   // Each script has the keys of some channels, so that it does not hold up others for long.
   async #give(channels: readonly string[], bytes: Buffer): Promise<readonly string[]> {
     const { capacity, expiryMs } = this.#limits
@@ -284,7 +271,7 @@ export class RedisChannelLayer implements ChannelLayer {
       channels.map(async (channel) => {
         const client = processOf(channel)
         if (client === undefined) return true
-        return (await this.#link.ask((redis) => redis.exists(this.#keys.process(client)))) === 1
+        return this.#link.ask((redis) => this.#presence.has(redis, client))
       }),
     )
     return channels.filter((_channel, i) => isAlive[i])

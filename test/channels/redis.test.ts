@@ -268,7 +268,7 @@ test('a Redis that has lost its data is told the groups of this process again', 
   const waiting = there.receive(channel)
   await server.restart()
   t.regex(await heard('is lost.'), /^The connection to Redis at redis:\/\/127\.0\.0\.1:\d+ is lost\./)
-  t.regex(await heard('has lost its data'), /one channel was put into its groups again/)
+  t.regex(await heard('has lost its data'), /one channel was put into groups again/)
   await here.groupSend('all', { type: 'back' })
   t.is((await waiting).type, 'back')
   const admin = adminOf(t, server)
