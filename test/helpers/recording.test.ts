@@ -75,7 +75,8 @@ class Inner {
   }
 
   async end(): Promise<void> {
-    for (const end of this.#ends.toReversed()) await end()
+    const ends = await Promise.allSettled(this.#ends.toReversed().map(async (end) => await end()))
+    for (const end of ends) if (end.status === 'rejected') throw end.reason
   }
 }
 
@@ -123,6 +124,10 @@ function client(t: ExecutionContext, address: BrokerAddress): Client {
   return { stream, write, came, closed: new Promise((resolve) => stream.once('close', resolve)) }
 }
 
+function settled(topic: string, payload: string): void {
+  channel('mqttasgi:settled').publish({ message: { topic, payload: Buffer.from(payload) } })
+}
+
 function puback(messageId: number): Packet {
   return { cmd: 'puback', messageId, reasonCode: 0 }
 }
@@ -167,8 +172,8 @@ for (const [name, wayOf] of Object.entries(ways)) {
     await link.next('connect')
     for (const messageId of [1, 2]) link.deliver('t', name, { ...letter, messageId })
     await came(2)
-    // The word of a server that is done with it.
-    channel('mqttasgi:settled').publish({ message: { topic: 't', payload: Buffer.from(name) } })
+    // The word of a server that is done with them.
+    for (const _ of [1, 2]) settled('t', name)
     write(puback(1), puback(2))
     await link.until(() => (link.acked().length === 2 ? true : undefined))
     await t.notThrowsAsync(inner.end())
@@ -179,20 +184,40 @@ test('a server that should show a certificate and does not is refused by the pro
   const { ca, client: own } = await certificates()
   const real = await startScriptedBroker(t, {}, { tls: await mutual() })
   const tls = { ca: ca.certFile, cert: own.certFile, key: own.keyFile }
-  const address = await addressOf(await recorded(t, { url: `mqtts://localhost:${real.port}`, tls }))
+  const inner = new Inner()
+  const address = await addressOf(await recorded(inner, { url: `mqtts://localhost:${real.port}`, tls }))
   await client(t, address).closed
   t.deepEqual(real.links, [])
+  await t.throwsAsync(inner.end(), { message: /nobody has connected/ })
 })
 
 test('what is behind a proxy already is not put behind another, and an address has one for the whole test', async (t) => {
   const real = await startScriptedBroker(t)
+  const inner = new Inner()
   const url = `mqtt://127.0.0.1:${real.port}`
-  const once = await recordedUrl(t, url)
+  const once = await recordedUrl(inner, url)
   t.not(once, url)
-  t.is(await recordedUrl(t, once), once)
-  t.is(await recordedUrl(t, url), once)
-  const written = await recording(t, real.port)
-  t.is(await recordedUrl(t, written.url), written.url)
+  t.is(await recordedUrl(inner, once), once)
+  t.is(await recordedUrl(inner, url), once)
+  const written = await recording(inner, real.port)
+  t.is(await recordedUrl(inner, written.url), written.url)
+  await t.throwsAsync(inner.end(), { message: /nobody has connected/ })
+})
+
+test('a broker by an address without a port is put behind one too, and whoever passes it by is noticed', async (t) => {
+  for (const url of [
+    'mqtt://127.0.0.1',
+    'mqtt://user:1@127.0.0.1',
+    'mqtt://[::1]',
+    'ws://127.0.0.1/mqtt?a=b',
+  ]) {
+    const inner = new Inner()
+    const moved = new URL(await recordedUrl(inner, url))
+    t.regex(moved.port, /^\d{4,5}$/)
+    moved.port = ''
+    t.is(moved.href, new URL(url).href)
+    await t.throwsAsync(inner.end(), { message: /nobody has connected/ })
+  }
 })
 
 test('where no address is given nothing is put between', async (t) => {

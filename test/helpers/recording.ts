@@ -79,7 +79,7 @@ function moved(broker: Connection, { socketPath }: Address, { port, url }: Watch
   if (socketPath !== undefined)
     return { ...broker, ...(broker.url === undefined ? { socketPath: pathOf(url) } : { url }) }
   if (broker.url === undefined) return { ...broker, port }
-  return { ...broker, url: broker.url.replace(/:\d+(?=[/?]|$)/, `:${port}`) }
+  return { ...broker, url: broker.url.replace(/^(\w+:\/\/[^/?]*?)(?::\d+)?(?=[/?]|$)/, `$1:${port}`) }
 }
 
 function pathOf(url: string): string {
@@ -139,6 +139,8 @@ function judged(t: Ending, proxy: FaultProxy, { concluded, place, violations }: 
     await proxy.close()
     places.delete(place)
     unsubscribe('mqttasgi:settled', settled)
+    if (proxy.connections === 0)
+      throw new Error('On the wire: nothing, for nobody has connected to the proxy')
     const lines = sentences(violations())
     if (lines.length > 0) throw new Error(`On the wire: ${lines.join('; ')}`)
   })

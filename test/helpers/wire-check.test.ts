@@ -135,6 +135,28 @@ test('a PUBACK before its chain settled is found', (t) => {
   t.deepEqual(forgery.found(), [], 'without the rule it is not looked at')
 })
 
+test('of equal messages each needs an end of its own, but for copies and what comes again', (t) => {
+  const letter = { cmd: 'publish', topic: 't', payload: 'm', qos: 1, retain: false } as const
+  const equal = (dup: boolean): Forgery => {
+    const forgery = new Forgery().connect()
+    for (const messageId of [1, 2]) forgery.down({ ...letter, messageId, dup: dup && messageId === 2 })
+    forgery.log.concluded(keyOf('t', 'm'))
+    return forgery.puback(1, 2)
+  }
+  t.deepEqual(equal(false).found({ concluded: true }), ['early 1'])
+  t.deepEqual(equal(false).found({ concluded: 'copies' }), [])
+  t.deepEqual(equal(true).found({ concluded: true }), [])
+  const forgery = equal(false)
+  forgery.log.concluded(keyOf('t', 'm'))
+  t.deepEqual(
+    forgery
+      .down({ ...letter, messageId: 3, dup: false })
+      .puback(3)
+      .found({ concluded: true }),
+    ['early 1'],
+  )
+})
+
 test('a PUBACK before any server said that it was done is found, and another message is no excuse', (t) => {
   const forgery = new Forgery().connect().publish(1).publish(2)
   forgery.log.concluded(keyOf('t', 'm1'))

@@ -24,8 +24,11 @@ export interface WireRules {
   readonly window?: number | 'announced'
   /** Hold every PUBACK and PUBREC against the `settled` marks. `keyOf` of topic and payload when `true`. */
   readonly settled?: boolean | ((topic: string, payload: Buffer) => string)
-  /** The same with what the server says of itself, so that it needs no word of the test's. */
-  readonly concluded?: boolean
+  /**
+   * The same with what the server says of itself, so that it needs no word of the test's. Each message needs an end of its
+   * own, also of equal ones; where the broker sends copies, of which one runs, `copies` lets one end do for all equal ones.
+   */
+  readonly concluded?: boolean | 'copies'
 }
 
 /** Every way in which the acknowledgements of this log break the rules; empty when all is well. */
@@ -38,6 +41,8 @@ export function checkWire(log: WireLog, rules: WireRules = {}): Violation[] {
 interface Received {
   readonly key: string
   readonly qos: 1 | 2
+  /** Marked as one that was sent before. */
+  readonly dup: boolean
   /** With PUBREC: it is still in the window, until PUBCOMP. */
   answered: boolean
 }
@@ -68,7 +73,8 @@ export class WireCheck {
   /** By client id: the packet ids that came to it, and the oldest connection on which each did. */
   readonly #came = new Map<string, Map<number, number>>()
   readonly #settled = new Set<string>()
-  readonly #concluded = new Set<string>()
+  /** How often a server has said that it is done with such a message, less those that were acknowledged for it. */
+  readonly #concluded = new Map<string, number>()
 
   constructor(rules: WireRules) {
     this.#rules = rules
@@ -76,7 +82,8 @@ export class WireCheck {
 
   next(event: WireEvent): void {
     if (event.type === 'mark' && event.settled) this.#settled.add(event.label)
-    if (event.type === 'concluded' && this.#rules.concluded === true) this.#concluded.add(event.key)
+    if (event.type === 'concluded' && this.#looksAtEnds)
+      this.#concluded.set(event.key, (this.#concluded.get(event.key) ?? 0) + 1)
     if (event.type === 'malformed') {
       this.#report('malformed', event.connection, event.index, `${event.direction}: ${event.message}`)
     }
@@ -130,7 +137,7 @@ export class WireCheck {
     this.#arrived(event.connection, connection, messageId)
     const qos = event.packet.qos === 2 ? 2 : 1
     const key = this.#keyOf(topic, typeof payload === 'string' ? Buffer.from(payload) : payload)
-    connection.owed.set(messageId, { key, qos, answered: false })
+    connection.owed.set(messageId, { key, qos, dup: event.packet.dup, answered: false })
     if (this.#rules.window === undefined || connection.owed.size <= connection.window) return
     this.#report(
       'window',
@@ -172,8 +179,20 @@ export class WireCheck {
     if (oldest !== messageId) report('order', `message ${oldest} was received before it`)
     const isHeld = this.#rules.settled !== undefined && this.#rules.settled !== false
     if (isHeld && !this.#settled.has(received.key)) report('early', `"${received.key}" had not settled`)
-    if (this.#rules.concluded === true && !this.#concluded.has(received.key))
+    if (this.#looksAtEnds && !this.#takesEnd(received))
       report('early', `no server was done with "${received.key}"`)
+  }
+
+  get #looksAtEnds(): boolean {
+    return (this.#rules.concluded ?? false) !== false
+  }
+
+  // Of equal messages each needs an end of its own; one that comes again may have had it before.
+  #takesEnd({ dup, key }: Received): boolean {
+    const ends = this.#concluded.get(key)
+    if (ends === undefined) return false
+    if (ends > 0) this.#concluded.set(key, ends - 1)
+    return ends > 0 || dup || this.#rules.concluded === 'copies'
   }
 
   #completed(event: PacketEvent, connection: Connection): void {

@@ -62,7 +62,9 @@ async function scene(t: ExecutionContext, kind: Kind): Promise<Scene> {
     },
     serve: async (app) => {
       app.topic('the/end', () => ends.add('end'))
-      servers.push(await serving(t, app, { broker: { url: broker.url, protocolVersion } }))
+      servers.push(
+        await serving(t, app, { broker: { url: broker.url, protocolVersion } }, { concluded: 'copies' }),
+      )
     },
     end: async () => {
       await publisher.publish('the/end', '')

@@ -1,6 +1,7 @@
 // Servers of ours for tests: connected to a broker, their log kept instead of printed, and gone when the test ends.
 import type { ExecutionContext } from 'ava'
 import { recorded } from '../helpers/recording.ts'
+import type { WireRules } from '../helpers/wire-check.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 import { serve, type Logger, type ServeOptions, type Server } from '../../lib/index.ts'
 
@@ -52,10 +53,15 @@ export type Served = Parameters<typeof serve>[0]
  * `serve` with a state folder of the test's own, and a stop at its end that waits for nobody. What goes over the wire
  * is recorded, and held against the rules when the test ends.
  */
-export async function serving(t: ExecutionContext, app: Served, options: ServeOptions): Promise<Server> {
+export async function serving(
+  t: ExecutionContext,
+  app: Served,
+  options: ServeOptions,
+  rules?: WireRules,
+): Promise<Server> {
   const { broker, transport } = options
   if (transport !== undefined || broker === undefined) return servingDirectly(t, app, options)
-  return servingDirectly(t, app, { ...options, broker: await recorded(t, broker) })
+  return servingDirectly(t, app, { ...options, broker: await recorded(t, broker, rules) })
 }
 
 /** The same with nobody between: for a broker that checks by itself, or a test that counts each byte. */
