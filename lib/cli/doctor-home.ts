@@ -1,9 +1,11 @@
-// What is looked at on this side of the connection: the state folder, dead letters, and filters of older releases.
+// What is looked at on this side of the connection: the state folder, dead letters, the channel layer, and filters of older releases.
 import { constants } from 'node:fs'
 import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Settings } from '../config/settings.ts'
+import { layerFor } from '../channel-layer.ts'
 import { toError } from '../core/errors.ts'
+import { silentLog } from '../core/log.ts'
 import { openArchive } from '../durable/open-dead-letters.ts'
 import { systemClock } from '../system-clock.ts'
 import { deadLetterPlan, filterMemoryOf } from '../stores.ts'
@@ -55,6 +57,21 @@ export async function deadLetterFinding(settings: Settings): Promise<Finding> {
     return fault(name, archive.name, `can not be reached: ${toError(error).message}`)
   } finally {
     await within(archive.close())
+  }
+}
+
+/** Whether the Redis of the channel layer answers; undefined where the layer needs none. Nothing is changed there. */
+export async function channelFinding(settings: Settings): Promise<Finding | undefined> {
+  if (settings.channels.layer !== 'redis') return undefined
+  const name = 'channel layer'
+  const { layer } = layerFor(settings, silentLog)
+  try {
+    await layer.groupDiscard('mqttasgi.doctor', await layer.newChannel())
+    return ok(name, layer.name, 'answers')
+  } catch (error) {
+    return fault(name, layer.name, `no event can be sent or received: ${toError(error).message}`)
+  } finally {
+    await layer.close()
   }
 }
 

@@ -4,7 +4,7 @@ import type { Settings } from '../config/settings.ts'
 import { connectionTo } from '../connection.ts'
 import { type CommandContext, type Command, configure } from './command.ts'
 import { DoctorClient, isConnected } from './doctor-client.ts'
-import { deadLetterFinding, folderFinding, staleFinding } from './doctor-home.ts'
+import { channelFinding, deadLetterFinding, folderFinding, staleFinding } from './doctor-home.ts'
 import { limitFindings } from './doctor-limits.ts'
 import {
   copyFindings,
@@ -117,10 +117,11 @@ function durability({ broker }: Settings): Finding {
 }
 
 async function atHome(settings: Settings, plan: PlanReport): Promise<Finding[]> {
-  const stale = await staleFinding(settings, plan)
-  return [
-    ...(stale === undefined ? [] : [stale]),
+  const findings = [
+    await staleFinding(settings, plan),
     await folderFinding(settings),
     await deadLetterFinding(settings),
+    await channelFinding(settings),
   ]
+  return findings.filter((finding) => finding !== undefined)
 }

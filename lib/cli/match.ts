@@ -2,7 +2,8 @@
 import type { Layer } from '../core/layer.ts'
 import type { Message } from '../core/message.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import { assertTopic } from '../core/topic.ts'
+import { pattern } from '../core/pattern.ts'
+import { assertTopic, matches } from '../core/topic.ts'
 import { type Command, configure } from './command.ts'
 import { exitCodes } from './exit-codes.ts'
 import { knownLater, type Placed, placedApplications, titleOf } from './placed.ts'
@@ -15,10 +16,15 @@ export const match: Command = async (context) => {
   for (const one of placed) {
     context.terminal.print(titleOf(one))
     const later = knownLater(one)
-    const lines = [...linesFor(one, topic), ...(later === undefined ? [] : [later])]
+    const what = isUnder(one.mount, topic) ? later : '   nothing outside of its mount comes to it'
+    const lines = [...linesFor(one, topic), ...(later === undefined ? [] : [what])]
     context.terminal.print(`${lines.join('\n')}\n`)
   }
   return exitCodes.clean
+}
+
+function isUnder(mount: string, topic: string): boolean {
+  return mount === '' || matches(`${pattern(mount).filter}/#`, topic)
 }
 
 function checkedTopic(topic: string): string {

@@ -10,6 +10,7 @@ import { runHere } from '../helpers/command-line.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startNats } from '../helpers/nats.ts'
 import { recordedUrl, recording } from '../helpers/recording.ts'
+import { startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
 import { temporaryFolder } from '../helpers/temporary-folder.ts'
 
@@ -199,3 +200,29 @@ test('the group of a worker and the static routes of a consumer are looked at, a
   t.like(found, { 'filter ping/+': 'ok QoS 1', application: 'note a consumer' })
   t.is(found['filter a/+'], undefined)
 })
+
+serverTest('redis-server')(
+  'the Redis of the channel layer is asked, and said where it does not answer',
+  async (t) => {
+    const redis = await startRedis()
+    t.teardown(() => redis.stop())
+    const argv = [
+      './app.ts',
+      '--channel-layer',
+      'redis',
+      '--channel-redis',
+      redis.url,
+      '--url',
+      'mqtt://127.0.0.1:1',
+    ]
+    const there = await examine(folder(t), ...argv)
+    t.regex(there.found['channel layer'] ?? '', /^ok redis redis:\/\/127\.0\.0\.1:\d+$/)
+    await redis.kill()
+    const gone = await examine(folder(t), ...argv, '--channel-timeout', '0.2')
+    t.regex(gone.found['channel layer'] ?? '', /^fault redis redis:/)
+    t.is(
+      (await examine(folder(t), './app.ts', '--url', 'mqtt://127.0.0.1:1')).found['channel layer'],
+      undefined,
+    )
+  },
+)

@@ -68,6 +68,12 @@ test('the static routes of a consumer are listed, subscribed and tried', async (
   const none = await shown(t, ['match', 'street/7/other'], house)
   t.regex(none, /1 {2}middleware .* log .*\n {2}no static route matches\n/)
   t.true(match.includes(later) && none.includes(later))
+  const elsewhere = await shown(t, ['match', 'garden/7/ping/me'], house)
+  t.regex(
+    elsewhere,
+    /worker house at street\/\+number\n(?: .*\n)* {3}nothing outside of its mount comes to it\n/,
+  )
+  t.false(elsewhere.includes(later))
 })
 
 test('plan as JSON names those of whom not all is known', async (t) => {
