@@ -94,6 +94,7 @@ class DevSession {
       // On the way to the embedded broker: no change of a file would mend it.
       if (error instanceof MqttasgiError && !error.code.startsWith('ERR_CONFIG')) throw error
       terminal.fail(error)
+      terminal.say('waiting for a change')
       return undefined
     }
     const order: StartOrder = { type: 'start', application: invocation.application, flags }

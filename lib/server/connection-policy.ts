@@ -7,15 +7,17 @@ import type { ConnectionFailure } from '../transport/transport.ts'
 import { Takeovers } from './takeovers.ts'
 
 /** What to do next. */
-export type Verdict =
-  | {
-      readonly type: 'retry'
-      readonly afterMs: number
-      readonly protocolVersion: 4 | 5
-      /** What people should think of, with a space in front. */
-      readonly hint?: string
-    }
-  | { readonly type: 'stop'; readonly error: MqttasgiError }
+export type Verdict = Retrial | { readonly type: 'stop'; readonly error: MqttasgiError }
+
+export interface Retrial {
+  readonly type: 'retry'
+  readonly afterMs: number
+  readonly protocolVersion: 4 | 5
+  /** What people should think of, with a space in front. */
+  readonly hint?: string
+  /** Nothing is wrong: the broker does not speak MQTT 5, and was to be asked. */
+  readonly isFallback?: true
+}
 
 /** How the policy is set up. */
 export interface ConnectionPolicyOptions {
@@ -109,7 +111,7 @@ export class ConnectionPolicy {
     if (failure.type === 'version' && !this.#settled) {
       this.#version = 4
       this.#settled = true
-      return { type: 'retry', afterMs: 0, protocolVersion: 4 }
+      return { type: 'retry', afterMs: 0, protocolVersion: 4, isFallback: true }
     }
     if (takeover === 'taken over') return { type: 'stop', error: this.#takenOver(failure) }
     if (this.#isFinal(failure)) return { type: 'stop', error: connectionError(failure) }

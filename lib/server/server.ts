@@ -19,7 +19,7 @@ import { assertPublishTopic } from '../core/topic.ts'
 import { tracer } from '../core/trace.ts'
 import { assemble } from './assembly.ts'
 import { Attachments } from './attachments.ts'
-import { ConnectionPolicy } from './connection-policy.ts'
+import { ConnectionPolicy, type Retrial } from './connection-policy.ts'
 import { zeroCounters, type Counters } from './counters.ts'
 import type { DeadLetters } from './dead-letters.ts'
 import type { Dispatcher } from './dispatcher.ts'
@@ -340,10 +340,14 @@ export class Server implements Client, ReceiverHost {
     trace('closed (%s), verdict %s', failure.type, verdict.type)
     void this.#introductions.disconnected({ type: 'lost', error: new Error(failure.message) })
     if (verdict.type === 'stop') return this.#fail(verdict.error)
-    this.#parts.log.warn(
-      `${failure.message}${verdict.hint ?? ''} Next try in ${Math.round(verdict.afterMs)} ms.`,
-    )
+    this.#sayRetry(failure, verdict)
     this.#cancelRetry = this.#clock.after(verdict.afterMs, () => this.#connect())
+  }
+
+  #sayRetry({ message }: ConnectionFailure, { afterMs, hint = '', isFallback }: Retrial): void {
+    const { log } = this.#parts
+    if (isFallback) log.info('The broker does not speak MQTT 5; it is asked for MQTT 3.1.1.')
+    else log.warn(`${message}${hint} Next try in ${Math.round(afterMs)} ms.`)
   }
 
   // The end that nobody asked for.

@@ -42,7 +42,7 @@ test('dev runs on a broker of its own that outlives restarts, and starts again o
   await command.seen(/first two got hello/)
   // So is one in the configuration, which comes to be and goes again.
   writeFileSync(join(cwd, 'mqttasgi.config.json'), '{ "brokr": {} }')
-  await command.seen(/ERR_CONFIG_KEY/)
+  await command.seen(/ERR_CONFIG_KEY\)\n.*waiting for a change/)
   writeFileSync(join(cwd, 'app.ts'), app('second'))
   rmSync(join(cwd, 'mqttasgi.config.json'))
   await command.seen(/mqttasgi\.config\.json has changed[^]*mqttasgi\.config\.json has changed/)

@@ -132,8 +132,8 @@ test('no mistake beside a password prints it', async (t) => {
     [{ files: { 'mqttasgi.config.json': JSON.stringify({ broker: { pass: canary } }) } }, 78],
     [{ files: { 'mqttasgi.config.json': JSON.stringify({ broker: { password: [canary] } }) } }, 78],
     [{ env: { TLS_KEY: key } }, 78],
-    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', canary] }, 78],
-    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', `redis://:${canary}/x@h`] }, 78],
+    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', canary] }, 2],
+    [{ argv: ['--dead-letter-store', 'redis', '--dead-letter-redis', `redis://:${canary}/x@h`] }, 2],
     [{ env: { TLS_KEY: key, TLS_CERT: key } }, 78],
   ]
   for (const [{ argv = [], env = {}, files = {} }, code] of mistakes) {

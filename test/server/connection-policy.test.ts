@@ -52,7 +52,7 @@ test('a refused version is the only reason to ask for another, at once, without 
     const verdict = policy.failed(failure(type))
     t.is(policy.protocolVersion, type === 'version' ? 4 : 5)
     if (type !== 'version') continue
-    t.deepEqual(verdict, { type: 'retry', afterMs: 0, protocolVersion: 4 })
+    t.deepEqual(verdict, { type: 'retry', afterMs: 0, protocolVersion: 4, isFallback: true })
     t.is(policy.failed(failure('network')).type, 'retry')
     t.is(policy.failed(failure('network')).type, 'stop')
   }

@@ -1,4 +1,5 @@
 import test, { type ExecutionContext } from 'ava'
+import { silentLog } from '../../lib/core/log.ts'
 import { mqttasgi } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { MqttasgiError, type ErrorCode } from '../../lib/core/errors.ts'
@@ -188,6 +189,26 @@ test('when the retries are used up the server ends with the reason', async (t) =
   await rejectsWith(t, server.ready(), 'ERR_CONNECT_NETWORK')
   await rejectsWith(t, server.publish('a', 'x'), 'ERR_CONNECT_NETWORK')
   t.is(transport.count('connect'), 3)
+})
+
+test('a broker that speaks only MQTT 3.1.1 is asked for it, and nobody is warned', async (t) => {
+  const lines: string[] = []
+  const log = {
+    ...silentLog,
+    info: (message: string) => void lines.push(`info ${message}`),
+    warn: (message: string) => void lines.push(`warn ${message}`),
+  }
+  const policy = { retries: 1, protocolVersion: 'auto', backoff: () => 10 } as const
+  const { clock, server, transport } = stageServer(t, mqttasgi(), { policy, log })
+  transport.failAt('connect', 1, { type: 'lose', failure: failure('version') })
+  const starting = server.start()
+  await settled()
+  clock.advance(0)
+  await starting
+  t.deepEqual(
+    lines.filter((line) => line.includes('MQTT') || line.startsWith('warn')),
+    ['info The broker does not speak MQTT 5; it is asked for MQTT 3.1.1.', 'info Connected with MQTT 3.1.1.'],
+  )
 })
 
 test('another client with our id ends the server, and the application hears of it once', async (t) => {
