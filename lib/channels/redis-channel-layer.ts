@@ -101,7 +101,7 @@ export class RedisChannelLayer implements ChannelLayer {
       keys,
       client: this.#client,
       memberships: this.#memberships,
-      forgotten: (channels) =>
+      restored: (channels) =>
         log.warn(
           `${this.name} has lost its data, and with it the events that waited there: ${channels === 1 ? 'one channel was' : `${channels} channels were`} put into groups again.`,
         ),
@@ -175,11 +175,18 @@ export class RedisChannelLayer implements ChannelLayer {
     assertGroup(group)
     assertChannel(channel)
     const { groupExpiryMs } = this.#limits
-    await this.#within(() =>
-      this.#link.ask((redis) =>
-        redis.eval(channelScripts.join, 1, this.#keys.group(group), channel, groupExpiryMs),
-      ),
-    )
+    // Noted in the order in which Redis is asked.
+    this.#memberships.joins(group, channel)
+    try {
+      await this.#within(() =>
+        this.#link.ask((redis) =>
+          redis.eval(channelScripts.join, 1, this.#keys.group(group), channel, groupExpiryMs),
+        ),
+      )
+    } catch (error) {
+      this.#memberships.left(group, channel)
+      throw error
+    }
     this.#memberships.joined(group, channel)
   }
 
@@ -208,7 +215,6 @@ export class RedisChannelLayer implements ChannelLayer {
 
   async flush(): Promise<void> {
     this.#assertOpen()
-    this.#memberships.clear()
     const { all } = this.#keys
     await this.#within(() =>
       this.#link.ask(async (redis) => {
@@ -222,6 +228,7 @@ export class RedisChannelLayer implements ChannelLayer {
         }
       }),
     )
+    this.#memberships.clear()
   }
 
   async close(): Promise<void> {

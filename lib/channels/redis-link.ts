@@ -107,7 +107,9 @@ export class RedisLink {
       if (!this.#isClosed) this.#options.lost(`The connection to Redis at ${this.#options.address} is lost.`)
     })
     if (isListener) redis.on('message', (bell: string, message: string) => this.#options.rung(bell, message))
-    const stopWatching = watch(redis, isListener ? (one) => one.ping() : this.#options.beat)
+    const stopWatching = watch(redis, () => {
+      if (!isListener) this.#options.beat(redis).catch(() => {})
+    })
     this.#ends.add(() => {
       stopWatching()
       redis.disconnect()
@@ -136,8 +138,8 @@ export class RedisLink {
   }
 }
 
-// Asks for a sign of life now and then; returns the end of that.
-function watch(redis: Redis, ask: (redis: Redis) => Promise<unknown>): () => void {
+// Asks for a sign of life now and then, and tells when; returns the end of that.
+function watch(redis: Redis, tick: () => void): () => void {
   let isAsked = false
   const answered = (): void => {
     isAsked = false
@@ -146,7 +148,8 @@ function watch(redis: Redis, ask: (redis: Redis) => Promise<unknown>): () => voi
     if (redis.status !== 'ready') return answered()
     if (isAsked) return redis.disconnect(true)
     isAsked = true
-    ask(redis).then(answered, answered)
+    redis.ping().then(answered, answered)
+    tick()
   }, QUIET_MS)
   return () => clearInterval(timer)
 }

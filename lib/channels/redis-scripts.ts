@@ -49,12 +49,12 @@ redis.call('LPUSH', KEYS[1], ARGV[1])
 if redis.call('PTTL', KEYS[1]) < left then redis.call('PEXPIRE', KEYS[1], left) end
 redis.call('PUBLISH', ARGV[2], ARGV[3])
 return 0`,
-  /** KEYS: a group. ARGV: a channel, milliseconds it stays. */
+  /** KEYS: a group. ARGV: a channel, milliseconds it stays. Whether it was not in the group, as 1 or 0. */
   join: `${now}
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
-redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
-redis.call('PEXPIRE', KEYS[1], ARGV[2])
-return 0`,
+local added = redis.call('ZADD', KEYS[1], now + ARGV[2], ARGV[1])
+if redis.call('PTTL', KEYS[1]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[1], ARGV[2]) end
+return added`,
   /** KEYS: a group. Its channels. */
   members: `${now}
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)

@@ -1,11 +1,15 @@
 // The layer over a real Redis: the contract, a cluster's rule for keys, and a Redis that is gone, silent or slow.
 import type { ExecutionContext } from 'ava'
 import { Redis, type RedisOptions } from 'ioredis'
+import { RedisKeys } from '../../lib/channels/redis-keys.ts'
+import { RedisMemberships } from '../../lib/channels/redis-memberships.ts'
+import { RedisPresence } from '../../lib/channels/redis-presence.ts'
 import { RedisChannelLayer, type RedisChannelLayerOptions } from '../../lib/channels/redis-channel-layer.ts'
 import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import { silentLog, type Logger } from '../../lib/core/log.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
+import { FakeClock } from '../helpers/fake-clock.ts'
 import { type RedisServer, startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
 
@@ -292,6 +296,91 @@ test('what was flushed is not taken for lost, and no group is joined again', asy
     said.filter((line) => line.includes('lost its data')),
     [],
   )
+})
+
+/** Resolves when a process has said that it is there. */
+async function processSaid(admin: Redis): Promise<void> {
+  while ((await admin.keys('{asgi}:process:*')).length === 0)
+    await new Promise((resolve) => setTimeout(resolve, 1))
+}
+
+/** All that Redis knows is gone, and whoever is connected has to connect anew. */
+async function loseData(admin: Redis): Promise<void> {
+  await processSaid(admin)
+  await admin.flushall()
+  await reconnectAll(admin)
+}
+
+async function reconnectAll(admin: Redis): Promise<void> {
+  await admin.call('CLIENT', 'KILL', 'TYPE', 'normal', 'SKIPME', 'yes')
+}
+
+test('a channel that leaves its group while Redis is told of its groups again has left it', async (t) => {
+  const server = await start(t)
+  const admin = adminOf(t, server)
+  const { heard, log } = hearing()
+  const layer = layerOf(t, server, { log })
+  const channels = await Promise.all(Array.from({ length: 2_000 }, () => layer.newChannel()))
+  await Promise.all(channels.map((channel) => layer.groupAdd('all', channel)))
+  await loseData(admin)
+  await heard('is lost.')
+  while ((await admin.zcard('{asgi}:group:all')) === 0) await new Promise((resolve) => setTimeout(resolve, 1))
+  const last = channels.at(-1) ?? ''
+  await layer.groupDiscard('all', last)
+  await heard('has lost its data')
+  t.is(await admin.zscore('{asgi}:group:all', last), null)
+  t.is(await admin.zcard('{asgi}:group:all'), 1_999)
+})
+
+test('what is asked of Redis at once is noted in the same order', async (t) => {
+  const server = await start(t)
+  const admin = adminOf(t, server)
+  const { heard, log } = hearing()
+  const layer = layerOf(t, server, { log })
+  const [channel, other] = [await layer.newChannel(), await layer.newChannel()]
+  await Promise.all([
+    layer.groupAdd('all', channel),
+    layer.groupAdd('all', other),
+    layer.groupDiscard('all', other),
+  ])
+  await loseData(admin)
+  await heard('has lost its data')
+  t.deepEqual(await admin.zrange('{asgi}:group:all', '0', '-1'), [channel])
+})
+
+test('a process that could not say for long that it is there does not say that anything is lost', async (t) => {
+  const server = await start(t)
+  const admin = adminOf(t, server)
+  const { heard, log, said } = hearing()
+  const layer = layerOf(t, server, { log })
+  const channel = await layer.newChannel()
+  await layer.groupAdd('all', channel)
+  await layer.groupSend('all', { type: 'x' })
+  await processSaid(admin)
+  await admin.del(await admin.keys('{asgi}:process:*'))
+  await reconnectAll(admin)
+  await heard('is lost.')
+  await processSaid(admin)
+  t.is((await layer.receive(channel)).type, 'x')
+  t.deepEqual(
+    said.filter((line) => line.includes('lost its data')),
+    [],
+  )
+})
+
+test('a layer that is closed says nothing, and leaves no word that its process is there', async (t) => {
+  const server = await start(t)
+  const admin = adminOf(t, server)
+  const { log, said } = hearing()
+  const layer = layerOf(t, server, { log })
+  await layer.groupAdd('all', await layer.newChannel())
+  await layer.close()
+  t.deepEqual(said, [])
+  const keys = new RedisKeys('asgi')
+  const memberships = new RedisMemberships(new FakeClock(), 1_000)
+  const presence = new RedisPresence({ keys, client: 'one', memberships, restored: () => {} })
+  await Promise.all([presence.beat(admin), presence.farewell(admin)])
+  t.deepEqual(await admin.keys('{asgi}:process:*'), [])
 })
 
 test('a process that was killed is in its groups, and no error for those who send', async (t) => {
