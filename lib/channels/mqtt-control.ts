@@ -2,7 +2,7 @@
 import { decodeEvent, encodeEvent } from '../core/channel-event.ts'
 import { Deferred } from '../core/deferred.ts'
 import { MqttasgiError, toError } from '../core/errors.ts'
-import type { Envelope } from './mqtt-envelope.ts'
+import { SeenEvents, type Envelope } from './mqtt-envelope.ts'
 import type { Loss } from './mqtt-losses.ts'
 
 /** What another process may ask this one for. */
@@ -27,6 +27,7 @@ export interface MqttControlParts {
 export class MqttControl {
   readonly #parts: MqttControlParts
   readonly #open = new Map<number, Deferred>()
+  readonly #answered = new SeenEvents()
   #asked = 0
 
   constructor(parts: MqttControlParts) {
@@ -70,16 +71,19 @@ export class MqttControl {
     }
     const isChange = type === 'group.add' || type === 'group.discard'
     if (!isChange || typeof group !== 'string' || typeof channel !== 'string') throw unknown()
+    // It comes twice, and the second time may be long after.
+    if (!this.#answered.isNew({ sender, number: `${number}` })) return
     void this.#answer(sender, number, this.#parts.change(type, group, channel))
   }
 
   async #ask(client: string, bytes: Buffer, answer: Deferred): Promise<void> {
-    const isHeard = await this.#parts.ask(client, bytes)
-    if (!isHeard) {
+    const heard = this.#parts.ask(client, bytes).then((isHeard) => {
+      if (isHeard) return answer.promise
       const message = `The process "${client}", which the channel belongs to, is not there any more.`
       throw new MqttasgiError('ERR_CHANNEL_LAYER', message)
-    }
-    await answer.promise
+    })
+    // The answer may be there before the broker has confirmed the question.
+    await Promise.race([answer.promise, heard])
   }
 
   async #answer(client: string, number: number, work: Promise<void>): Promise<void> {

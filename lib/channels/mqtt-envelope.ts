@@ -31,7 +31,7 @@ const REMEMBERED = 4_096
 export class SeenEvents {
   readonly #seen = new Set<string>()
 
-  isNew({ sender, number }: Envelope): boolean {
+  isNew({ sender, number }: Pick<Envelope, 'sender' | 'number'>): boolean {
     const key = `${sender} ${number}`
     if (this.#seen.has(key)) return false
     this.#seen.add(key)

@@ -564,9 +564,9 @@ export class Dispatcher {
     else port.resume()
   }
 
-  // Its wait has an end of its own: for it nothing is cut.
+  // Its wait has an end of its own: for it alone nothing is cut.
   get #isAnswerAwaited(): boolean {
-    return !this.#window.overflows && this.#parts.isAnswerDue?.() === true
+    return this.#window.hasRoomForAnswers && this.#parts.isAnswerDue?.() === true
   }
 
   #overflow(): void {

@@ -16,6 +16,8 @@ export type Pressure = 'read' | 'pause'
 // While an acknowledgement of the broker's is awaited the socket must be read on, or a handler that
 // awaits its own publish would wait for ever. That has an end too: this many times the limit.
 const HARD_LIMIT_FACTOR = 4
+// For a message that answers it is read on no further than this: a publication that comes on top needs room as well.
+const ANSWER_LIMIT_FACTOR = 2
 
 /** Counts; it holds no message and calls nobody. Brokers overshoot Receive Maximum, so the bound is ours. */
 export class Window {
@@ -81,6 +83,11 @@ export class Window {
   /** More waits than may wait even while the socket must be read on. */
   get overflows(): boolean {
     return this.#waitingBytes > this.#limits.maxWaitingBytes * HARD_LIMIT_FACTOR
+  }
+
+  /** So little waits that the socket may be read on for a message that answers. */
+  get hasRoomForAnswers(): boolean {
+    return this.#waitingBytes <= this.#limits.maxWaitingBytes * ANSWER_LIMIT_FACTOR
   }
 
   /**

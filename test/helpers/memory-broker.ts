@@ -22,7 +22,8 @@ export class MemoryBroker {
         const answer = super.publish(topic, payload, options)
         const isHeard = this.connected && route(topic, payload, options.qos ?? 1)
         const result = await answer
-        return isHeard ? result : { ...result, reasonCode: NO_MATCHING_SUBSCRIBERS }
+        // With QoS 0 nothing is said of it.
+        return isHeard || options.qos === 0 ? result : { ...result, reasonCode: NO_MATCHING_SUBSCRIBERS }
       }
     }
     const transport = new LinkedTransport()
