@@ -7,7 +7,7 @@ import { show } from './value.ts'
 
 const details = ['broker.will.payload', 'broker.will.qos', 'broker.will.retain', 'broker.will.delay'] as const
 
-/** Undefined without a topic. Codes: `ERR_CONFIG_VALUE`, `ERR_CONFIG_INCOMPLETE`. */
+/** Undefined without a topic. Codes: `ERR_CONFIG_VALUE`, `ERR_USAGE` for a flag, `ERR_CONFIG_INCOMPLETE`. */
 export function decideWill(choice: Choice): WillSettings | undefined {
   const topic = choice.text('broker.will.topic')
   if (topic === undefined) {
@@ -21,7 +21,7 @@ export function decideWill(choice: Choice): WillSettings | undefined {
   const fault = topicFault(topic) ?? (topic.startsWith('$') ? '$ topics are the broker’s own' : undefined)
   if (fault !== undefined) {
     throw new MqttasgiError(
-      'ERR_CONFIG_VALUE',
+      choice.valueCode('broker.will.topic'),
       `broker.will.topic (${choice.source('broker.will.topic')}): expected a topic such as "status/greenhouse", got ${show(topic)}: ${fault}.`,
     )
   }

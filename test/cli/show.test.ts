@@ -269,6 +269,9 @@ for (const [flag, ...values] of [
   ['--channel-redis', 'http://127.0.0.1', '--channel-layer', 'redis'],
   ['--channel-prefix', 'a/b'],
   ['--share-probe', 'a/#'],
+  ['--will-topic', 'a/#'],
+  ['--reply-topics', 'a/#/b'],
+  ['--outbox-latest', 'a#b'],
   ['--ws-path', 'mqtt', '--transport', 'websockets'],
 ] as const) {
   test(failing, ['config', flag, ...values], {}, 2, new RegExp(`flag ${flag}.*ERR_USAGE`))
