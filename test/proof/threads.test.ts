@@ -5,7 +5,7 @@ import { mqttasgi, type Server, type ServeOptions } from '../../lib/index.ts'
 import { startMosquitto } from '../helpers/mosquitto.ts'
 import { startPublisher, type Publisher } from '../helpers/publisher.ts'
 import { serverTest } from '../helpers/server-test.ts'
-import { KeptLog, serving } from '../integration/serving.ts'
+import { KeptLog, serving, servingDirectly } from '../integration/serving.ts'
 import { Tally, within } from '../integration/tally.ts'
 
 const withMosquitto = serverTest('mosquitto')
@@ -39,7 +39,7 @@ interface Scene {
 
 type Worker = NonNullable<ServeOptions['workers']>[number]
 
-async function scene(t: ExecutionContext, worker: Worker, more: ServeOptions = {}): Promise<Scene> {
+async function scene(t: ExecutionContext, worker: Worker): Promise<Scene> {
   const broker = await startMosquitto()
   t.teardown(() => broker.stop())
   const publisher = await startPublisher(broker.url)
@@ -61,7 +61,6 @@ async function scene(t: ExecutionContext, worker: Worker, more: ServeOptions = {
     // Acknowledgements go in order: what is held stands in front of all behind it, until the window is full.
     maxInFlight: 2_000,
     log,
-    ...more,
   })
   return { server, publisher, log, own, other, latencies }
 }
@@ -238,9 +237,9 @@ withMosquitto.serial(
   'F52: a worker that is given up before the server runs keeps it from starting',
   async (t) => {
     const mayfly = { id: 'mayfly', application: `${programs}mayfly.ts#mayfly`, thread: true }
-    await t.throwsAsync(
-      scene(t, { ...mayfly, maxRestarts: 0, escalation: 'exit' }, { broker: { url: 'mqtt://127.0.0.1:1' } }),
-      { code: 'ERR_WORKER_STOPPED' },
-    )
+    const workers: ServeOptions['workers'] = [{ ...mayfly, maxRestarts: 0, escalation: 'exit' }]
+    // It ends before anything connects.
+    const starting = servingDirectly(t, mqttasgi(), { broker: { url: 'mqtt://127.0.0.1:1' }, workers })
+    await t.throwsAsync(starting, { code: 'ERR_WORKER_STOPPED' })
   },
 )
