@@ -41,7 +41,7 @@ export class Choice {
 
   /** The code of a value that can not be used. */
   valueCode(path: OptionPath): ValueCode {
-    return this.source(path).startsWith('flag ') ? 'ERR_USAGE' : 'ERR_CONFIG_VALUE'
+    return this.given(path)?.code ?? 'ERR_CONFIG_VALUE'
   }
 
   /** Where every value came from, by path. */

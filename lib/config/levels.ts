@@ -10,6 +10,8 @@ export interface Given {
   readonly value: OptionValue
   /** For people: `flag --host`, `environment MQTT_HOSTNAME`, `.env MQTT_HOSTNAME`, `file …`. */
   readonly source: string
+  /** Of what is said against it. */
+  readonly code: ValueCode
   /** It follows from something else that was given there: a port from the scheme, TLS from a CA. */
   readonly implied?: true
 }
@@ -57,9 +59,10 @@ export function textLevels(flags: Texts, env: Texts, dotenv: Texts, directory: s
       level.set(option.path, {
         value: located(option, readText(option, text, source, place.code), directory),
         source,
+        code: place.code,
       })
     }
-    const complete = withConsequences(level, place.code)
+    const complete = withConsequences(level)
     for (const path of [...level.keys(), ...complete.keys()]) seen.add(path)
     return complete
   })
@@ -80,9 +83,10 @@ export function valueLevel(
   const level = new Map<string, Given>()
   for (const option of options) {
     const value = values.get(option.path)
-    if (value !== undefined) level.set(option.path, { value: located(option, value, directory), source })
+    if (value === undefined) continue
+    level.set(option.path, { value: located(option, value, directory), source, code: 'ERR_CONFIG_VALUE' })
   }
-  return withConsequences(level, 'ERR_CONFIG_VALUE')
+  return withConsequences(level)
 }
 
 // Paths become absolute where they are read, for each level has its own directory.
@@ -92,29 +96,25 @@ function located(option: OptionEntry, value: OptionValue, directory: string): Op
   return resolve(directory, value)
 }
 
-function withConsequences(level: Level, code: ValueCode): Level {
-  return withSocket(withTls(withUrlSplit(level, code)))
+function withConsequences(level: Level): Level {
+  return withSocket(withTls(withUrlSplit(level)))
 }
 
-function withUrlSplit(level: Level, code: ValueCode): Level {
+function withUrlSplit(level: Level): Level {
   const url = level.get('broker.url')
   if (url === undefined) return level
-  const { scheme, ...parts } = splitBrokerUrl(String(url.value), `broker.url (${url.source})`, code)
+  const { scheme, ...parts } = splitBrokerUrl(String(url.value), `broker.url (${url.source})`, url.code)
   const split = new Map(level)
   split.delete('broker.url')
   for (const [name, value] of Object.entries(parts)) {
     const path = `broker.${name}`
     const other = level.get(path)
     if (other !== undefined && other.value !== value) throw contradictsUrl(path, other, url, scheme)
-    split.set(path, other ?? { value, source: url.source })
+    split.set(path, other ?? { ...url, value })
   }
   // The port follows the scheme, so a URL without one still decides it, against weaker levels.
   if (parts.host !== undefined && !split.has('broker.port')) {
-    split.set('broker.port', {
-      value: defaultPort(parts.transport, parts.tls),
-      source: url.source,
-      implied: true,
-    })
+    split.set('broker.port', { ...url, value: defaultPort(parts.transport, parts.tls), implied: true })
   }
   return split
 }
@@ -124,9 +124,7 @@ function withTls(level: Level): Level {
   const [path, material] = [...level].find(([path]) => path.startsWith('broker.tls.')) ?? []
   if (path === undefined || material === undefined) return level
   const tls = level.get('broker.tls')
-  if (tls === undefined) {
-    return new Map(level).set('broker.tls', { value: true, source: material.source, implied: true })
-  }
+  if (tls === undefined) return new Map(level).set('broker.tls', { ...material, value: true, implied: true })
   if (tls.value === true) return level
   const why = `broker.tls is false (${tls.source}), and ${path} was given (${material.source})`
   const mend = 'Take one of the two out; with a URL, TLS is mqtts:// or wss://.'
@@ -139,7 +137,7 @@ function withSocket(level: Level): Level {
   const others = ['broker.host', 'broker.port', 'broker.wsPath', 'broker.transport', 'broker.tls']
   const path = others.find((other) => level.has(other) && ![false, 'unix'].includes(valueAt(level, other)))
   if (path === undefined)
-    return new Map(level).set('broker.transport', { value: 'unix', source: socket.source, implied: true })
+    return new Map(level).set('broker.transport', { ...socket, value: 'unix', implied: true })
   const what = `broker.socketPath (${socket.source}) and ${path} (${level.get(path)?.source})`
   throw new MqttasgiError(
     'ERR_CONFIG_CONFLICT',
