@@ -65,13 +65,11 @@ export class MqttLosses {
   // Whoever sends without end is told at his pace, and not once for each.
   async #tell(sender: string, first: ReadonlyMap<string, number>): Promise<void> {
     for (let lost = first; lost.size > 0;) {
-      const next = new Map<string, number>()
-      this.#telling.set(sender, next)
       const all = [...lost]
+      const next = new Map(all.slice(MOST_CHANNELS))
+      this.#telling.set(sender, next)
       // Where it can not be told it is counted here all the same.
       await this.#parts.tell(sender, all.slice(0, MOST_CHANNELS)).catch(() => {})
-      for (const [channel, count] of all.slice(MOST_CHANNELS))
-        next.set(channel, (next.get(channel) ?? 0) + count)
       lost = next
     }
     this.#telling.delete(sender)

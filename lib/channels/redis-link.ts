@@ -102,7 +102,7 @@ export class RedisLink {
       this.#options.beat(redis).catch(() => {})
     })
     redis.on('close', () => {
-      if (isListener || this.#ready !== redis) return
+      if (this.#ready !== redis) return
       this.#ready = undefined
       if (!this.#isClosed) this.#options.lost(`The connection to Redis at ${this.#options.address} is lost.`)
     })

@@ -9,9 +9,7 @@ export interface Membership {
   readonly isConfirmed: boolean
 }
 
-interface Entry {
-  readonly group: string
-  readonly channel: string
+interface Entry extends Membership {
   readonly end: number
   isConfirmed: boolean
 }
