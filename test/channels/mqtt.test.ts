@@ -4,7 +4,7 @@ import { subscribe, unsubscribe } from 'node:diagnostics_channel'
 import { MqttChannelLayer, type MqttChannelLayerOptions } from '../../lib/channels/mqtt-channel-layer.ts'
 import { MqttLosses } from '../../lib/channels/mqtt-losses.ts'
 import { zeroChannelCounters, type ChannelLimits } from '../../lib/core/channel-layer.ts'
-import { mqttasgi } from '../../lib/core/application.ts'
+import { mqttasgi, type Application } from '../../lib/core/application.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
 import type { MqttasgiError } from '../../lib/core/errors.ts'
 import { silentLog, type LogFields, type Logger } from '../../lib/core/log.ts'
@@ -428,22 +428,42 @@ test('a handler that holds the whole window is answered by another process, also
   t.is(here.server.counters.failed, 0)
 })
 
+interface Held {
+  /** Its handlers take a place of its window each. */
+  readonly here: Process
+  /** Has the channel, and answers nothing until its socket is read again. */
+  readonly there: Process
+  readonly channel: string
+}
+
+/** Two processes, of which one has the application that `make` makes, and a window of so many places. */
+async function held(
+  t: ExecutionContext,
+  maxInFlight: number,
+  make: (held: () => Held) => Application,
+): Promise<Held> {
+  const broker = new MemoryBroker()
+  const there = await processOn(t, broker)
+  const channel = await there.layer.newChannel()
+  there.transport.pause()
+  const { receivers } = plainParts(make(() => all))
+  const window = { maxInFlight, maxWaitingBytes: 1_000 }
+  const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+  const all: Held = { here, there, channel }
+  return all
+}
+
 for (const waiting of [0, 2, 7]) {
   test(`a handler that holds the whole window is answered with ${waiting} messages behind it`, async (t) => {
-    const broker = new MemoryBroker()
-    const there = await processOn(t, broker)
-    const channel = await there.layer.newChannel()
-    there.transport.pause()
     const done: string[] = []
-    const app = mqttasgi()
-    app.topic('ask', async () => {
-      await here.layer.groupAdd('all', channel)
-      done.push('ask')
-    })
-    app.topic('other', () => void done.push('other'))
-    const { receivers } = plainParts(app)
-    const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
-    const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+    const { here, there } = await held(t, 1, (all) =>
+      mqttasgi()
+        .topic('ask', async () => {
+          await all().here.layer.groupAdd('all', all().channel)
+          done.push('ask')
+        })
+        .topic('other', () => void done.push('other')),
+    )
     here.transport.deliver('ask')
     await settled()
     for (let at = 0; at < waiting; at++) here.transport.deliver('other', 'x'.repeat(200))
@@ -456,16 +476,15 @@ for (const waiting of [0, 2, 7]) {
 }
 
 test('what nobody answers keeps the socket open no further than twice what may wait', async (t) => {
-  const broker = new MemoryBroker()
-  const there = await processOn(t, broker)
-  const channel = await there.layer.newChannel()
-  there.transport.pause()
-  const app = mqttasgi()
-  app.topic('ask', async () => await here.layer.groupAdd('all', channel).catch(() => {}))
-  app.topic('other', () => {})
-  const { receivers } = plainParts(app)
-  const window = { maxInFlight: 1, maxWaitingBytes: 1_000 }
-  const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+  const { here } = await held(t, 1, (all) =>
+    mqttasgi()
+      .topic('ask', () =>
+        all()
+          .here.layer.groupAdd('all', all().channel)
+          .catch(() => {}),
+      )
+      .topic('other', () => {}),
+  )
   here.transport.deliver('ask')
   await settled()
   for (let at = 0; at < 7; at++) here.transport.deliver('other', 'x'.repeat(200))
@@ -502,21 +521,20 @@ test('two processes whose handlers hold their windows and ask each other are ans
 })
 
 test('a publication that is awaited while an answer is due cuts nothing', async (t) => {
-  const broker = new MemoryBroker()
-  const there = await processOn(t, broker)
-  const channel = await there.layer.newChannel()
-  there.transport.pause()
   const publishes = new Deferred()
-  const app = mqttasgi()
-  app.topic('ask', async () => await here.layer.groupAdd('all', channel).catch(() => {}))
-  app.topic('publish', async (ctx) => {
-    await publishes.promise
-    await ctx.publish('out', 'x')
-  })
-  app.topic('other', () => {})
-  const { receivers } = plainParts(app)
-  const window = { maxInFlight: 2, maxWaitingBytes: 1_000 }
-  const here = await processOn(t, broker, {}, { receivers, window, drainTimeoutMs: 10_000 })
+  const { here } = await held(t, 2, (all) =>
+    mqttasgi()
+      .topic('ask', () =>
+        all()
+          .here.layer.groupAdd('all', all().channel)
+          .catch(() => {}),
+      )
+      .topic('publish', async (ctx) => {
+        await publishes.promise
+        await ctx.publish('out', 'x')
+      })
+      .topic('other', () => {}),
+  )
   here.transport.deliver('ask')
   here.transport.deliver('publish')
   await settled()

@@ -7,11 +7,11 @@ import { RedisPresence } from '../../lib/channels/redis-presence.ts'
 import { RedisChannelLayer, type RedisChannelLayerOptions } from '../../lib/channels/redis-channel-layer.ts'
 import type { ChannelLimits } from '../../lib/core/channel-layer.ts'
 import { Deferred } from '../../lib/core/deferred.ts'
-import { silentLog, type Logger } from '../../lib/core/log.ts'
 import { channelLayerContract, throwsCode, type LayersSetup } from '../contract/channel-layer.ts'
 import { FakeClock } from '../helpers/fake-clock.ts'
 import { type RedisServer, startRedis } from '../helpers/redis.ts'
 import { serverTest } from '../helpers/server-test.ts'
+import { KeptLog } from '../integration/serving.ts'
 
 const test = serverTest('redis-server')
 
@@ -236,43 +236,19 @@ test('a Redis that was killed: who waits gets what is sent when it is back', asy
   )
 })
 
-interface Heard {
-  readonly log: Logger
-  readonly said: string[]
-  /** Resolves with the first warning that says this. */
-  readonly heard: (text: string) => Promise<string>
-}
-
-function hearing(): Heard {
-  const said: string[] = []
-  const watchers = new Set<() => void>()
-  const warn = (message: string): void => {
-    said.push(message)
-    for (const look of watchers) look()
-  }
-  const heard = (text: string): Promise<string> =>
-    new Promise((resolve) => {
-      const look = (): void => {
-        const line = said.find((one) => one.includes(text))
-        if (line !== undefined) resolve(line)
-      }
-      watchers.add(look)
-      look()
-    })
-  return { log: { ...silentLog, warn }, said, heard }
-}
-
 test('a Redis that has lost its data is told the groups of this process again', async (t) => {
   const server = await start(t, ['--appendonly', 'no'])
-  const { heard, log } = hearing()
+  const log = new KeptLog()
   const [here, there] = [layerOf(t, server), layerOf(t, server, { log, groupExpiry: 3_600 })]
   const [channel, gone] = [await there.newChannel(), await there.newChannel()]
   for (const one of [channel, gone]) await there.groupAdd('all', one)
   await there.groupDiscard('all', gone)
   const waiting = there.receive(channel)
   await server.restart()
-  t.regex(await heard('is lost.'), /^The connection to Redis at redis:\/\/127\.0\.0\.1:\d+ is lost\./)
-  t.regex(await heard('has lost its data'), /one channel was put into groups again/)
+  await log.said(/is lost\./)
+  t.regex(log.lines[0] ?? '', /^warn The connection to Redis at redis:\/\/127\.0\.0\.1:\d+ is lost\./)
+  await log.said(/has lost its data/)
+  t.regex(log.lines.at(-1) ?? '', /has lost its data.*one channel was put into groups again/)
   await here.groupSend('all', { type: 'back' })
   t.is((await waiting).type, 'back')
   const admin = adminOf(t, server)
@@ -283,17 +259,17 @@ test('a Redis that has lost its data is told the groups of this process again', 
 
 test('what was flushed is not taken for lost, and no group is joined again', async (t) => {
   const server = await start(t)
-  const { heard, log, said } = hearing()
+  const log = new KeptLog()
   const [here, there] = [layerOf(t, server), layerOf(t, server, { log })]
   await there.groupAdd('all', await there.newChannel())
   await here.flush()
   await server.restart()
-  await heard('is lost.')
+  await log.said(/is lost\./)
   await there.send('named', { type: 'x' })
   const admin = adminOf(t, server)
   t.deepEqual(await admin.zrange('{asgi}:group:all', '0', '-1'), [])
   t.deepEqual(
-    said.filter((line) => line.includes('lost its data')),
+    log.lines.filter((line) => line.includes('lost its data')),
     [],
   )
 })
@@ -318,16 +294,16 @@ async function reconnectAll(admin: Redis): Promise<void> {
 test('a channel that leaves its group while Redis is told of its groups again has left it', async (t) => {
   const server = await start(t)
   const admin = adminOf(t, server)
-  const { heard, log } = hearing()
+  const log = new KeptLog()
   const layer = layerOf(t, server, { log })
   const channels = await Promise.all(Array.from({ length: 2_000 }, () => layer.newChannel()))
   await Promise.all(channels.map((channel) => layer.groupAdd('all', channel)))
   await loseData(admin)
-  await heard('is lost.')
+  await log.said(/is lost\./)
   while ((await admin.zcard('{asgi}:group:all')) === 0) await new Promise((resolve) => setTimeout(resolve, 1))
   const last = channels.at(-1) ?? ''
   await layer.groupDiscard('all', last)
-  await heard('has lost its data')
+  await log.said(/has lost its data/)
   t.is(await admin.zscore('{asgi}:group:all', last), null)
   t.is(await admin.zcard('{asgi}:group:all'), 1_999)
 })
@@ -335,7 +311,7 @@ test('a channel that leaves its group while Redis is told of its groups again ha
 test('what is asked of Redis at once is noted in the same order', async (t) => {
   const server = await start(t)
   const admin = adminOf(t, server)
-  const { heard, log } = hearing()
+  const log = new KeptLog()
   const layer = layerOf(t, server, { log })
   const [channel, other] = [await layer.newChannel(), await layer.newChannel()]
   await Promise.all([
@@ -344,14 +320,14 @@ test('what is asked of Redis at once is noted in the same order', async (t) => {
     layer.groupDiscard('all', other),
   ])
   await loseData(admin)
-  await heard('has lost its data')
+  await log.said(/has lost its data/)
   t.deepEqual(await admin.zrange('{asgi}:group:all', '0', '-1'), [channel])
 })
 
 test('a process that could not say for long that it is there does not say that anything is lost', async (t) => {
   const server = await start(t)
   const admin = adminOf(t, server)
-  const { heard, log, said } = hearing()
+  const log = new KeptLog()
   const layer = layerOf(t, server, { log })
   const channel = await layer.newChannel()
   await layer.groupAdd('all', channel)
@@ -359,11 +335,11 @@ test('a process that could not say for long that it is there does not say that a
   await processSaid(admin)
   await admin.del(await admin.keys('{asgi}:process:*'))
   await reconnectAll(admin)
-  await heard('is lost.')
+  await log.said(/is lost\./)
   await processSaid(admin)
   t.is((await layer.receive(channel)).type, 'x')
   t.deepEqual(
-    said.filter((line) => line.includes('lost its data')),
+    log.lines.filter((line) => line.includes('lost its data')),
     [],
   )
 })
@@ -371,11 +347,11 @@ test('a process that could not say for long that it is there does not say that a
 test('a layer that is closed says nothing, and leaves no word that its process is there', async (t) => {
   const server = await start(t)
   const admin = adminOf(t, server)
-  const { log, said } = hearing()
+  const log = new KeptLog()
   const layer = layerOf(t, server, { log })
   await layer.groupAdd('all', await layer.newChannel())
   await layer.close()
-  t.deepEqual(said, [])
+  t.deepEqual(log.lines, [])
   const keys = new RedisKeys('asgi')
   const memberships = new RedisMemberships(new FakeClock(), 1_000)
   const presence = new RedisPresence({ keys, client: 'one', memberships, restored: () => {} })
